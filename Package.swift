@@ -1,0 +1,98 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import PackageDescription
+
+/// One settings block for every Swift target.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let lifecycle = Target.Dependency.product(
+  name: "ServiceLifecycle", package: "swift-service-lifecycle",
+  condition: .when(traits: ["ServiceLifecycle"]))
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .executableTarget(name: name, dependencies: dependencies + [arguments], swiftSettings: strict)
+}
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "trunkcall",
+  platforms: [.macOS("26.0")],
+  products: [
+    .library(name: "Trunkcall", targets: ["Trunkcall"]),
+    .library(name: "TrunkConsul", targets: ["TrunkConsul"]),
+    .library(name: "TrunkProtobuf", targets: ["TrunkProtobuf"]),
+    .library(name: "TrunkServices", targets: ["TrunkServices"]),
+    .library(name: "TrunkTesting", targets: ["TrunkTesting"]),
+    .executable(name: "protoc-gen-trunkcall", targets: ["protoc-gen-trunkcall"]),
+    .executable(name: "greeter-server", targets: ["greeter-server"]),
+    .executable(name: "greeter-client", targets: ["greeter-client"]),
+  ],
+  traits: [
+    .trait(
+      name: "ServiceLifecycle",
+      description: "Conform servers, channels and registrations to swift-service-lifecycle's Service."),
+    .default(enabledTraits: ["ServiceLifecycle"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+    .package(
+      url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+  ],
+  targets: [
+    // C
+    .systemLibrary(
+      name: "CNGHTTP2", pkgConfig: "libnghttp2",
+      providers: [.apt(["libnghttp2-dev"]), .brew(["libnghttp2"])]),
+    .target(name: "CTrunkLinux"),
+
+    // The library, from the bottom up; Scripts/check-imports holds the arrows.
+    library("TrunkWire", [deque]),
+    library("TrunkDiscovery", ["TrunkWire"]),
+    library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2"]),
+    library("TrunkSockets", ["CTrunkLinux", deque]),
+    library(
+      "Trunkcall",
+      ["TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", logging, deque, lifecycle]),
+    library(
+      "TrunkConsul", ["TrunkWire", "TrunkDiscovery", "TrunkSockets", logging, lifecycle]),
+    library("TrunkProtobuf", ["Trunkcall", protobuf]),
+    library("TrunkServices", ["Trunkcall", "TrunkProtobuf", protobuf]),
+    library(
+      "TrunkTesting",
+      ["Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets"]),
+
+    // Programs
+    .executableTarget(
+      name: "protoc-gen-trunkcall",
+      dependencies: [.product(name: "SwiftProtobufPluginLibrary", package: "swift-protobuf"), protobuf],
+      swiftSettings: strict),
+    library("GreeterStubs", ["Trunkcall", "TrunkProtobuf", protobuf]),
+    program(
+      "greeter-server",
+      ["Trunkcall", "TrunkConsul", "TrunkServices", "TrunkSockets", "GreeterStubs", logging]),
+    program("greeter-client", ["Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", logging]),
+
+    // Tests mirror sources.
+    tests("TrunkWireTests", ["TrunkWire"]),
+    tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
+    tests("TrunkSocketsTests", ["TrunkSockets"]),
+  ])

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+public import TrunkWire
+
+/// gRPC `doc/connectivity-semantics-and-api.md`.
+public enum ConnectivityState: Sendable, Hashable {
+  case idle, connecting, ready, transientFailure, shutdown
+}
+
+/// Names one subchannel within one channel; never reused.
+public struct SubchannelID: Sendable, Hashable {
+  public let raw: UInt64
+  public init(_ raw: UInt64) { self.raw = raw }
+}
+
+/// The outcome of a call whose pick asked to be told (``Pick/use(_:token:)`` with a token).
+public struct PickOutcome: Sendable, Hashable {
+  public var subchannel: SubchannelID
+  /// The token of the pick.
+  public var token: UInt64
+  /// nil for OK.
+  public var code: RPCError.Code?
+  public var latency: Duration
+
+  public init(
+    subchannel: SubchannelID, token: UInt64, code: RPCError.Code?, latency: Duration
+  ) {
+    self.subchannel = subchannel
+    self.token = token
+    self.code = code
+    self.latency = latency
+  }
+}
+
+/// What happens to a load-balancing policy. Snapshots, never differences.
+public enum BalancerEvent: Sendable {
+  case resolved(Resolution)
+  /// Resolution failed; the policy keeps what it has, and fails calls only if it has nothing.
+  case resolutionFailed(note: String)
+  /// A subchannel changed state; `error` tells why in `.transientFailure` ("connection refused").
+  case subchannel(SubchannelID, ConnectivityState, error: String?)
+  /// Outcomes since the last batch; at most one batch a tick.
+  case completed([PickOutcome])
+  /// The application wants a connection (`connect()`, `ready(within:)`, or a call in IDLE).
+  case exitIdle
+}
+
+/// What a policy wants done: a plain list of commands, so that tests read it.
+public struct BalancerActions: Sendable {
+  public enum Command: Sendable, Hashable {
+    /// A new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC 8305).
+    case open(SubchannelID, Endpoint)
+    /// The same subchannel, new addresses: a READY one stays if its address is still listed.
+    case update(SubchannelID, Endpoint)
+    case connect(SubchannelID)
+    /// Its calls finish; no new ones start.
+    case close(SubchannelID)
+    /// The policy's own state; `makePicker()` is pulled after it, at most once a tick.
+    case changed(ConnectivityState)
+    case resolveAgain
+  }
+  public private(set) var commands: [Command] = []
+  private var lastID: UInt64
+  /// Randomness comes in as a seed, so that a policy is deterministic in tests.
+  public var random: any RandomNumberGenerator & Sendable
+
+  public init(
+    lastID: UInt64 = 0, random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
+  ) {
+    self.lastID = lastID
+    self.random = random
+  }
+
+  public mutating func open(_ endpoint: Endpoint) -> SubchannelID {
+    lastID += 1
+    let id = SubchannelID(lastID)
+    commands.append(.open(id, endpoint))
+    return id
+  }
+  public mutating func update(_ id: SubchannelID, _ endpoint: Endpoint) {
+    commands.append(.update(id, endpoint))
+  }
+  public mutating func connect(_ id: SubchannelID) { commands.append(.connect(id)) }
+  public mutating func close(_ id: SubchannelID) { commands.append(.close(id)) }
+  public mutating func changed(_ state: ConnectivityState) { commands.append(.changed(state)) }
+  public mutating func resolveAgain() { commands.append(.resolveAgain) }
+
+  /// Takes the commands out; ids go on from where they were.
+  public mutating func drain() -> [Command] {
+    defer { commands.removeAll(keepingCapacity: true) }
+    return commands
+  }
+}
+
+/// A load-balancing policy, full tier: a value that turns events into actions.
+///
+/// It owns no task, lock, timer or clock. The channel calls it from one place at a time.
+public protocol Balancer: Sendable {
+  /// As in the service config, e.g. `round_robin`.
+  static var name: String { get }
+  associatedtype Config: Sendable
+  /// Parses the policy's JSON object from `loadBalancingConfig` (UTF-8 bytes; `{}` if absent).
+  /// A bad config never replaces a good one. Errors name the path of the field.
+  static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Config
+  init(_ config: Config)
+  mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions)
+  /// Pulled at most once per tick, after `.changed`.
+  mutating func makePicker() -> any Picker
+}
+
+/// The part of a call that a picker may look at.
+public struct PickContext: Sendable {
+  /// `/package.Service/Method`.
+  public var path: String
+  public var metadata: Metadata
+  /// Fresh for each pick.
+  public var random: UInt64
+  /// Nanoseconds on a monotonic clock.
+  public var nanoseconds: UInt64
+
+  public init(
+    path: String, metadata: Metadata = Metadata(), random: UInt64 = 0, nanoseconds: UInt64 = 0
+  ) {
+    self.path = path
+    self.metadata = metadata
+    self.random = random
+    self.nanoseconds = nanoseconds
+  }
+}
+
+public enum Pick: Sendable {
+  /// Send the call there. With a token the policy hears of the outcome (``PickOutcome``).
+  case use(SubchannelID, token: UInt64? = nil)
+  /// Hold the call until the next picker.
+  case wait
+  /// Hold the call until the next picker, and connect that subchannel (ring_hash).
+  case connect(SubchannelID)
+  /// Fail the call unless it waits for ready.
+  case fail(RPCError)
+  /// Fail the call even if it waits for ready.
+  case drop(RPCError)
+}
+
+/// Picks a subchannel for each call. Never suspends, never does I/O.
+///
+/// Each event loop owns a copy, so that `pick` is plain mutation without a lock or shared counter.
+public protocol Picker: Sendable {
+  mutating func pick(_ call: borrowing PickContext) -> Pick
+}

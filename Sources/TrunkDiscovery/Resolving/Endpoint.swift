@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Where a connection can be made: a host (name or IP literal) and port, or a unix socket.
+public enum Address: Sendable, Hashable {
+  /// A host name or an IP literal without brackets; a name is looked up when connecting.
+  case host(String, UInt16)
+  /// A file system path.
+  case unix(String)
+  /// A name in Linux's abstract socket namespace, without the leading NUL.
+  case unixAbstract(String)
+
+  public init(_ host: String, _ port: UInt16) { self = .host(host, port) }
+}
+
+extension Address: CustomStringConvertible {
+  /// `10.0.0.7:50051`, `[::1]:50051`, `unix:/path`, `unix-abstract:name`.
+  public var description: String {
+    switch self {
+    case .host(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    case .unix(let path): "unix:\(path)"
+    case .unixAbstract(let name): "unix-abstract:\(name)"
+    }
+  }
+}
+
+/// One logical server: any of its addresses will do (gRFC A61).
+///
+/// Its identity is its addresses, server name and instance id; a change of weight or attributes
+/// closes no connection.
+public struct Endpoint: Sendable, Hashable {
+  /// In order of preference; never empty when it comes from a built-in resolver.
+  public var addresses: [Address]
+  /// Replaces the channel's `:authority` (and later the TLS server name) for this endpoint.
+  public var serverName: String?
+  /// Tells apart two instances that share an address over time, e.g. Consul's node and service id.
+  public var instanceID: String?
+  /// Relative weight, 1...65535; 1 unless the resolver knows better.
+  public var weight: UInt32
+  /// What the resolver knows besides: tags, metadata, zone. Keys are the resolver's own.
+  public var attributes: [String: String]
+
+  public init(
+    _ addresses: [Address], serverName: String? = nil, instanceID: String? = nil,
+    weight: UInt32 = 1, attributes: [String: String] = [:]
+  ) {
+    self.addresses = addresses
+    self.serverName = serverName
+    self.instanceID = instanceID
+    self.weight = weight
+    self.attributes = attributes
+  }
+
+  public init(_ addresses: Address..., weight: UInt32 = 1) {
+    self.init(addresses, weight: weight)
+  }
+
+  /// What must be equal for a connection to be kept.
+  public struct Identity: Sendable, Hashable {
+    public let addresses: [Address]
+    public let serverName: String?
+    public let instanceID: String?
+  }
+  public var identity: Identity {
+    Identity(addresses: addresses, serverName: serverName, instanceID: instanceID)
+  }
+}
+
+/// What a name stands for right now. Always the whole set, never a difference.
+public struct Resolution: Sendable, Hashable {
+  public var endpoints: [Endpoint]
+  /// The service config that came with the name, parsed; nil if the resolver has none.
+  public var serviceConfig: ServiceConfig?
+  /// Shown in the story of a failed call, e.g. "3 instances, 0 passing (3 critical)".
+  public var note: String?
+
+  public init(_ endpoints: [Endpoint], serviceConfig: ServiceConfig? = nil, note: String? = nil) {
+    self.endpoints = endpoints
+    self.serviceConfig = serviceConfig
+    self.note = note
+  }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Turns names of one URI scheme into endpoints.
+///
+/// `resolve` runs for as long as the channel is in use and is cancelled with it. Report whole
+/// snapshots. A poller awaits ``ResolverSession/refreshRequested()`` between looks; a watcher never
+/// calls it. Throwing means "resolution failed": the channel keeps its last snapshot, backs off
+/// (1 s, x1.6, at most 120 s, gRPC's connection-backoff), and calls `resolve` again. Returning ends
+/// resolution for good with the last snapshot in force.
+public protocol Resolver: Sendable {
+  /// Lower case, as written before the first colon of a target.
+  var scheme: String { get }
+  /// Rejects a malformed target before the channel is made; the default accepts everything.
+  func validate(_ target: Target) throws(TargetError)
+  /// The `:authority` of calls to this target; the default is the target's endpoint (its path).
+  func authority(of target: Target) -> String
+  func resolve(_ target: Target, _ session: ResolverSession) async throws
+}
+
+extension Resolver {
+  public func validate(_ target: Target) throws(TargetError) {}
+  public func authority(of target: Target) -> String { target.endpoint }
+}
+
+/// A resolver's line to its channel.
+public struct ResolverSession: Sendable {
+  let onReport: @Sendable (Resolution) -> Void
+  let onRefresh: @Sendable () async throws -> Void
+
+  public init(
+    onReport: @escaping @Sendable (Resolution) -> Void,
+    onRefresh: @escaping @Sendable () async throws -> Void
+  ) {
+    self.onReport = onReport
+    self.onRefresh = onRefresh
+  }
+
+  /// Hands the channel a new snapshot. An empty one is an answer too: calls fail with its note.
+  public func report(_ resolution: Resolution) { onReport(resolution) }
+
+  /// Suspends until the channel would like a fresher answer (a connection failed, a GOAWAY came),
+  /// no more often than the channel's minimum re-resolution interval (30 s, as in grpc-go).
+  /// - Throws: `CancellationError` when the channel closes.
+  public func refreshRequested() async throws { try await onRefresh() }
+}
+
+/// The resolvers a channel knows, by scheme. A value: handed to a channel, never global.
+public struct ResolverRegistry: Sendable {
+  private var byScheme: [String: any Resolver] = [:]
+  /// Used for a target without a scheme, or with an unknown one (gRPC naming.md).
+  public var defaultScheme = "dns"
+
+  public init() {}
+
+  /// Adds a resolver; one with the same scheme is replaced.
+  public mutating func register(_ resolver: any Resolver) { byScheme[resolver.scheme] = resolver }
+  public subscript(scheme: String) -> (any Resolver)? { byScheme[scheme] }
+  public var schemes: [String] { byScheme.keys.sorted() }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Key-value pairs that travel beside a call: ASCII text, or bytes under a name that ends in `-bin`.
+///
+/// Names are case-insensitive and kept in lower case; a name may repeat, and order is kept (gRPC
+/// PROTOCOL-HTTP2.md, Custom-Metadata). Nothing is checked when a pair is added; a call that is
+/// given a name or value that HTTP/2 cannot carry, or a reserved name (`grpc-…`, `:…`, `te`,
+/// `content-type`, …), fails with INTERNAL and a message that names it, before anything is sent.
+public struct Metadata: Sendable, Hashable {
+  // Pairs lie one behind the other in wire form: two bytes of name length, four of value length
+  // (big endian), name, value. One allocation however many pairs, none for none; Strings are made
+  // only for what somebody reads.
+  @usableFromInline package var storage: [UInt8] = []
+  public private(set) var count = 0
+
+  @inlinable public init() {}
+
+  @inlinable public var isEmpty: Bool { storage.isEmpty }
+
+  /// The first value of a text name, nil if there is none. Setting replaces all values of the name.
+  public subscript(name: String) -> String? {
+    get { first(name).map { String(decoding: $0, as: UTF8.self) } }
+    set {
+      removeAll(named: name)
+      if let newValue { add(newValue, for: name) }
+    }
+  }
+
+  /// All values of a text name, in order.
+  public subscript(all name: String) -> [String] {
+    var values: [String] = []
+    forEachWire { key, value in
+      if Metadata.equal(key, name) { values.append(String(decoding: value, as: UTF8.self)) }
+    }
+    return values
+  }
+
+  /// All values of a `-bin` name as bytes, in order; comma-joined ones are taken apart (M,
+  /// PROTOCOL-HTTP2.md). What is not base64 is left out.
+  public subscript(binary name: String) -> [[UInt8]] {
+    var values: [[UInt8]] = []
+    forEachWire { key, value in
+      guard Metadata.equal(key, name) else { return }
+      for part in value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+        if let bytes = Base64.decode(UnsafeRawBufferPointer(rebasing: part)) { values.append(bytes) }
+      }
+    }
+    return values
+  }
+
+  /// Adds a text value; printable ASCII (0x20...0x7E).
+  public mutating func add(_ value: String, for name: String) {
+    var name = name.lowercased()
+    var value = value
+    name.withUTF8 { n in value.withUTF8 { v in append(UnsafeRawBufferPointer(n), UnsafeRawBufferPointer(v)) } }
+  }
+
+  /// Adds a value of any bytes; `name` must end in `-bin`. Sent as unpadded base64.
+  public mutating func add(binary value: [UInt8], for name: String) {
+    add(Base64.encode(value), for: name)
+  }
+
+  public mutating func removeAll(named name: String) {
+    guard !isEmpty else { return }
+    var kept = Metadata()
+    forEachWire { key, value in
+      if !Metadata.equal(key, name) { kept.append(key, value) }
+    }
+    self = kept
+  }
+
+  public mutating func append(contentsOf other: Metadata) {
+    storage.append(contentsOf: other.storage)
+    count += other.count
+  }
+}
+
+extension Metadata: Sequence {
+  /// Name and value as they stand on the wire (`-bin` values as base64).
+  public struct Iterator: IteratorProtocol {
+    let storage: [UInt8]
+    var offset = 0
+
+    public mutating func next() -> (name: String, value: String)? {
+      guard let pair = Metadata.pair(in: storage, at: offset) else { return nil }
+      offset = pair.value.upperBound
+      return (
+        String(decoding: storage[pair.name], as: UTF8.self),
+        String(decoding: storage[pair.value], as: UTF8.self)
+      )
+    }
+  }
+  public func makeIterator() -> Iterator { Iterator(storage: storage) }
+}
+
+extension Metadata: ExpressibleByDictionaryLiteral {
+  public init(dictionaryLiteral pairs: (String, String)...) {
+    for (name, value) in pairs { add(value, for: name) }
+  }
+}
+
+extension Metadata: CustomStringConvertible {
+  public var description: String { map { "\($0.name): \($0.value)" }.joined(separator: ", ") }
+}
+
+// MARK: - Wire form
+
+extension Metadata {
+  /// Appends a pair as it came off the wire; `name` already in lower case (RFC 9113 §8.2.1).
+  package mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    // A name is at most 64 KiB - 1 long: nghttp2 refuses longer header blocks, and so do we.
+    guard name.count <= 0xffff, value.count <= 0x7fff_ffff else { return }
+    storage.reserveCapacity(storage.count + 6 + name.count + value.count)
+    storage.append(UInt8(truncatingIfNeeded: name.count >> 8))
+    storage.append(UInt8(truncatingIfNeeded: name.count))
+    for shift in stride(from: 24, through: 0, by: -8) {
+      storage.append(UInt8(truncatingIfNeeded: value.count >> shift))
+    }
+    storage.append(contentsOf: name)
+    storage.append(contentsOf: value)
+    count += 1
+  }
+
+  /// Visits every pair without making Strings. The buffers are valid during the call only.
+  package func forEachWire(
+    _ body: (_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void
+  ) {
+    storage.withUnsafeBytes { all in
+      var offset = 0
+      while let pair = Metadata.pair(in: all, at: offset) {
+        body(
+          UnsafeRawBufferPointer(rebasing: all[pair.name]),
+          UnsafeRawBufferPointer(rebasing: all[pair.value]))
+        offset = pair.value.upperBound
+      }
+    }
+  }
+
+  /// The first value of `name` in wire form.
+  private func first(_ name: String) -> [UInt8]? {
+    var found: [UInt8]?
+    forEachWire { key, value in
+      if found == nil, Metadata.equal(key, name) { found = Array(value) }
+    }
+    return found
+  }
+
+  private static func pair(
+    in bytes: some RandomAccessCollection<UInt8>, at offset: Int
+  ) -> (name: Range<Int>, value: Range<Int>)? {
+    guard bytes.count - offset >= 6 else { return nil }
+    func byte(_ i: Int) -> Int { Int(bytes[bytes.index(bytes.startIndex, offsetBy: offset + i)]) }
+    let nameLength = byte(0) << 8 | byte(1)
+    let valueLength = byte(2) << 24 | byte(3) << 16 | byte(4) << 8 | byte(5)
+    let nameStart = offset + 6
+    let valueStart = nameStart + nameLength
+    return (nameStart..<valueStart, valueStart..<(valueStart + valueLength))
+  }
+
+  private static func equal(_ key: UnsafeRawBufferPointer, _ name: String) -> Bool {
+    var name = name
+    return name.withUTF8 { bytes in
+      guard key.count == bytes.count else { return false }
+      for i in 0..<bytes.count {
+        let byte = bytes[i]
+        let lower = (0x41...0x5a).contains(byte) ? byte | 0x20 : byte
+        if key[i] != lower { return false }
+      }
+      return true
+    }
+  }
+}
