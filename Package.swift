@@ -95,4 +95,7 @@ let package = Package(
     tests("TrunkWireTests", ["TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     tests("TrunkSocketsTests", ["TrunkSockets"]),
+    tests(
+      "TrunkConsulTests",
+      ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging]),
   ])
