@@ -47,4 +47,9 @@ extension ConsulError: CustomStringConvertible {
       "the server listens on no host and port; give an address to advertise"
     }
   }
+
+  /// The status of an answer that refused.
+  package var status: Int? {
+    if case .refused(_, let status, _) = self { status } else { nil }
+  }
 }
