@@ -33,8 +33,9 @@ extension AgentClient {
       _ = try await send(request, timeout: timeout)
       return true
     } catch ConsulError.refused(_, let status, let text)
-      where status == 404 || status == 500
-      && (text.contains("Unknown check") || text.contains("does not have associated TTL"))
+      where status == 404
+      || status == 500
+        && (text.contains("Unknown check") || text.contains("does not have associated TTL"))
     {
       return false  // V-11: 500 from old agents, 404 from newer ones
     }

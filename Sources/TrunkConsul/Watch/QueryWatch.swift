@@ -57,7 +57,8 @@ struct QueryWatch: Sendable {
   private func explain(_ timeout: Duration) async throws -> InstanceCounts? {
     do {
       let request = query.request(index: nil, wait: nil, health: .any)
-      return InstanceCounts(try client.entries(of: try await client.send(request, timeout: timeout)))
+      return InstanceCounts(
+        try client.entries(of: try await client.send(request, timeout: timeout)))
     } catch is ConsulError {
       return nil
     }
