@@ -16,7 +16,7 @@ extension Codec where Message: SwiftProtobuf.Message {
         let frame: FramedBytes = try message.serializedBytes()
         return frame.bytes
       },
-      decode: { bytes in try Message(serializedBytes: bytes) })
+      decode: { bytes in try Message(serializedBytes: bytes.span.bytes) })
   }
 }
 

@@ -58,6 +58,7 @@ struct MetadataTests {
     let bytes = Array(plain.utf8)
     #expect(Base64.encode(bytes) == unpadded)
     #expect(withBytes(unpadded) { Base64.decode($0) } == bytes)
+    #expect(withBytes(unpadded) { Base64.isValid($0) } && withBytes(padded) { Base64.isValid($0) })
     #expect(withBytes(padded) { Base64.decode($0) } == bytes)
   }
 
@@ -75,6 +76,7 @@ struct MetadataTests {
     arguments: ["A", "AAAAA", "A=", "A===", "====", "AA=A", "AA=", "Zg==Zg==", "Z g=", "Zg-_", "é"])
   func notBase64(_ text: String) {
     #expect(withBytes(text) { Base64.decode($0) } == nil)
+    #expect(!withBytes(text) { Base64.isValid($0) })
   }
 
   @Test(
@@ -98,6 +100,7 @@ struct MetadataTests {
       ("host", "x", "host"), ("content-length", "1", "content-length"), ("a b", "v", "a b"),
       ("a\r\nb", "v", "may hold"), ("ä", "v", "may hold"), ("x", "a\nb", "printable"),
       ("x", "☺", "printable"), ("x", "a\u{7f}", "printable"), ("x-bin", "a!", "base64"),
+      ("x-bin", "AAA,A,AA", "base64"),
     ])
   func forbidden(_ name: String, _ value: String, _ mention: String) throws {
     var metadata: Metadata = ["fine": "value"]

@@ -67,6 +67,13 @@ package enum Base64 {
     return valid ? decoded : nil
   }
 
+  /// Whether `decode` would take `text`.
+  package static func isValid(_ text: UnsafeRawBufferPointer) -> Bool {
+    guard let count = lettersBeforePadding(text) else { return false }
+    for i in 0..<count where value(text[i]) > 63 { return false }
+    return true
+  }
+
   /// How many letters carry bits; nil if no base64 text has this length or this padding.
   private static func lettersBeforePadding(_ text: UnsafeRawBufferPointer) -> Int? {
     let pad = UInt8(ascii: "=")

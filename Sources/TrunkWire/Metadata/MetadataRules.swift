@@ -33,10 +33,14 @@ extension Metadata {
     value: UnsafeRawBufferPointer, of name: UnsafeRawBufferPointer
   ) -> String? {
     if name.ends(with: "-bin") {
-      for part in value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
-        if Base64.decode(UnsafeRawBufferPointer(rebasing: part)) == nil {
+      var rest = value
+      while true {
+        let part = rest.prefix { $0 != UInt8(ascii: ",") }
+        if !Base64.isValid(UnsafeRawBufferPointer(rebasing: part)) {
           return "metadata value of \(quoted(name)) is not base64; use add(binary:for:)"
         }
+        if part.count == rest.count { break }
+        rest = UnsafeRawBufferPointer(rebasing: rest[(part.count + 1)...])
       }
       return nil
     }
