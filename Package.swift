@@ -29,6 +29,11 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
+func stubs(_ name: String) -> Target {
+  .target(
+    name: name, dependencies: ["Trunkcall", "TrunkProtobuf", protobuf], path: "Tests/\(name)",
+    swiftSettings: strict)
+}
 
 let package = Package(
   name: "trunkcall",
@@ -91,8 +96,18 @@ let package = Package(
       ["Trunkcall", "TrunkConsul", "TrunkServices", "TrunkSockets", "GreeterStubs", logging]),
     program("greeter-client", ["Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", logging]),
 
+    // Generated code for tests: a service that does as it is told, and names hard to generate for.
+    stubs("EchoStubs"),
+    stubs("OddStubs"),
+
     // Tests mirror sources.
     tests("TrunkWireTests", ["TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     tests("TrunkSocketsTests", ["TrunkSockets"]),
+    tests(
+      "TrunkProtobufTests",
+      [
+        "TrunkProtobuf", "Trunkcall", "GreeterStubs", "EchoStubs", "OddStubs",
+        "protoc-gen-trunkcall", protobuf,
+      ]),
   ])
