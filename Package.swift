@@ -67,7 +67,7 @@ let package = Package(
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2",
       providers: [.apt(["libnghttp2-dev"]), .brew(["libnghttp2"])]),
-    .target(name: "CTrunkLinux"),
+    .target(name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
 
     // The library, from the bottom up; Scripts/check-imports holds the arrows.
     library("TrunkWire", [deque]),

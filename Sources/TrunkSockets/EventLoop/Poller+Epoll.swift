@@ -36,7 +36,7 @@ struct Poller {
   private static let capacity = 256
 
   init() throws(SocketError) {
-    descriptor = epoll_create1(Int32(EPOLL_CLOEXEC.rawValue))
+    descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
     if descriptor < 0 { throw SocketError("epoll_create1") }
     events = .allocate(capacity: Poller.capacity)
   }

@@ -20,17 +20,15 @@ func spawnThread(
 
 /// Linux keeps 15 bytes of a thread's name.
 func nameThread(_ name: String) {
-  _ = String(name.prefix(15)).withCString { pthread_setname_np(pthread_self(), $0) }
+  trunk_name_thread(String(name.prefix(15)))
 }
 
 extension ThreadUsage {
   static func now() -> ThreadUsage {
     var time = timespec()
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    var usage = rusage()
-    _ = trunk_thread_usage(&usage)
     return ThreadUsage(
       cpu: UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec),
-      voluntarySwitches: usage.ru_nvcsw)
+      voluntarySwitches: trunk_thread_voluntary_switches())
   }
 }

@@ -8,7 +8,7 @@ final class Wakeup: ReadinessHandler, Sendable {
   private let descriptor: Int32
 
   init() throws(SocketError) {
-    descriptor = eventfd(0, Int32(EFD_NONBLOCK.rawValue | EFD_CLOEXEC.rawValue))
+    descriptor = eventfd(0, Int32(EFD_NONBLOCK | EFD_CLOEXEC))
     if descriptor < 0 { throw SocketError("eventfd") }
   }
 

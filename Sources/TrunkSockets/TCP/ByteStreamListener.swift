@@ -21,7 +21,7 @@ package final class ByteStreamListener: Sendable {
       throw SocketError("listen", errno: EADDRNOTAVAIL)
     }
     return try await loop.perform { () -> Result<ByteStreamListener, SocketError> in
-      do {
+      do throws(SocketError) {
         let core = Core(loop)
         let listener = try Listener(on: address, loop: loop) { [weak core] in core?.accepted($0) }
         core.listener = listener

@@ -41,7 +41,7 @@ package final class Connector: ReadinessHandler {
   }
 
   private func begin(_ address: SocketAddress, _ deadline: UInt64) {
-    do {
+    do throws(SocketError) {
       fd = try Socket.make(family: address.family)
       let status = address.withPointer { Glibc.connect(fd, $0, $1) }
       if status == 0 { return settleLater(.success(())) }

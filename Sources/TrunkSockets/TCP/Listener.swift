@@ -29,7 +29,7 @@ package final class Listener: ReadinessHandler {
     self.loop = loop
     self.options = options
     self.accepted = accepted
-    fd = try Socket.make(family: address.family)
+    let fd = try Socket.make(family: address.family)
     Socket.set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
     if case .unix(let path) = address.destination { Listener.removeStale(path, address) }
     guard address.withPointer({ bind(fd, $0, $1) }) == 0, listen(fd, Listener.backlog) == 0 else {
@@ -37,6 +37,7 @@ package final class Listener: ReadinessHandler {
       Socket.close(fd)
       throw error
     }
+    self.fd = fd
     self.address = Socket.localAddress(fd) ?? address
   }
 
@@ -61,8 +62,7 @@ package final class Listener: ReadinessHandler {
 
   func ready(_ readiness: Readiness) {
     for _ in 0..<Listener.acceptsPerEvent {
-      let client = trunk_accept4(
-        fd, nil, nil, Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue))
+      let client = trunk_accept(fd)
       if client >= 0 {
         accepted(AcceptedSocket(fd: client, options: options))
         if isClosed { return }

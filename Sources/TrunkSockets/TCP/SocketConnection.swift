@@ -158,7 +158,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   /// Bytes taken; -1 when the connection failed (and is closed now).
   private func send(_ bytes: UnsafeRawBufferPointer) -> Int {
     while true {
-      let count = Glibc.send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL.rawValue))
+      let count = Glibc.send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
       if count >= 0 { return count }
       if errno == EINTR { continue }
       if errno == EAGAIN { return 0 }
