@@ -145,7 +145,7 @@ struct MessageReaderTests {
     var reader = MessageReader(limit: 10)
     let bytes = wire([Message(payload: [1])]) + [7, 0, 0, 0, 0] + wire([Message(payload: [2])])
     var seen: [[UInt8]] = []
-    bytes.withUnsafeBytes { buffer in
+    _ = bytes.withUnsafeBytes { buffer in
       #expect(throws: FramingError.badFlag(7)) {
         try reader.receive(buffer) { payload, _ in seen.append(payload) }
       }
