@@ -29,6 +29,11 @@ func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
+func stubs(_ name: String) -> Target {
+  .target(
+    name: name, dependencies: ["Trunkcall", "TrunkProtobuf", protobuf], path: "Tests/\(name)",
+    swiftSettings: strict)
+}
 
 let package = Package(
   name: "trunkcall",
@@ -62,7 +67,7 @@ let package = Package(
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2",
       providers: [.apt(["libnghttp2-dev"]), .brew(["libnghttp2"])]),
-    .target(name: "CTrunkLinux"),
+    .target(name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
 
     // The library, from the bottom up; Scripts/check-imports holds the arrows.
     library("TrunkWire", [deque]),
@@ -91,6 +96,10 @@ let package = Package(
       ["Trunkcall", "TrunkConsul", "TrunkServices", "TrunkSockets", "GreeterStubs", logging]),
     program("greeter-client", ["Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", logging]),
 
+    // Generated code for tests: a service that does as it is told, and names hard to generate for.
+    stubs("EchoStubs"),
+    stubs("OddStubs"),
+
     // Tests mirror sources.
     tests("TrunkWireTests", ["TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
@@ -98,4 +107,10 @@ let package = Package(
     tests(
       "TrunkConsulTests",
       ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging]),
+    tests(
+      "TrunkProtobufTests",
+      [
+        "TrunkProtobuf", "Trunkcall", "GreeterStubs", "EchoStubs", "OddStubs",
+        "protoc-gen-trunkcall", protobuf,
+      ]),
   ])

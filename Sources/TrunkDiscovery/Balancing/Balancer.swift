@@ -49,7 +49,8 @@ public enum BalancerEvent: Sendable {
 public struct BalancerActions: Sendable {
   public enum Command: Sendable, Hashable {
     /// A new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC 8305).
-    case open(SubchannelID, Endpoint)
+    /// If the policy wants the calls in flight counted, it brings the counter.
+    case open(SubchannelID, Endpoint, load: LoadCounter?)
     /// The same subchannel, new addresses: a READY one stays if its address is still listed.
     case update(SubchannelID, Endpoint)
     case connect(SubchannelID)
@@ -60,7 +61,7 @@ public struct BalancerActions: Sendable {
     case resolveAgain
   }
   public private(set) var commands: [Command] = []
-  private var lastID: UInt64
+  package private(set) var lastID: UInt64
   /// Randomness comes in as a seed, so that a policy is deterministic in tests.
   public var random: any RandomNumberGenerator & Sendable
 
@@ -71,10 +72,11 @@ public struct BalancerActions: Sendable {
     self.random = random
   }
 
-  public mutating func open(_ endpoint: Endpoint) -> SubchannelID {
+  /// - Parameter load: counts the subchannel's calls in flight, for policies that read it.
+  public mutating func open(_ endpoint: Endpoint, load: LoadCounter? = nil) -> SubchannelID {
     lastID += 1
     let id = SubchannelID(lastID)
-    commands.append(.open(id, endpoint))
+    commands.append(.open(id, endpoint, load: load))
     return id
   }
   public mutating func update(_ id: SubchannelID, _ endpoint: Endpoint) {
@@ -103,9 +105,26 @@ public protocol Balancer: Sendable {
   /// A bad config never replaces a good one. Errors name the path of the field.
   static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Config
   init(_ config: Config)
+  /// Takes a new config in place, connections kept. The default answers false: the channel then
+  /// makes a new policy and switches over gracefully.
+  mutating func reconfigure(_ config: Config) -> Bool
   mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions)
   /// Pulled at most once per tick, after `.changed`.
   mutating func makePicker() -> any Picker
+}
+
+extension Balancer {
+  public mutating func reconfigure(_ config: Config) -> Bool { false }
+
+  /// For a registry that holds an `any Balancer.Type`.
+  package static func make(json: [UInt8]) throws(ServiceConfigError) -> any Balancer {
+    Self(try parse(json))
+  }
+
+  /// For a channel that holds an `any Balancer`.
+  package mutating func reconfigure(json: [UInt8]) throws(ServiceConfigError) -> Bool {
+    reconfigure(try Self.parse(json))
+  }
 }
 
 /// The part of a call that a picker may look at.

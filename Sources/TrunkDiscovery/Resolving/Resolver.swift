@@ -44,17 +44,3 @@ public struct ResolverSession: Sendable {
   /// - Throws: `CancellationError` when the channel closes.
   public func refreshRequested() async throws { try await onRefresh() }
 }
-
-/// The resolvers a channel knows, by scheme. A value: handed to a channel, never global.
-public struct ResolverRegistry: Sendable {
-  private var byScheme: [String: any Resolver] = [:]
-  /// Used for a target without a scheme, or with an unknown one (gRPC naming.md).
-  public var defaultScheme = "dns"
-
-  public init() {}
-
-  /// Adds a resolver; one with the same scheme is replaced.
-  public mutating func register(_ resolver: any Resolver) { byScheme[resolver.scheme] = resolver }
-  public subscript(scheme: String) -> (any Resolver)? { byScheme[scheme] }
-  public var schemes: [String] { byScheme.keys.sorted() }
-}

@@ -43,7 +43,9 @@ public struct Metadata: Sendable, Hashable {
     forEachWire { key, value in
       guard Metadata.equal(key, name) else { return }
       for part in value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
-        if let bytes = Base64.decode(UnsafeRawBufferPointer(rebasing: part)) { values.append(bytes) }
+        if let bytes = Base64.decode(UnsafeRawBufferPointer(rebasing: part)) {
+          values.append(bytes)
+        }
       }
     }
     return values
@@ -53,7 +55,9 @@ public struct Metadata: Sendable, Hashable {
   public mutating func add(_ value: String, for name: String) {
     var name = name.lowercased()
     var value = value
-    name.withUTF8 { n in value.withUTF8 { v in append(UnsafeRawBufferPointer(n), UnsafeRawBufferPointer(v)) } }
+    name.withUTF8 { n in
+      value.withUTF8 { v in append(UnsafeRawBufferPointer(n), UnsafeRawBufferPointer(v)) }
+    }
   }
 
   /// Adds a value of any bytes; `name` must end in `-bin`. Sent as unpadded base64.
@@ -111,7 +115,11 @@ extension Metadata {
   package mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     // A name is at most 64 KiB - 1 long: nghttp2 refuses longer header blocks, and so do we.
     guard name.count <= 0xffff, value.count <= 0x7fff_ffff else { return }
-    storage.reserveCapacity(storage.count + 6 + name.count + value.count)
+    let needed = storage.count + 6 + name.count + value.count
+    if needed > storage.capacity {
+      // Doubled: reserving the exact size for each pair would copy everything each time.
+      storage.reserveCapacity(Swift.max(needed, storage.capacity * 2))
+    }
     storage.append(UInt8(truncatingIfNeeded: name.count >> 8))
     storage.append(UInt8(truncatingIfNeeded: name.count))
     for shift in stride(from: 24, through: 0, by: -8) {

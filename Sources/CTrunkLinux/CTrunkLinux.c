@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copyright 2026 The Trunkcall Authors */
+#ifdef __linux__
+#define _GNU_SOURCE 1
+#include "CTrunkLinux.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <resolv.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int trunk_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+
+void trunk_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+long trunk_thread_voluntary_switches(void) {
+  struct rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+int trunk_dns_query(const char *server, unsigned short port, const char *name, int type,
+                    unsigned char *answer, int capacity) {
+  struct __res_state state;
+  memset(&state, 0, sizeof state);
+  if (res_ninit(&state) != 0) return -1;
+  struct sockaddr_in6 v6;
+  if (server != NULL) {
+    struct in_addr v4;
+    memset(&v6, 0, sizeof v6);
+    state.nscount = 1;
+    if (inet_pton(AF_INET, server, &v4) == 1) {
+      state.nsaddr_list[0].sin_family = AF_INET;
+      state.nsaddr_list[0].sin_addr = v4;
+      state.nsaddr_list[0].sin_port = htons(port);
+    } else if (inet_pton(AF_INET6, server, &v6.sin6_addr) == 1) {
+      v6.sin6_family = AF_INET6;
+      v6.sin6_port = htons(port);
+      /* glibc keeps IPv6 servers beside the IPv4 list; a zero family there says "look here". */
+      state.nsaddr_list[0].sin_family = 0;
+      state._u._ext.nsaddrs[0] = &v6;
+      state._u._ext.nscount = 1;
+    } else {
+      res_nclose(&state);
+      return -1;
+    }
+  }
+  int length = server != NULL ? res_nquery(&state, name, 1, type, answer, capacity)
+                              : res_nsearch(&state, name, 1, type, answer, capacity);
+  int code = length >= 0 ? length : -2 - state.res_h_errno;
+  if (server != NULL) state._u._ext.nsaddrs[0] = NULL;
+  res_nclose(&state);
+  return code;
+}
+#endif

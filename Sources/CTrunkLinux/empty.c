@@ -1,3 +1,0 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* Copyright 2026 The Trunkcall Authors */
-#include "CTrunkLinux.h"

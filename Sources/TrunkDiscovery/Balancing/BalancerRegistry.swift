@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// The load-balancing policies a channel knows, by name. A value: handed to a channel, never global.
+public struct BalancerRegistry: Sendable {
+  private var types: [String: any Balancer.Type] = [:]
+
+  /// With the built-ins, `pick_first` and `round_robin`.
+  public init() {
+    register(PickFirst.self)
+    register(RoundRobin.self)
+  }
+
+  /// Adds a policy; one of the same name is replaced.
+  public mutating func register<B: Balancer>(_: B.Type) { types[B.name] = B.self }
+
+  /// Adds a policy of the easy tier; one of the same name is replaced.
+  public mutating func register<P: PickPolicy>(_: P.Type) {
+    register(PickPolicyBalancer<P>.self)
+  }
+
+  public var names: [String] { types.keys.sorted() }
+  public func contains(_ name: String) -> Bool { types[name] != nil }
+
+  /// Makes a policy.
+  /// - Parameter json: its config object, UTF-8; `{}` if it has none.
+  /// - Throws: ``ServiceConfigError`` for an unknown name or a config that the policy refuses.
+  public func make(
+    _ name: String, json: [UInt8] = Array("{}".utf8)
+  ) throws(ServiceConfigError) -> any Balancer {
+    guard let type = types[name] else {
+      throw ServiceConfigError(
+        path: "loadBalancingPolicy",
+        "unknown policy \"\(name)\"; allowed: \(names.joined(separator: ", "))")
+    }
+    return try type.make(json: json)
+  }
+
+  /// The policy for a service config, by gRPC A24's order: the first known entry of
+  /// `loadBalancingConfig`, else `loadBalancingPolicy`, else the channel's option, else pick_first.
+  /// - Throws: ``ServiceConfigError`` if the list or the option names no known policy.
+  package func choose(
+    _ config: ServiceConfig?, option: String?
+  ) throws(ServiceConfigError) -> BalancerChoice {
+    if let list = config?.balancers {
+      for (i, choice) in list.enumerated() where contains(choice.name) {
+        var found = choice
+        found.path = "loadBalancingConfig[\(i)].\(choice.name)"
+        return found
+      }
+      throw ServiceConfigError(
+        path: "loadBalancingConfig",
+        "no known policy among \(list.map(\.name)); allowed: \(names.joined(separator: ", "))")
+    }
+    if let name = config?.balancer {
+      guard contains(name) else {
+        throw ServiceConfigError(
+          path: "loadBalancingPolicy",
+          "unknown policy \"\(name)\"; allowed: \(names.joined(separator: ", "))")
+      }
+      return BalancerChoice(name)
+    }
+    return BalancerChoice(option ?? PickFirst.name)
+  }
+}
+
+/// A policy's name and its config.
+public struct BalancerChoice: Sendable, Hashable {
+  public var name: String
+  /// The config object in canonical form (UTF-8, keys sorted), so that equal configs are equal.
+  public var json: [UInt8]
+  /// Where it stands in the service config, for errors.
+  package var path = ""
+
+  public init(_ name: String, json: [UInt8] = Array("{}".utf8)) {
+    self.name = name
+    self.json = json
+  }
+
+  public static func == (a: BalancerChoice, b: BalancerChoice) -> Bool {
+    a.name == b.name && a.json == b.json
+  }
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(name)
+    hasher.combine(json)
+  }
+}

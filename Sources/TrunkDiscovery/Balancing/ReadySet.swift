@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkWire
+
+/// One subchannel per endpoint, all kept connected: the part that round_robin and every
+/// ``PickPolicy`` share (gRPC A61's endpoint sharding, over subchannels that do happy eyeballs).
+///
+/// ```
+///                  .ready                        .ready
+///   connecting ──────────────► ready    failed ─────────► ready
+///     ▲   │                      │        ▲ │ .idle, .connecting: stays (sticky, A62);
+///     │   └── .transientFailure ─┼────────┘ │ an idle one is connected again
+///     └── .idle: connect again ──┘◄─────────┘
+/// ```
+/// - An idle child is reconnected at once and counts as connecting (5.3 line 36).
+/// - A failed child counts as failed until it is ready (34).
+/// - The set is READY if any child is, else CONNECTING if any child is, else TRANSIENT_FAILURE.
+/// - Children are matched by ``Endpoint/identity``; a change of weight or attributes keeps them.
+package struct ReadySet: Sendable {
+  private enum Phase: Sendable, Hashable { case connecting, ready, failed }
+  private struct Child: Sendable {
+    var id: SubchannelID
+    var endpoint: Endpoint
+    var load: LoadCounter?
+    var phase: Phase = .connecting
+  }
+
+  private let countsLoad: Bool
+  private var children: [Child] = []
+  private var position: [SubchannelID: Int] = [:]
+  private var readyCount = 0
+  private var connectingCount = 0
+  /// What the last failed attempt, or the empty or failed resolution, said.
+  private var lastError = "nothing resolved yet"
+  private var resolved = false
+
+  /// - Parameter countsLoad: whether the policy reads ``ReadySubchannel/callsInFlight``.
+  package init(countsLoad: Bool = false) { self.countsLoad = countsLoad }
+
+  package var state: ConnectivityState {
+    if readyCount > 0 { return .ready }
+    if connectingCount > 0 || !resolved { return .connecting }
+    return .transientFailure
+  }
+
+  package mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions) {
+    switch event {
+    case .resolved(let resolution): replace(resolution, &actions)
+    case .resolutionFailed(let note):
+      guard children.isEmpty else { return }
+      resolved = true
+      lastError = note
+      actions.changed(state)
+    case .subchannel(let id, let state, let error):
+      guard let i = position[id] else { return }  // closed a moment ago
+      child(i, turned: state, error, &actions)
+    case .completed, .exitIdle: break  // children are never left idle
+    }
+  }
+
+  /// The picker for the state of now; `make` gets the ready ones, at least one.
+  package func picker(_ make: ([ReadySubchannel]) -> any Picker) -> any Picker {
+    switch state {
+    case .ready:
+      return make(
+        children.filter { $0.phase == .ready }
+          .map { ReadySubchannel(id: $0.id, endpoint: $0.endpoint, load: $0.load) })
+    case .transientFailure:
+      return ConstantPicker(.fail(RPCError(.unavailable, lastError)))
+    default: return ConstantPicker(.wait)
+    }
+  }
+
+  private mutating func replace(_ resolution: Resolution, _ actions: inout BalancerActions) {
+    var old: [Endpoint.Identity: Child] = [:]
+    for child in children { old[child.endpoint.identity] = child }
+
+    resolved = true
+    children.removeAll(keepingCapacity: true)
+    position.removeAll(keepingCapacity: true)
+    var seen: Set<Endpoint.Identity> = []
+    for endpoint in resolution.endpoints where !endpoint.addresses.isEmpty {
+      guard seen.insert(endpoint.identity).inserted else { continue }
+      var child: Child
+      if let kept = old.removeValue(forKey: endpoint.identity) {
+        child = kept
+        child.endpoint = endpoint
+      } else {
+        let load = countsLoad ? LoadCounter() : nil
+        child = Child(id: actions.open(endpoint, load: load), endpoint: endpoint, load: load)
+        actions.connect(child.id)
+      }
+      position[child.id] = children.count
+      children.append(child)
+    }
+    for gone in old.values.sorted(by: { $0.id.raw < $1.id.raw }) { actions.close(gone.id) }
+
+    readyCount = children.count { $0.phase == .ready }
+    connectingCount = children.count { $0.phase == .connecting }
+    if children.isEmpty {
+      // 5.3 line 35: an empty list is a failure, and the resolver hears that it was bad.
+      lastError = resolution.note ?? "the resolver knows no address"
+      actions.resolveAgain()
+    }
+    actions.changed(state)
+  }
+
+  private mutating func child(
+    _ i: Int, turned state: ConnectivityState, _ error: String?, _ actions: inout BalancerActions
+  ) {
+    let before = (phase: children[i].phase, aggregate: self.state)
+    switch state {
+    case .ready: set(i, .ready)
+    case .connecting: if before.phase != .failed { set(i, .connecting) }
+    case .transientFailure:
+      set(i, .failed)
+      lastError = error ?? lastError
+      actions.resolveAgain()  // 34: on entering TF and after every full pass of failures
+    case .idle:
+      if before.phase == .ready { actions.resolveAgain() }
+      if before.phase != .failed { set(i, .connecting) }
+      actions.connect(children[i].id)
+    case .shutdown: set(i, .failed)
+    }
+    let after = self.state
+    let readyChanged = (before.phase == .ready) != (children[i].phase == .ready)
+    if readyChanged || after != before.aggregate
+      || (after == .transientFailure && state == .transientFailure)
+    {
+      actions.changed(after)
+    }
+  }
+
+  private mutating func set(_ i: Int, _ phase: Phase) {
+    if children[i].phase == .ready { readyCount -= 1 }
+    if children[i].phase == .connecting { connectingCount -= 1 }
+    children[i].phase = phase
+    if phase == .ready { readyCount += 1 }
+    if phase == .connecting { connectingCount += 1 }
+  }
+}

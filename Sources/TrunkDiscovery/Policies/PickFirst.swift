@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkWire
+
+/// `pick_first`, the default: one connection, to the first address that answers.
+///
+/// It has a single subchannel over all addresses of all endpoints, families interleaved (RFC 8305
+/// §4); the subchannel does the happy eyeballs. Its states are the policy's, except:
+/// - TRANSIENT_FAILURE is sticky until READY (gRPC A62);
+/// - READY -> IDLE stays idle until a call wants a connection.
+public struct PickFirst: Balancer {
+  public static var name: String { "pick_first" }
+
+  public struct Config: Sendable, Hashable {
+    /// Spreads clients over the servers (gRPC A62); false unless set.
+    public var shuffleAddressList = false
+    public init(shuffleAddressList: Bool = false) { self.shuffleAddressList = shuffleAddressList }
+  }
+
+  public static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Config {
+    let fields = try JSONReader(JSONValue(parsing: json), path: name)
+    return Config(shuffleAddressList: try fields.bool("shuffleAddressList") ?? false)
+  }
+
+  private var config: Config
+  /// As resolved, before shuffling: an unchanged answer changes nothing.
+  private var endpoints: [Endpoint.Identity] = []
+  private var subchannel: (id: SubchannelID, endpoint: Endpoint)?
+  private var state = ConnectivityState.connecting
+  private var lastError = "nothing resolved yet"
+
+  public init(_ config: Config) { self.config = config }
+
+  /// The next resolution is shuffled, or not; the connection stays.
+  public mutating func reconfigure(_ config: Config) -> Bool {
+    self.config = config
+    return true
+  }
+
+  public mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions) {
+    switch event {
+    case .resolved(let resolution): replace(resolution, &actions)
+    case .resolutionFailed(let note):
+      guard subchannel == nil else { return }
+      turn(.transientFailure, note, &actions)
+    case .subchannel(let id, let state, let error):
+      guard id == subchannel?.id else { return }  // closed a moment ago
+      follow(state, error, &actions)
+    case .exitIdle:
+      if let subchannel, state == .idle { actions.connect(subchannel.id) }
+    case .completed: break
+    }
+  }
+
+  public mutating func makePicker() -> any Picker {
+    switch (state, subchannel) {
+    case (.ready, let subchannel?): ConstantPicker(.use(subchannel.id))
+    case (.idle, let subchannel?): ConstantPicker(.connect(subchannel.id))
+    case (.transientFailure, _): ConstantPicker(.fail(RPCError(.unavailable, lastError)))
+    default: ConstantPicker(.wait)
+    }
+  }
+
+  private mutating func replace(_ resolution: Resolution, _ actions: inout BalancerActions) {
+    let usable = resolution.endpoints.filter { !$0.addresses.isEmpty }
+    guard !usable.isEmpty else {
+      // 5.3 line 35: an empty list is a failure, and the resolver hears that it was bad.
+      if let subchannel { actions.close(subchannel.id) }
+      subchannel = nil
+      endpoints = []
+      actions.resolveAgain()
+      turn(.transientFailure, resolution.note ?? "the resolver knows no address", &actions)
+      return
+    }
+    let identities = usable.map(\.identity)
+    guard identities != endpoints else { return }
+    endpoints = identities
+
+    let merged = merge(usable, &actions)
+    guard let id = subchannel?.id else {
+      let id = actions.open(merged)
+      subchannel = (id, merged)
+      actions.connect(id)
+      if state != .transientFailure { turn(.connecting, nil, &actions) }
+      return
+    }
+    subchannel = (id, merged)
+    actions.update(id, merged)
+    // If its address is gone, the connection ends and a new one is made at once; else a no-op.
+    if state != .idle { actions.connect(id) }
+  }
+
+  /// All addresses as one endpoint, each once.
+  private func merge(_ endpoints: [Endpoint], _ actions: inout BalancerActions) -> Endpoint {
+    let ordered =
+      config.shuffleAddressList ? shuffled(endpoints, &actions.random) : endpoints
+    var seen: Set<Address> = []
+    let addresses = ordered.flatMap(\.addresses).filter { seen.insert($0).inserted }
+    return Endpoint(interleaved(addresses), serverName: ordered.first?.serverName)
+  }
+
+  private mutating func follow(
+    _ new: ConnectivityState, _ error: String?, _ actions: inout BalancerActions
+  ) {
+    switch new {
+    case .ready: turn(.ready, nil, &actions)
+    case .transientFailure:
+      actions.resolveAgain()  // 34: on entering TF and after every full pass of failures
+      turn(.transientFailure, error, &actions)
+    case .connecting: if state != .transientFailure { turn(.connecting, nil, &actions) }
+    case .idle:
+      if state == .transientFailure {
+        if let subchannel { actions.connect(subchannel.id) }
+      } else {
+        if state == .ready { actions.resolveAgain() }
+        turn(.idle, nil, &actions)
+      }
+    case .shutdown: break
+    }
+  }
+
+  private mutating func turn(
+    _ new: ConnectivityState, _ error: String?, _ actions: inout BalancerActions
+  ) {
+    let changed = new != state || new == .transientFailure || new == .connecting
+    state = new
+    lastError = error ?? lastError
+    if changed { actions.changed(new) }
+  }
+}
+
+private func shuffled(
+  _ endpoints: [Endpoint], _ random: inout any RandomNumberGenerator & Sendable
+) -> [Endpoint] {
+  var result = endpoints
+  var i = result.count
+  while i > 1 {
+    let j = Int(truncatingIfNeeded: random.next() % UInt64(i))
+    i -= 1
+    result.swapAt(i, j)
+  }
+  return result
+}
+
+/// RFC 8305 §4: address families take turns, the first address's family first; order within a
+/// family is kept. What is no IPv6 literal counts as the other family.
+private func interleaved(_ addresses: [Address]) -> [Address] {
+  func isV6(_ address: Address) -> Bool {
+    if case .host(let host, _) = address { IPLiteral.isV6(host) } else { false }
+  }
+  guard let first = addresses.first else { return [] }
+  let leads = addresses.filter { isV6($0) == isV6(first) }
+  let follows = addresses.filter { isV6($0) != isV6(first) }
+  var result: [Address] = []
+  for i in 0..<max(leads.count, follows.count) {
+    if i < leads.count { result.append(leads[i]) }
+    if i < follows.count { result.append(follows[i]) }
+  }
+  return result
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// `passthrough:///host:port`: the endpoint is the address. A name is looked up when connecting.
+public struct PassthroughResolver: Resolver {
+  public var scheme: String { "passthrough" }
+  public init() {}
+
+  public func validate(_ target: Target) throws(TargetError) { _ = try address(in: target) }
+
+  public func resolve(_ target: Target, _ session: ResolverSession) async throws {
+    try await session.reportForGood([Endpoint(address(in: target))])
+  }
+
+  private func address(in target: Target) throws(TargetError) -> Address {
+    try target.rejectUnknownParameters(known: [])
+    try target.rejectAuthority()
+    guard !target.endpoint.isEmpty else {
+      throw target.error(
+        .missingAddress, column: target.endpointColumn,
+        "missing address; allowed: passthrough:///host:port")
+    }
+    let parsed = try target.endpointHostPort()
+    guard let port = parsed.port else {
+      throw target.error(
+        .missingPort, column: target.endpointColumn + target.endpoint.count,
+        "missing port; allowed: passthrough:///host:port")
+    }
+    return Address(parsed.host, port)
+  }
+}
+
+extension ResolverSession {
+  /// For resolvers whose answer never changes: reports it and waits for the channel's end.
+  func reportForGood(_ endpoints: [Endpoint]) async throws {
+    report(Resolution(endpoints))
+    while true { try await refreshRequested() }
+  }
+}
+
+extension Target {
+  /// For schemes in which `scheme://authority/…` means nothing: `passthrough://host:1` is a mistake.
+  func rejectAuthority() throws(TargetError) {
+    guard !authority.isEmpty else { return }
+    throw error(
+      .malformed, column: authorityColumn,
+      "\(scheme ?? "") takes no authority; put a third \"/\" before \"\(authority)\"")
+  }
+}

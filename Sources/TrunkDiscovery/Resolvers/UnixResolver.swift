@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// `unix:path`, `unix:///absolute/path` and `unix-abstract:name` (gRPC `doc/naming.md`).
+public struct UnixResolver: Resolver {
+  public enum Namespace: String, Sendable, Hashable {
+    case path = "unix"
+    /// Linux only.
+    case abstract = "unix-abstract"
+  }
+
+  public let namespace: Namespace
+  public var scheme: String { namespace.rawValue }
+
+  public init(_ namespace: Namespace) { self.namespace = namespace }
+
+  public func validate(_ target: Target) throws(TargetError) { _ = try address(in: target) }
+
+  /// `localhost`, as in the other gRPC implementations: a path is no `:authority`.
+  public func authority(of target: Target) -> String { "localhost" }
+
+  public func resolve(_ target: Target, _ session: ResolverSession) async throws {
+    try await session.reportForGood([Endpoint(address(in: target))])
+  }
+
+  private func address(in target: Target) throws(TargetError) -> Address {
+    try target.rejectUnknownParameters(known: [])
+    try target.rejectAuthority()
+    guard !target.endpoint.isEmpty else {
+      throw target.error(
+        .missingAddress, column: target.pathColumn,
+        namespace == .path
+          ? "missing path; allowed: unix:path, unix:///absolute/path"
+          : "missing name; allowed: unix-abstract:name")
+    }
+    // sockaddr_un has 108 bytes, of which the NUL (at the end, or in front) takes one.
+    guard target.path.utf8.count <= 107 else {
+      throw target.error(
+        .malformed, column: target.pathColumn,
+        "\(target.path.utf8.count) bytes are too long for a unix socket; allowed: 107")
+    }
+    return namespace == .path ? .unix(target.path) : .unixAbstract(target.path)
+  }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// The resolvers a channel knows, by scheme. A value: handed to a channel, never global.
+public struct ResolverRegistry: Sendable {
+  private var byScheme: [String: any Resolver] = [:]
+  /// Used for a target without a scheme, or with an unknown one (gRPC naming.md).
+  public var defaultScheme = "dns"
+
+  public init() {}
+
+  /// Those that need no look-up: `passthrough`, `ipv4`, `ipv6`, `unix`, `unix-abstract`.
+  public static var literal: ResolverRegistry {
+    var registry = ResolverRegistry()
+    registry.register(PassthroughResolver())
+    registry.register(IPResolver(.ipv4))
+    registry.register(IPResolver(.ipv6))
+    registry.register(UnixResolver(.path))
+    registry.register(UnixResolver(.abstract))
+    return registry
+  }
+
+  /// Adds a resolver; one with the same scheme is replaced.
+  public mutating func register(_ resolver: any Resolver) { byScheme[resolver.scheme] = resolver }
+  public subscript(scheme: String) -> (any Resolver)? { byScheme[scheme] }
+  public var schemes: [String] { byScheme.keys.sorted() }
+
+  /// The resolver for a target, and the target as that resolver has accepted it, its scheme set.
+  ///
+  /// No scheme, or one that nobody has and that is not followed by `//` (`localhost:50051`), means
+  /// the default scheme (gRPC A6's naming rule: `dns:///` + target).
+  /// - Throws: ``TargetError``: malformed, unknown scheme, or what the resolver's `validate` says.
+  public func find(_ text: String) throws(TargetError) -> (Target, any Resolver) {
+    let target = try Target.parse(text)
+    if let scheme = target.scheme, let resolver = byScheme[scheme] {
+      try resolver.validate(target)
+      return (target, resolver)
+    }
+    var bare = try TargetParser(text).parseAsEndpoint()
+    guard let resolver = byScheme[defaultScheme] else { throw noDefault(target) }
+    guard let scheme = target.scheme else {
+      bare.scheme = defaultScheme
+      try resolver.validate(bare)
+      return (bare, resolver)
+    }
+    // `name:` and `name:50051` are hosts with a colon; `name:rest` and `name://…` are schemes.
+    let rest = text.dropFirst(scheme.count + 1).prefix { $0 != "?" }
+    guard rest.first.map({ $0.isASCII && $0.isNumber }) ?? true else {
+      throw unknown(scheme, target)
+    }
+    bare.scheme = defaultScheme
+    try resolver.validate(bare)
+    return (bare, resolver)
+  }
+
+  private func unknown(_ scheme: String, _ target: Target) -> TargetError {
+    target.error(
+      .unknownScheme, column: 1,
+      "unknown scheme \"\(scheme)\"; allowed: \(schemes.joined(separator: ", "))")
+  }
+
+  private func noDefault(_ target: Target) -> TargetError {
+    guard let scheme = target.scheme else {
+      return target.error(
+        .unknownScheme, column: 1,
+        "it has no scheme, and no resolver has the default scheme \"\(defaultScheme)\"; "
+          + "allowed: \(schemes.joined(separator: ", "))")
+    }
+    return unknown(scheme, target)
+  }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+public import TrunkWire
+
+/// `retryPolicy` of a method (gRPC A6): try again, one attempt after the other.
+public struct RetryPolicy: Sendable, Hashable {
+  /// Counts the original; at least 2, as written: the channel's cap (5) is applied when it is used.
+  public var maxAttempts: Int
+  public var initialBackoff: Duration
+  public var maxBackoff: Duration
+  public var backoffMultiplier: Double
+  public var retryableStatusCodes: Set<RPCError.Code>
+
+  init(_ fields: JSONReader) throws(ServiceConfigError) {
+    maxAttempts = try fields.attempts()
+    initialBackoff = try fields.positiveDuration("initialBackoff")
+    maxBackoff = try fields.positiveDuration("maxBackoff")
+    backoffMultiplier = try fields.required(
+      "backoffMultiplier", fields.number("backoffMultiplier"))
+    guard backoffMultiplier > 0 else {
+      throw fields.error("backoffMultiplier", "more than 0 is needed")
+    }
+    retryableStatusCodes = try fields.codes("retryableStatusCodes") ?? []
+    guard !retryableStatusCodes.isEmpty else {
+      throw fields.error("retryableStatusCodes", "at least one status code is needed")
+    }
+  }
+}
+
+/// `hedgingPolicy` of a method (gRPC A6): several attempts at the same time.
+public struct HedgingPolicy: Sendable, Hashable {
+  /// Counts the original; at least 2, as written: the channel's cap (5) is applied when it is used.
+  public var maxAttempts: Int
+  /// Between the starts of two attempts; zero sends all at once.
+  public var hedgingDelay: Duration
+  /// A status of these lets the other attempts go on; any other one ends the call.
+  public var nonFatalStatusCodes: Set<RPCError.Code>
+
+  init(_ fields: JSONReader) throws(ServiceConfigError) {
+    maxAttempts = try fields.attempts()
+    hedgingDelay = try fields.duration("hedgingDelay") ?? .zero
+    nonFatalStatusCodes = try fields.codes("nonFatalStatusCodes") ?? []
+  }
+}
+
+/// `retryThrottling` (gRPC A6): stops retries when too much fails. In thousandths, of which A6 keeps
+/// three decimals.
+public struct RetryThrottling: Sendable, Hashable {
+  /// 1...1,000,000
+  public var maxMilliTokens: Int
+  /// At least 1.
+  public var milliTokenRatio: Int
+
+  init(_ fields: JSONReader) throws(ServiceConfigError) {
+    let tokens = try fields.required("maxTokens", fields.number("maxTokens"))
+    guard tokens > 0, tokens <= 1000, let milli = Int(exactly: (tokens * 1000).rounded(.down)),
+      milli > 0
+    else { throw fields.error("maxTokens", "more than 0 and at most 1000 is needed") }
+    let ratio = try fields.required("tokenRatio", fields.number("tokenRatio"))
+    guard ratio >= 0.001, ratio <= 1_000_000,
+      // 0.001 * 1000 is a hair above 1 in binary, 0.009 * 1000 a hair below 9.
+      let milliRatio = Int(exactly: (ratio * 1000 + 1e-6).rounded(.down))
+    else { throw fields.error("tokenRatio", "at least 0.001 is needed") }
+    maxMilliTokens = milli
+    milliTokenRatio = milliRatio
+  }
+}
+
+extension JSONReader {
+  fileprivate func attempts() throws(ServiceConfigError) -> Int {
+    try required("maxAttempts", integer("maxAttempts", in: 2...Int.max))
+  }
+
+  fileprivate func positiveDuration(_ name: String) throws(ServiceConfigError) -> Duration {
+    let duration = try required(name, duration(name))
+    guard duration > .zero else { throw error(name, "more than 0s is needed") }
+    return duration
+  }
+
+  /// Status codes as numbers or names in any case (5.3 line 4).
+  fileprivate func codes(_ name: String) throws(ServiceConfigError) -> Set<RPCError.Code>? {
+    guard let values = try array(name) else { return nil }
+    var codes: Set<RPCError.Code> = []
+    for (i, value) in values.enumerated() {
+      let code: RPCError.Code? =
+        switch value {
+        case .number(let number): Int(exactly: number).flatMap(RPCError.Code.init(rawValue:))
+        case .string(let string): statusNames[string.uppercased()]
+        default: nil
+        }
+      guard let code else {
+        throw error("\(name)[\(i)]", "no status code; allowed: 1...16 or a name like UNAVAILABLE")
+      }
+      codes.insert(code)
+    }
+    return codes
+  }
+}
+
+private let statusNames: [String: RPCError.Code] = [
+  "CANCELLED": .cancelled, "UNKNOWN": .unknown, "INVALID_ARGUMENT": .invalidArgument,
+  "DEADLINE_EXCEEDED": .deadlineExceeded, "NOT_FOUND": .notFound,
+  "ALREADY_EXISTS": .alreadyExists, "PERMISSION_DENIED": .permissionDenied,
+  "RESOURCE_EXHAUSTED": .resourceExhausted, "FAILED_PRECONDITION": .failedPrecondition,
+  "ABORTED": .aborted, "OUT_OF_RANGE": .outOfRange, "UNIMPLEMENTED": .unimplemented,
+  "INTERNAL": .internal, "UNAVAILABLE": .unavailable, "DATA_LOSS": .dataLoss,
+  "UNAUTHENTICATED": .unauthenticated,
+]

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// What a service's owner says about how to call it: the JSON of gRPC's service config
+/// (`service_config.proto`, A2, A6, A21, A24).
+///
+/// Unknown fields are ignored; one bad known field rejects the whole config.
+public struct ServiceConfig: Sendable, Hashable {
+  /// `loadBalancingConfig`, in order of preference; nil if absent. The channel takes the first that
+  /// it knows.
+  public var balancers: [BalancerChoice]?
+  /// `loadBalancingPolicy`, the older way to name one.
+  public var balancer: String?
+  /// `retryThrottling`, for all calls of the channel.
+  public var retryThrottling: RetryThrottling?
+  /// `healthCheckConfig.serviceName` (A17).
+  public var healthCheckService: String?
+  private var methods: [String: MethodConfig] = [:]
+
+  /// The empty config: gRPC's defaults for everything.
+  public init() {}
+
+  /// - Throws: ``ServiceConfigError``, naming the path of the first bad field.
+  public init(json: String) throws(ServiceConfigError) { try self.init(json: Array(json.utf8)) }
+
+  /// - Parameter json: UTF-8, at most 1 MiB.
+  /// - Throws: ``ServiceConfigError``, naming the path of the first bad field.
+  public init(json: [UInt8]) throws(ServiceConfigError) {
+    let fields = try JSONReader(JSONValue(parsing: json), path: "")
+    balancers = try ServiceConfig.balancers(fields)
+    balancer = try fields.string("loadBalancingPolicy").map { $0.lowercased() }
+    retryThrottling = try fields.object("retryThrottling").map(RetryThrottling.init)
+    healthCheckService = try fields.object("healthCheckConfig")?.string("serviceName")
+    for method in try fields.objects("methodConfig") ?? [] { try add(method) }
+  }
+
+  /// The settings for a call (5.3 line 7): service and method, else the service, else the default.
+  /// - Parameter path: `/package.Service/Method`.
+  public func method(_ path: String) -> MethodConfig? {
+    if methods.isEmpty { return nil }
+    if let exact = methods[path] { return exact }
+    if let slash = path.lastIndex(of: "/"), let service = methods[String(path[...slash])] {
+      return service
+    }
+    return methods[""]
+  }
+
+  /// A24: a list of objects, each with the policy's name as its only key.
+  private static func balancers(
+    _ fields: JSONReader
+  ) throws(ServiceConfigError) -> [BalancerChoice]? {
+    guard let entries = try fields.objects("loadBalancingConfig") else { return nil }
+    var choices: [BalancerChoice] = []
+    for entry in entries {
+      guard entry.all.count == 1, let (name, config) = entry.all.first else {
+        throw ServiceConfigError(
+          path: entry.path, "one key, the policy's name, is needed, not \(entry.all.count)")
+      }
+      guard case .object = config else {
+        throw entry.error(name, "an object is needed, not \(config.kind)")
+      }
+      choices.append(BalancerChoice(name, json: config.canonical))
+    }
+    return choices
+  }
+
+  private mutating func add(_ fields: JSONReader) throws(ServiceConfigError) {
+    let config = try MethodConfig(fields)
+    for name in try fields.objects("name") ?? [] {
+      let service = try name.string("service") ?? ""
+      let method = try name.string("method") ?? ""
+      guard !service.isEmpty || method.isEmpty else {
+        throw name.error("service", "missing; a method without a service matches nothing")
+      }
+      let key = service.isEmpty ? "" : "/\(service)/\(method)"
+      guard methods.updateValue(config, forKey: key) == nil else {
+        throw ServiceConfigError(
+          path: name.path, "the name is there twice: \(key.isEmpty ? "default" : key)")
+      }
+    }
+  }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import CTrunkLinux
+internal import Glibc
+internal import Synchronization
+
+/// One OS thread that owns descriptors, timers and jobs. Everything it owns stays on it.
+///
+/// One tick:
+/// ```
+///   run jobs -> flush dirty connections -> epoll_wait -> readiness events -> timers
+/// ```
+/// The loop has two faces for Swift concurrency: it is a `SerialExecutor` (isolation), and
+/// ``tasks`` is a `TaskExecutor` (where nonisolated code of a task runs). They are two objects
+/// because a task's job has to be run with `runSynchronously(on:)` of its own task executor; else
+/// every nonisolated call is enqueued anew.
+///
+/// `@unchecked Sendable`: what is not `let`, atomic or behind `inbox`'s lock is touched only by the
+/// loop's own thread.
+package final class EventLoop: SerialExecutor, @unchecked Sendable {
+  enum Job {
+    case task(UnownedJob, LoopTasks)
+    case serial(UnownedJob)
+    case block(@Sendable () -> Void)
+  }
+
+  /// Runs jobs of tasks that prefer this loop.
+  package let tasks: LoopTasks
+  /// Nanoseconds of `CLOCK_MONOTONIC`, read once a tick.
+  package private(set) var now: UInt64 = Clock.now()
+  /// Received bytes land here before they are parsed; valid during a readiness event only.
+  let receiveBuffer: UnsafeMutableRawBufferPointer
+  /// Bytes on their way to one `send`.
+  var sendBuffer = OutputBuffer()
+  var poller: Poller
+  var timers = TimerQueue()
+
+  private let name: String
+  private let inbox = Mutex<[Job]>([])
+  private let sleeping = Atomic<Bool>(false)
+  private let stopping = Atomic<Bool>(false)
+  private let thread = Atomic<UInt>(0)
+  private let wakeup: Wakeup
+  private var local: [Job] = []
+  private var batch: [Job] = []
+  private var dirty: [any Flushable] = []
+  private var handle = pthread_t()
+  private var failure: SocketError?
+
+  /// Bytes that one `recv` can take.
+  static let receiveBufferSize = 64 * 1024
+  /// Rounds of jobs before the loop looks at its descriptors again.
+  private static let roundsPerTick = 16
+
+  package init(name: String = "trunk-loop") throws(SocketError) {
+    self.name = name
+    poller = try Poller()
+    wakeup = try Wakeup()
+    receiveBuffer = .allocate(byteCount: EventLoop.receiveBufferSize, alignment: 16)
+    tasks = LoopTasks()
+    tasks.attach(self)
+    try wakeup.install(in: &poller)
+    startThread()
+  }
+
+  deinit { receiveBuffer.deallocate() }
+
+  // MARK: Who runs here
+
+  /// Whether the caller runs on this loop's thread.
+  package var isCurrent: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
+
+  package func isIsolatingCurrentContext() -> Bool? { isCurrent }
+  package func checkIsolated() { precondition(isCurrent, "not on the event loop") }
+
+  package func enqueue(_ job: consuming ExecutorJob) { push(.serial(UnownedJob(job))) }
+
+  /// Runs `body` on the loop: at once if the caller is there, else as soon as the loop can.
+  package func run(_ body: @escaping @Sendable () -> Void) {
+    if isCurrent { body() } else { push(.block(body)) }
+  }
+
+  /// Runs `body` in a later round, also when called on the loop.
+  package func later(_ body: @escaping @Sendable () -> Void) { push(.block(body)) }
+
+  func push(_ job: Job) {
+    if isCurrent {
+      local.append(job)
+    } else {
+      inbox.withLock { $0.append(job) }
+      // The loop sets `sleeping` before it looks into the inbox a last time, so that a job pushed
+      // in between is either seen there or wakes it.
+      if sleeping.exchange(false, ordering: .sequentiallyConsistent) { wakeup.signal() }
+      if stopping.load(ordering: .acquiring) && thread.load(ordering: .acquiring) == 0 { runAfterStop() }
+    }
+  }
+
+  /// Puts a connection on the list that is flushed at the end of this tick.
+  func setNeedsFlush(_ item: any Flushable) { dirty.append(item) }
+
+  // MARK: The loop
+
+  private func startThread() {
+    let unmanaged = Unmanaged.passRetained(self)
+    let started = spawnThread(
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<EventLoop>.fromOpaque(argument).takeRetainedValue().main()
+        return nil
+      }, unmanaged.toOpaque(), &handle)
+    if !started { unmanaged.release() }
+  }
+
+  private func main() {
+    thread.store(UInt(pthread_self()), ordering: .sequentiallyConsistent)
+    nameThread(name)
+    while !stopping.load(ordering: .acquiring) { tick() }
+    runJobs()
+    flush()
+    poller.close()
+    thread.store(0, ordering: .sequentiallyConsistent)
+    runAfterStop()
+  }
+
+  private func tick() {
+    runJobs()
+    flush()
+    var wait: Int32 = 0
+    if local.isEmpty && dirty.isEmpty {
+      sleeping.store(true, ordering: .sequentiallyConsistent)
+      if inbox.withLock({ $0.isEmpty }) && !stopping.load(ordering: .acquiring) {
+        wait = timers.milliseconds(from: Clock.now())
+      }
+    }
+    let ready = poller.wait(milliseconds: wait)
+    sleeping.store(false, ordering: .relaxed)
+    now = Clock.now()
+    for index in 0..<ready {
+      if let (handler, readiness) = poller.handler(index) { handler.ready(readiness) }
+    }
+    fireTimers()
+  }
+
+  private func runJobs() {
+    for _ in 0..<EventLoop.roundsPerTick {
+      swap(&batch, &local)
+      inbox.withLock { incoming in
+        guard !incoming.isEmpty else { return }
+        if batch.isEmpty { swap(&incoming, &batch) } else { batch.append(contentsOf: incoming) }
+        incoming.removeAll(keepingCapacity: true)
+      }
+      if batch.isEmpty { return }
+      for job in batch { run(job) }
+      batch.removeAll(keepingCapacity: true)
+    }
+  }
+
+  private func run(_ job: Job) {
+    switch job {
+    case .task(let job, let tasks): tasks.run(job)
+    case .serial(let job):
+      job.runSynchronously(
+        isolatedTo: asUnownedSerialExecutor(), taskExecutor: tasks.asUnownedTaskExecutor())
+    case .block(let body): body()
+    }
+  }
+
+  private func flush() {
+    var index = 0
+    while index < dirty.count {
+      dirty[index].flush()
+      index += 1
+    }
+    dirty.removeAll(keepingCapacity: true)
+  }
+
+  // MARK: Stopping (own groups only; the shared group lives as long as the process)
+
+  /// Ends the thread after the jobs at hand and joins it. Not callable on the loop itself.
+  package func shutdown() {
+    precondition(!isCurrent, "a loop cannot join itself")
+    guard !stopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    wakeup.signal()
+    pthread_join(handle, nil)
+    wakeup.close()
+  }
+
+  /// A job that comes after the end still runs (on whoever brought it), so that no task hangs.
+  private func runAfterStop() {
+    while true {
+      let jobs = inbox.withLock { jobs in
+        defer { jobs = [] }
+        return jobs
+      }
+      if jobs.isEmpty { return }
+      for job in jobs { run(job) }
+    }
+  }
+}
+
+extension EventLoop {
+  /// Runs `body` on the loop and brings its result back.
+  package func perform<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
+    if isCurrent { return body() }
+    return await withUnsafeContinuation { continuation in
+      push(.block { continuation.resume(returning: body()) })
+    }
+  }
+}
+
+/// Something with bytes to send at the end of a tick.
+protocol Flushable: AnyObject {
+  func flush()
+}

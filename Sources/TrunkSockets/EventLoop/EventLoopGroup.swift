@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+private import Synchronization
+internal import Glibc
+
+
+/// A fixed set of event loops that servers, channels and agent clients share.
+package final class EventLoopGroup: Sendable {
+  package let loops: [EventLoop]
+  private let cursor = Atomic<Int>(0)
+
+  /// Process-wide and lazy, one loop per core (`TRUNKCALL_LOOPS` overrides the number). Never stopped.
+  package static let shared: EventLoopGroup = EventLoopGroup(orDie: defaultCount)
+
+  package init(loops count: Int) throws(SocketError) {
+    var made: [EventLoop] = []
+    for index in 0..<max(1, count) { made.append(try EventLoop(name: "trunk-loop-\(index)")) }
+    loops = made
+  }
+
+  private convenience init(orDie count: Int) {
+    do { try self.init(loops: count) } catch {
+      // Without descriptors for a single epoll there is nothing that a network library can do.
+      fatalError("cannot make event loops: \(error)")
+    }
+  }
+
+  /// Loops in turn.
+  package func next() -> EventLoop {
+    loops[Int(bitPattern: UInt(bitPattern: cursor.wrappingAdd(1, ordering: .relaxed).oldValue) % UInt(loops.count))]
+  }
+
+  /// Ends and joins the threads of an own group.
+  package func shutdown() {
+    for loop in loops { loop.shutdown() }
+  }
+
+  private static var defaultCount: Int {
+    if let text = getenv("TRUNKCALL_LOOPS").map({ String(cString: $0) }), let count = Int(text), count > 0 {
+      return min(count, 1_024)
+    }
+    return max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+  }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Finds out whether a piece of work hogs its loop: uninterrupted runs of 1 ms and more.
+///
+/// ```
+///   unsuspected --long run (wall clock)--> suspected --long run confirmed--> hog (for good)
+///        ^                                     |
+///        +--------- 1,000 runs without --------+
+/// ```
+/// The wall clock alone would blame a handler for the time in which the kernel gave the CPU to
+/// somebody else. So a suspect is measured closely: its long run counts when the thread burnt the
+/// CPU for that long, or gave it up of its own will (it blocked).
+///
+/// Touched only by one loop's thread.
+package final class RunMeter {
+  /// An uninterrupted run of this many nanoseconds is too long for a loop.
+  package static let longRun: UInt64 = 1_000_000
+  /// Runs after which a suspicion is dropped.
+  static let probation = 1_000
+
+  package private(set) var isHog = false
+  /// Long runs seen, confirmed or not.
+  package private(set) var longRuns: UInt64 = 0
+  private var probationLeft = 0
+  private let onHog: (_ nanoseconds: UInt64) -> Void
+
+  package init(onHog: @escaping (_ nanoseconds: UInt64) -> Void) { self.onHog = onHog }
+
+  @inline(__always)
+  package func measure(_ run: () -> Void) {
+    if probationLeft > 0 { return measureClosely(run) }
+    let start = Clock.now()
+    run()
+    let taken = Clock.now() &- start
+    if taken >= RunMeter.longRun { suspect() }
+  }
+
+  private func suspect() {
+    longRuns += 1
+    if !isHog { probationLeft = RunMeter.probation }
+  }
+
+  private func measureClosely(_ run: () -> Void) {
+    let before = ThreadUsage.now(), start = Clock.now()
+    run()
+    let taken = Clock.now() &- start
+    probationLeft -= 1
+    guard taken >= RunMeter.longRun else { return }
+    let after = ThreadUsage.now()
+    longRuns += 1
+    let burnt = after.cpu &- before.cpu
+    if burnt >= RunMeter.longRun || after.voluntarySwitches != before.voluntarySwitches {
+      isHog = true
+      probationLeft = 0
+      onHog(taken)
+    } else {
+      probationLeft = RunMeter.probation
+    }
+  }
+}

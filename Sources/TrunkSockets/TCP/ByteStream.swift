@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import DequeModule
+internal import Glibc
+
+/// A connection as async code sees it: connect, read, write, close. For protocols of few, small
+/// exchanges (the Consul agent's HTTP/1.1); HTTP/2 drives its connection on the loop directly.
+///
+/// One reader and one writer at a time. Cancelling the waiting task closes the stream.
+package struct ByteStream: Sendable {
+  private let core: LoopBound<ByteStreamCore>
+
+  /// Looks the host up, tries its addresses in order, and returns the first that answers.
+  /// - Throws: `SocketError`, or `CancellationError`.
+  package static func connect(
+    to destination: Destination, on loop: EventLoop, timeout: Duration
+  ) async throws -> ByteStream {
+    let deadline = Clock.now().adding(timeout)
+    var failure = SocketError("connect", errno: EHOSTUNREACH, detail: "no address for \(destination)")
+    for address in try await HostLookup.addresses(of: destination, timeout: timeout) {
+      do { return try await connect(to: address, on: loop, deadline: deadline) } catch {
+        guard let error = error as? SocketError else { throw error }
+        failure = error
+      }
+    }
+    throw failure
+  }
+
+  private static func connect(
+    to address: SocketAddress, on loop: EventLoop, deadline: UInt64
+  ) async throws -> ByteStream {
+    let attempt = ConnectAttempt(loop)
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        loop.run { attempt.begin(address, deadline, continuation) }
+      }
+    } onCancel: {
+      loop.later { attempt.cancel() }
+    }
+  }
+
+  init(_ connection: SocketConnection) {
+    core = LoopBound(ByteStreamCore(connection), on: connection.loop)
+  }
+
+  /// Up to 64 KiB at once; empty at the end of the stream.
+  /// - Throws: `SocketError` (`isTimeout` when nothing came in time), `CancellationError`.
+  package func read(timeout: Duration? = nil) async throws -> [UInt8] {
+    try await perform(timeout) { $0.read($1, $2) }
+  }
+
+  /// Returns when the kernel has taken all bytes.
+  package func write(_ bytes: [UInt8], timeout: Duration? = nil) async throws {
+    _ = try await perform(timeout) { $0.write(bytes, $1, $2) }
+  }
+
+  package func close() {
+    let core = core
+    core.loop.run { core.value.close() }
+  }
+
+  private func perform(
+    _ timeout: Duration?,
+    _ body: @escaping @Sendable (ByteStreamCore, UInt64?, ByteStreamCore.Waiter) -> Void
+  ) async throws -> [UInt8] {
+    let core = core
+    let deadline = timeout.map { Clock.now().adding($0) }
+    return try await withTaskCancellationHandler {
+      try Task.checkCancellation()
+      return try await withCheckedThrowingContinuation { waiter in
+        core.loop.run { body(core.value, deadline, waiter) }
+      }
+    } onCancel: {
+      core.loop.later { core.value.cancel() }
+    }
+  }
+}
+
+/// `@unchecked Sendable`: touched on its loop only.
+private final class ConnectAttempt: @unchecked Sendable {
+  private let loop: EventLoop
+  private var connector: Connector?
+  private var continuation: CheckedContinuation<ByteStream, any Error>?
+  private var isCancelled = false
+
+  init(_ loop: EventLoop) { self.loop = loop }
+
+  func begin(
+    _ address: SocketAddress, _ deadline: UInt64,
+    _ continuation: CheckedContinuation<ByteStream, any Error>
+  ) {
+    if isCancelled { return continuation.resume(throwing: CancellationError()) }
+    self.continuation = continuation
+    connector = Connector.connect(to: address, on: loop, deadline: deadline) { [self] result in
+      connector = nil
+      let waiting = self.continuation
+      self.continuation = nil
+      switch result {
+      case .success(let connection):
+        let stream = ByteStream(connection)
+        waiting?.resume(returning: stream)
+      case .failure(let error): waiting?.resume(throwing: error)
+      }
+    }
+  }
+
+  func cancel() {
+    isCancelled = true
+    connector?.cancel()
+    connector = nil
+    continuation?.resume(throwing: CancellationError())
+    continuation = nil
+  }
+}
+
+/// The loop's half of a ``ByteStream``.
+final class ByteStreamCore: ConnectionDriver {
+  typealias Waiter = CheckedContinuation<[UInt8], any Error>
+
+  private let connection: SocketConnection
+  private var inbound = Deque<[UInt8]>()
+  private var outbound: [UInt8] = []
+  private var end: SocketError??
+  private var reader: Waiter?
+  private var writer: Waiter?
+  private var readTimer: LoopTimer?
+  private var writeTimer: LoopTimer?
+
+  /// Chunks kept for a slow reader before the socket is left alone.
+  private static let chunks = 16
+
+  init(_ connection: SocketConnection) {
+    self.connection = connection
+    connection.start(self)
+  }
+
+  func read(_ deadline: UInt64?, _ waiter: Waiter) {
+    if let chunk = inbound.popFirst() {
+      connection.readsPaused = false
+      return waiter.resume(returning: chunk)
+    }
+    switch end {
+    case .some(.some(let error)): waiter.resume(throwing: error)
+    case .some(nil): waiter.resume(returning: [])
+    case nil:
+      reader = waiter
+      readTimer = timer(deadline) { [weak self] in self?.settleRead(.failure(SocketError.timedOut("read"))) }
+    }
+  }
+
+  func write(_ bytes: [UInt8], _ deadline: UInt64?, _ waiter: Waiter) {
+    if let end { return waiter.resume(throwing: end ?? SocketError.closed("write")) }
+    outbound.append(contentsOf: bytes)
+    writer = waiter
+    writeTimer = timer(deadline) { [weak self] in
+      self?.connection.fail(SocketError.timedOut("write"))
+    }
+    connection.setNeedsFlush()
+  }
+
+  func close() { connection.close() }
+
+  func cancel() {
+    settleRead(.failure(CancellationError()))
+    settleWrite(.failure(CancellationError()))
+    connection.close()
+  }
+
+  // MARK: ConnectionDriver
+
+  func received(_ bytes: UnsafeRawBufferPointer) {
+    inbound.append(Array(bytes))
+    if inbound.count >= ByteStreamCore.chunks { connection.readsPaused = true }
+    if reader != nil, let chunk = inbound.popFirst() { settleRead(.success(chunk)) }
+  }
+
+  func fill(_ output: inout OutputBuffer) {
+    if outbound.isEmpty {
+      settleWrite(.success([]))
+    } else {
+      outbound.withUnsafeBytes { output.append($0) }
+      outbound = []
+      connection.setNeedsFlush()
+    }
+  }
+
+  func closed(_ error: SocketError?) {
+    end = .some(error)
+    if let error { settleRead(.failure(error)) } else { settleRead(.success([])) }
+    settleWrite(.failure(error ?? SocketError.closed("write")))
+  }
+
+  private func settleRead(_ result: Result<[UInt8], any Error>) {
+    readTimer?.cancel()
+    readTimer = nil
+    let waiter = reader
+    reader = nil
+    waiter?.resume(with: result)
+  }
+
+  private func settleWrite(_ result: Result<[UInt8], any Error>) {
+    writeTimer?.cancel()
+    writeTimer = nil
+    let waiter = writer
+    writer = nil
+    waiter?.resume(with: result)
+  }
+
+  private func timer(_ deadline: UInt64?, _ action: @escaping () -> Void) -> LoopTimer? {
+    guard let deadline else { return nil }
+    let timer = LoopTimer(on: connection.loop, action: action)
+    timer.schedule(at: deadline)
+    return timer
+  }
+}

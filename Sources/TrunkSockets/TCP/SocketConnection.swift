@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import CTrunkLinux
+internal import Glibc
+
+/// The protocol above a connection's bytes: an HTTP/2 session, an HTTP/1.1 exchange.
+///
+/// Called on the connection's loop only. This is the byte-stream seam: plaintext today; a TLS
+/// engine fits between the two without either noticing.
+package protocol ConnectionDriver: AnyObject {
+  /// Bytes arrived; they are gone after the call.
+  func received(_ bytes: UnsafeRawBufferPointer)
+  /// Add what is to be sent, up to ``OutputBuffer/mark`` or a little more; asked again until it
+  /// adds nothing, but only while the socket takes it.
+  func fill(_ output: inout OutputBuffer)
+  /// The connection is gone: nil when the peer closed it in order. Called exactly once.
+  func closed(_ error: SocketError?)
+}
+
+/// A connected, non-blocking socket on a loop: received bytes go to the driver, and what the driver
+/// has to send leaves in one `send` per tick. Never leaves its loop.
+package final class SocketConnection: ReadinessHandler, Flushable {
+  package let loop: EventLoop
+  private let fd: Int32
+  private var token: Poller.Token?
+  private var driver: (any ConnectionDriver)?
+  private var interest: Readiness = .read
+  private var needsFlush = false
+  /// Set while the driver is done and only the rest of the bytes must go.
+  private var closeAfterFlush = false
+  /// What the socket did not take; the driver is not asked for more before this is gone.
+  private var unsent: [UInt8] = []
+  private var unsentOffset = 0
+  package let peer: SocketAddress?
+  /// When bytes last arrived, `CLOCK_MONOTONIC` nanoseconds.
+  package private(set) var lastReceived: UInt64
+
+  /// Reads per readiness event, so that one fast peer does not hold the loop.
+  private static let readsPerEvent = 4
+
+  init(adopting fd: Int32, on loop: EventLoop, options: SocketOptions) {
+    self.fd = fd
+    self.loop = loop
+    peer = Socket.peerAddress(fd)
+    lastReceived = loop.now
+    Socket.apply(options, to: fd, family: peer?.family ?? AF_UNIX)
+  }
+
+  deinit { if !isClosed { Socket.close(fd) } }
+
+  package private(set) var isClosed = false
+
+  /// Begins to read. The connection keeps the driver until it is closed.
+  package func start(_ driver: any ConnectionDriver) {
+    self.driver = driver
+    do { token = try loop.poller.add(fd, interest, self) } catch { finish(error) }
+    setNeedsFlush()
+  }
+
+  /// Asks for a flush at the end of this tick.
+  package func setNeedsFlush() {
+    guard !needsFlush, !isClosed else { return }
+    needsFlush = true
+    loop.setNeedsFlush(self)
+  }
+
+  /// Stops or resumes reading: the peer then fills its own buffers.
+  package var readsPaused = false {
+    didSet { if readsPaused != oldValue { updateInterest() } }
+  }
+
+  /// Bytes handed over by the driver that the socket has not taken.
+  package var unsentCount: Int { unsent.count - unsentOffset }
+
+  /// Closes at once, or after what is to be sent has been taken by the kernel.
+  package func close(afterFlush: Bool = false) {
+    guard !isClosed else { return }
+    if afterFlush {
+      closeAfterFlush = true
+      setNeedsFlush()
+    } else {
+      finish(nil)
+    }
+  }
+
+  /// Closes with an error that the driver is told.
+  package func fail(_ error: SocketError) { finish(error) }
+
+  // MARK: Readiness
+
+  func ready(_ readiness: Readiness) {
+    if readiness.contains(.write) { setNeedsFlush() }
+    if readiness.contains(.read) {
+      receive()
+    } else if readiness.contains(.failed) {
+      let code = Socket.pendingError(fd)
+      finish(code == 0 ? nil : SocketError("epoll", errno: code))
+    }
+  }
+
+  private func receive() {
+    for _ in 0..<SocketConnection.readsPerEvent {
+      guard !isClosed, !readsPaused, let base = loop.receiveBuffer.baseAddress else { return }
+      let count = recv(fd, base, loop.receiveBuffer.count, 0)
+      if count > 0 {
+        lastReceived = loop.now
+        driver?.received(UnsafeRawBufferPointer(start: base, count: count))
+        if count < loop.receiveBuffer.count { return }
+      } else if count == 0 {
+        return finish(nil)
+      } else if errno != EINTR {
+        if errno != EAGAIN { finish(SocketError("recv")) }
+        return
+      }
+    }
+  }
+
+  // MARK: Sending
+
+  func flush() {
+    needsFlush = false
+    guard !isClosed, token != nil else { return }
+    guard sendUnsent() else { return }
+    while !isClosed {
+      loop.sendBuffer.removeAll()
+      driver?.fill(&loop.sendBuffer)
+      if isClosed { return }
+      let count = loop.sendBuffer.count
+      if count == 0 { break }
+      let sent = send(loop.sendBuffer.bytes)
+      if sent < 0 { return }
+      if sent < count {
+        unsent.append(contentsOf: loop.sendBuffer.bytes[sent...])
+        updateInterest()
+        return
+      }
+      if count < OutputBuffer.mark { break }
+    }
+    updateInterest()
+    if closeAfterFlush { finish(nil) }
+  }
+
+  /// Whether nothing is left over.
+  private func sendUnsent() -> Bool {
+    guard unsentCount > 0 else { return true }
+    let sent = unsent.withUnsafeBytes { send(UnsafeRawBufferPointer(rebasing: $0[unsentOffset...])) }
+    if sent < 0 { return false }
+    unsentOffset += sent
+    if unsentCount > 0 {
+      updateInterest()
+      return false
+    }
+    unsent = []
+    unsentOffset = 0
+    return true
+  }
+
+  /// Bytes taken; -1 when the connection failed (and is closed now).
+  private func send(_ bytes: UnsafeRawBufferPointer) -> Int {
+    while true {
+      let count = Glibc.send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+      if count >= 0 { return count }
+      if errno == EINTR { continue }
+      if errno == EAGAIN { return 0 }
+      finish(SocketError("send"))
+      return -1
+    }
+  }
+
+  private func updateInterest() {
+    guard let token, !isClosed else { return }
+    var wanted: Readiness = readsPaused ? [] : .read
+    if unsentCount > 0 { wanted.insert(.write) }
+    guard wanted != interest else { return }
+    interest = wanted
+    loop.poller.change(fd, wanted, token)
+  }
+
+  private func finish(_ error: SocketError?) {
+    guard !isClosed else { return }
+    isClosed = true
+    if let token { loop.poller.remove(fd, token) }
+    token = nil
+    Socket.close(fd)
+    unsent = []
+    unsentOffset = 0
+    let driver = driver
+    self.driver = nil
+    driver?.closed(error)
+  }
+}

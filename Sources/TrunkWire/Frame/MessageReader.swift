@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Cuts a stream of bytes into gRPC messages (PROTOCOL-HTTP2.md, Length-Prefixed-Message).
+///
+/// ```
+///            5 bytes                     length bytes
+///  ┌ prefix ───────────────────┐   ┌ payload ───────────┐
+///  │ flag 0|1 │ length, 32 bit │──►│ never pre-allocated│──► deliver ──► prefix …
+///  └───────────────────────────┘   └────────────────────┘
+///        │ flag > 1, length > limit
+///        ▼
+///      failed (for good: every later `receive` throws the same error)
+/// ```
+/// 1. Message boundaries know nothing of DATA frames: any split gives the same messages.
+/// 2. A length is a claim. Memory follows the bytes that came, at most twice over.
+/// 3. A message that lies whole in one chunk costs exactly one allocation, an empty one none.
+package struct MessageReader {
+  /// Largest payload taken, in bytes as they are on the wire (before any decompression).
+  package let limit: Int
+
+  // The prefix so far: byte n of it stands in bits 8(4-n)..., `prefixCount` of 5 have come.
+  private var prefix: UInt64 = 0
+  private var prefixCount = 0
+  // The payload under way; its length is known once the prefix is whole.
+  private var payload: [UInt8] = []
+  private var failure: FramingError?
+
+  package init(limit: Int) {
+    self.limit = limit
+  }
+
+  /// Whether bytes of an unfinished message have come: an end of stream now would cut it short.
+  package var isMidMessage: Bool { prefixCount > 0 }
+
+  /// Payload bytes held for the unfinished message.
+  package var buffered: Int { payload.count }
+
+  /// Bytes allocated for it; for tests of rule 2.
+  var capacity: Int { payload.capacity }
+
+  /// Takes the next bytes of the stream and hands over every message that they complete, in order.
+  ///
+  /// `deliver` must not call back into this reader. Messages delivered before an error stand.
+  package mutating func receive(
+    _ bytes: UnsafeRawBufferPointer, _ deliver: (_ payload: [UInt8], _ compressed: Bool) -> Void
+  ) throws(FramingError) {
+    if let failure { throw failure }
+    var offset = 0
+    while offset < bytes.count {
+      if prefixCount < MessageFrame.prefixLength {
+        readPrefix(bytes, &offset)
+        guard prefixCount == MessageFrame.prefixLength else { return }
+        try checkPrefix()
+      }
+      let missing = length - payload.count
+      let available = bytes.count - offset
+      if missing > available {
+        keep(UnsafeRawBufferPointer(rebasing: bytes[offset...]))
+        return
+      }
+      let rest = UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + missing)])
+      offset += missing
+      finish(rest, deliver)
+    }
+  }
+
+  private var flag: UInt8 { UInt8(truncatingIfNeeded: prefix >> 32) }
+  private var length: Int { Int(prefix & 0xffff_ffff) }
+
+  private mutating func readPrefix(_ bytes: UnsafeRawBufferPointer, _ offset: inout Int) {
+    while prefixCount < MessageFrame.prefixLength, offset < bytes.count {
+      prefix = prefix << 8 | UInt64(bytes[offset])
+      prefixCount += 1
+      offset += 1
+    }
+  }
+
+  private mutating func checkPrefix() throws(FramingError) {
+    if flag > 1 { throw fail(.badFlag(flag)) }
+    if length > limit { throw fail(.tooLarge(size: length, limit: limit)) }
+  }
+
+  private mutating func fail(_ error: FramingError) -> FramingError {
+    failure = error
+    payload = []
+    return error
+  }
+
+  /// Holds the bytes of a message that goes on in a later chunk.
+  private mutating func keep(_ bytes: UnsafeRawBufferPointer) {
+    let needed = payload.count + bytes.count
+    if needed > payload.capacity {
+      // Doubling, cut at the message's end: rule 2 holds, and the last doubling wastes nothing.
+      payload.reserveCapacity(min(length, max(needed, payload.capacity * 2)))
+    }
+    payload.append(contentsOf: bytes)
+  }
+
+  private mutating func finish(
+    _ rest: UnsafeRawBufferPointer, _ deliver: (_ payload: [UInt8], _ compressed: Bool) -> Void
+  ) {
+    let compressed = flag == 1
+    let whole: [UInt8]
+    if payload.isEmpty {
+      whole = Array(rest)
+    } else {
+      keep(rest)
+      whole = payload
+      payload = []
+    }
+    prefix = 0
+    prefixCount = 0
+    deliver(whole, compressed)
+  }
+}
+
+/// What is wrong with a stream of length-prefixed messages. It cannot be read on after either.
+package enum FramingError: Error, Equatable {
+  /// The prefix announces `size` bytes.
+  case tooLarge(size: Int, limit: Int)
+  /// A compressed flag other than 0 and 1.
+  case badFlag(UInt8)
+
+  /// The status for the call (statuscodes.md): over a limit is RESOURCE_EXHAUSTED, a framing
+  /// violation INTERNAL.
+  package var rpcError: RPCError {
+    switch self {
+    case .tooLarge(let size, let limit):
+      RPCError(
+        .resourceExhausted,
+        "received message of \(size) bytes is larger than the limit of \(limit) bytes")
+    case .badFlag(let flag):
+      RPCError(.internal, "received message with compressed flag \(flag); only 0 and 1 are defined")
+    }
+  }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Testing
+import TrunkDiscovery
+import TrunkWire
+
+@Suite struct ServiceConfigTests {
+  static let full = """
+    {"loadBalancingConfig": [{"rls": {}}, {"round_robin": {"x": 1}}], "stranger": [1],
+     "loadBalancingPolicy": "ROUND_ROBIN",
+     "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1239},
+     "healthCheckConfig": {"serviceName": "h"},
+     "methodConfig": [
+       {"name": [{"service": "a.B", "method": "C"}], "timeout": "1.5s", "waitForReady": true,
+        "maxRequestMessageBytes": 10, "maxResponseMessageBytes": "20",
+        "retryPolicy": {"maxAttempts": 9, "initialBackoff": "0.1s", "maxBackoff": "1s",
+          "backoffMultiplier": 2, "retryableStatusCodes": ["unavailable", 10]}},
+       {"name": [{"service": "a.B"}], "timeout": "2s",
+        "hedgingPolicy": {"maxAttempts": 2, "nonFatalStatusCodes": ["ABORTED"]}},
+       {"name": [{}], "timeout": "3s"}]}
+    """
+
+  @Test("known fields are read, unknown ones ignored (5.3 lines 2-6, 8)") func fields() throws {
+    let config = try ServiceConfig(json: Self.full)
+    #expect(config.balancers?.map(\.name) == ["rls", "round_robin"])
+    #expect(config.balancers?.last?.json == Array(#"{"x":1}"#.utf8))
+    #expect(config.balancer == "round_robin")
+    #expect(config.retryThrottling?.maxMilliTokens == 10_000)
+    #expect(config.retryThrottling?.milliTokenRatio == 123)
+    #expect(config.healthCheckService == "h")
+    let method = try #require(config.method("/a.B/C"))
+    #expect(method.timeout == .milliseconds(1500))
+    #expect(method.waitForReady == true)
+    #expect(method.maxRequestMessageBytes == 10)
+    #expect(method.maxResponseMessageBytes == 20)
+    let retry = try #require(method.retryPolicy)
+    #expect(retry.maxAttempts == 9)
+    #expect(retry.initialBackoff == .milliseconds(100))
+    #expect(retry.retryableStatusCodes == [.unavailable, .aborted])
+    let hedging = try #require(config.method("/a.B/Other")?.hedgingPolicy)
+    #expect(hedging.hedgingDelay == .zero)
+    #expect(hedging.nonFatalStatusCodes == [.aborted])
+  }
+
+  @Test("service and method, then service, then default (5.3 line 7)") func lookUp() throws {
+    let config = try ServiceConfig(json: Self.full)
+    #expect(config.method("/a.B/C")?.timeout == .milliseconds(1500))
+    #expect(config.method("/a.B/D")?.timeout == .seconds(2))
+    #expect(config.method("/a.X/C")?.timeout == .seconds(3))
+    #expect(try ServiceConfig(json: "{}").method("/a.B/C") == nil)
+  }
+
+  @Test(
+    "one bad field rejects the whole config and is named (5.3 line 8)",
+    arguments: [
+      ("[]", ""), ("{", "$"), (#"{"loadBalancingPolicy": 1}"#, "loadBalancingPolicy"),
+      (#"{"loadBalancingConfig": [{"a": {}, "b": {}}]}"#, "loadBalancingConfig[0]"),
+      (#"{"loadBalancingConfig": [{"a": 1}]}"#, "loadBalancingConfig[0].a"),
+      (#"{"methodConfig": [{"timeout": "1"}]}"#, "methodConfig[0].timeout"),
+      (#"{"methodConfig": [{}, {"timeout": "-1s"}]}"#, "methodConfig[1].timeout"),
+      (#"{"methodConfig": [{"timeout": "1.0000000001s"}]}"#, "methodConfig[0].timeout"),
+      (#"{"methodConfig": [{"waitForReady": 1}]}"#, "methodConfig[0].waitForReady"),
+      (
+        #"{"methodConfig": [{"maxRequestMessageBytes": 1.5}]}"#,
+        "methodConfig[0].maxRequestMessageBytes"
+      ),
+      (#"{"methodConfig": [{"name": [{"method": "C"}]}]}"#, "methodConfig[0].name[0].service"),
+      (#"{"methodConfig": [{"name": [{}]}, {"name": [{}]}]}"#, "methodConfig[1].name[0]"),
+      (
+        #"{"methodConfig": [{"retryPolicy": {"maxAttempts": 1}}]}"#,
+        "methodConfig[0].retryPolicy.maxAttempts"
+      ),
+      (
+        #"{"methodConfig": [{"retryPolicy": {"maxAttempts": 2}}]}"#,
+        "methodConfig[0].retryPolicy.initialBackoff"
+      ),
+      (
+        #"{"methodConfig": [{"retryPolicy": {"maxAttempts": 2, "initialBackoff": "0s"}}]}"#,
+        "methodConfig[0].retryPolicy.initialBackoff"
+      ),
+      (
+        #"{"methodConfig": [{"hedgingPolicy": {"maxAttempts": 2, "nonFatalStatusCodes": ["X"]}}]}"#,
+        "methodConfig[0].hedgingPolicy.nonFatalStatusCodes[0]"
+      ),
+      (#"{"retryThrottling": {"maxTokens": 1001, "tokenRatio": 1}}"#, "retryThrottling.maxTokens"),
+      (#"{"retryThrottling": {"maxTokens": 1, "tokenRatio": 0}}"#, "retryThrottling.tokenRatio"),
+    ])
+  func bad(_ json: String, _ path: String) {
+    let error = #expect(throws: ServiceConfigError.self) { try ServiceConfig(json: json) }
+    #expect(error?.path == path)
+  }
+
+  @Test("a method has a retry or a hedging policy, never both (5.3 line 1)") func both() {
+    let json = #"""
+      {"methodConfig": [{"hedgingPolicy": {"maxAttempts": 2}, "retryPolicy": {"maxAttempts": 2,
+       "initialBackoff": "1s", "maxBackoff": "1s", "backoffMultiplier": 1,
+       "retryableStatusCodes": [14]}}]}
+      """#
+    let error = #expect(throws: ServiceConfigError.self) { try ServiceConfig(json: json) }
+    #expect(error?.path == "methodConfig[0]")
+  }
+
+  @Test("the balancer: first known of the list, else the name, else the option (5.3 line 11)")
+  func choice() throws {
+    let registry = BalancerRegistry()
+    func choose(_ json: String?, _ option: String? = nil) throws -> String {
+      try registry.choose(json.map { try ServiceConfig(json: $0) }, option: option).name
+    }
+    #expect(try choose(Self.full) == "round_robin")
+    #expect(try choose(#"{"loadBalancingPolicy": "Round_Robin"}"#, "pick_first") == "round_robin")
+    #expect(try choose("{}", "round_robin") == "round_robin")
+    #expect(try choose(nil) == "pick_first")
+    let error = #expect(throws: ServiceConfigError.self) {
+      try choose(#"{"loadBalancingConfig": [{"rls": {}}]}"#)
+    }
+    #expect(error?.path == "loadBalancingConfig")
+    #expect(error?.reason.contains("pick_first, round_robin") == true)
+    #expect(throws: ServiceConfigError.self) { try registry.make("nope") }
+  }
+
+  @Test("a policy's bad config names the field") func policyConfig() {
+    let error = #expect(throws: ServiceConfigError.self) {
+      try BalancerRegistry().make("pick_first", json: Array(#"{"shuffleAddressList": 1}"#.utf8))
+    }
+    #expect(error?.path == "pick_first.shuffleAddressList")
+  }
+
+  @Test("JSON nested beyond reason is an error, not a crash") func deep() {
+    let json = String(repeating: "[", count: 100_000)
+    #expect(throws: ServiceConfigError.self) { try ServiceConfig(json: json) }
+  }
+}
