@@ -106,7 +106,7 @@ let package = Package(
     tests("TrunkSocketsTests", ["TrunkSockets"]),
     tests(
       "TrunkConsulTests",
-      ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging]),
+      ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging, lifecycle]),
     tests(
       "TrunkProtobufTests",
       [

@@ -105,7 +105,6 @@ import TrunkTesting
       switch request.number {
       case 0: return .json(instances(7), index: 500)
       case 1: return .close
-      case 2: return .close  // the retry on a fresh connection
       default:
         if request["passing"] == nil || request["index"] == nil { return .json("[]", index: 12) }
         try? await Task.sleep(for: .milliseconds(100))
@@ -120,6 +119,9 @@ import TrunkTesting
     #expect(kept.ports == [7])
     #expect(await watching.report { $0.ports == [] } != nil)
     #expect(ContinuousClock.now - lost >= .seconds(2))
+    #expect(
+      Array(agent.requests.map { $0["index"] }.prefix(3)) == [nil, "500", nil],
+      "an index of a former life is never sent again (C-4, V-3)")
     agent.stop()
   }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-private import Glibc
 private import Synchronization
 internal import TrunkDiscovery
 private import TrunkSockets
@@ -47,24 +46,35 @@ package final class AgentClient: Sendable {
   }
 
   /// Sends a request and returns the answer if its status is 2xx.
-  /// - Parameter timeout: for everything, connecting included.
+  /// - Parameters:
+  ///   - timeout: for everything, connecting included.
+  ///   - mayRepeat: whether a read may be sent once more if the kept connection has gone. Not for a
+  ///     query with an index: the connection may have gone because the agent started over (C-4),
+  ///     and an index from its former life would block until `wait` ends (V-3).
   /// - Throws: ``ConsulError``, or `CancellationError`.
-  package func send(_ request: HTTPRequest, timeout: Duration) async throws -> HTTPResponse {
-    let response = try await exchange(request, timeout: timeout)
+  package func send(
+    _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool = true
+  ) async throws -> HTTPResponse {
+    let response = try await exchange(request, timeout: timeout, mayRepeat: mayRepeat)
     guard response.status < 200 || response.status > 299 else { return response }
     if response.status == 403 { token.refused() }  // C-21
     throw ConsulError.refused(
       agent: name, status: response.status, text: AgentClient.firstLine(response.body))
   }
 
-  private func exchange(_ request: HTTPRequest, timeout: Duration) async throws -> HTTPResponse {
+  private func exchange(
+    _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool
+  ) async throws -> HTTPResponse {
     let deadline = Deadline(timeout)
     let bytes = try encode(request)
     do {
       if request.method == .get, let kept = idle.withLock({ $0.popLast() }) {
         do {
           return try await roundTrip(bytes, on: kept, until: deadline)
-        } catch is StaleConnection {
+        } catch let stale as StaleConnection {
+          guard mayRepeat else {
+            throw ConsulError.unreachable(agent: name, reason: stale.reasonWhenKept)
+          }
           // The agent closed it while it waited: nothing was answered, so asking again is safe.
         }
       }
@@ -104,11 +114,13 @@ package final class AgentClient: Sendable {
   /// A connection that ended before the first byte of an answer.
   private struct StaleConnection: Error {
     var cause: SocketError?
+    var reasonWhenKept: String {
+      cause.map { "\($0)" } ?? "the connection was closed without an answer"
+    }
     /// C-10, V-7: at its limit an agent resets a new connection without a word.
     var reasonWhenFresh: String {
       guard let cause else { return "the connection was closed without an answer" }
-      return cause.errno == ECONNRESET
-        ? "\(cause) (perhaps the agent's limit of 200 connections from one address)" : "\(cause)"
+      return "\(cause) (perhaps the agent's limit of 200 connections from one address)"
     }
   }
 

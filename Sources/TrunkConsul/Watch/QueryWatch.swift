@@ -47,7 +47,7 @@ struct QueryWatch: Sendable {
     _ index: UInt64?, _ wait: Duration?, _ timeout: Duration
   ) async throws -> BlockingQuery.Answer {
     let response = try await client.send(
-      query.request(index: index, wait: wait), timeout: timeout)
+      query.request(index: index, wait: wait), timeout: timeout, mayRepeat: index == nil)
     return BlockingQuery.Answer(
       index: response.headers["x-consul-index"],
       InstanceMapping(try client.entries(of: response), for: query))
