@@ -105,6 +105,9 @@ public final class ConsulRegistration: LongRunning {
     // SERVING first, so that the initial status is honest.
     await server.setServing(name, true)
     self.definition.withLock { $0 = definition }
+    if !DNSLabel.isValid(name) {
+      logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")
+    }
 
     var random = SystemRandomNumberGenerator()
     var state = RegistrationState(

@@ -191,6 +191,17 @@ import TrunkTesting
     #expect(throws: Never.self) { try wrong.validate(target) }
   }
 
+  @Test("a token that no header can carry is a note, not silence, and is not shown")
+  func unsafeToken() async throws {
+    let agent = try await ScriptedConsulAgent.start(answering: [.hang])
+    let watching = try Watching(resolver(), "consul://\(agent.address)/x?token=sec%0Aret")
+    #expect(
+      await watching.next()?.note
+        == "consul \(agent.address): the value of header X-Consul-Token holds a control character")
+    #expect(agent.requests.isEmpty)
+    agent.stop()
+  }
+
   @Test("the registry takes it as .consul()") func registry() {
     let resolver: some Resolver = .consul(ConsulOptions(agent: ConsulAgent()))
     #expect(resolver.scheme == "consul")

@@ -134,7 +134,10 @@ import TrunkDiscovery
   func restart() async throws {
     let agent = try RealAgent.get()
     let servers = [TestServer(.host("127.0.0.1", 11)), TestServer(.host("127.0.0.1", 12))]
-    let registrations = try servers.map { try registration("again", $0) }
+    let registrations = try servers.map {
+      // Nobody listens there: a check that the agent makes would find that out.
+      try registration("again", $0, check: .ttl(.seconds(30)))
+    }
     let runs = registrations.map { registration in Task { try await registration.run() } }
     let watching = try watching("again")
     #expect(await watching.report { $0.ports == [11, 12] } != nil)
@@ -175,13 +178,12 @@ private struct Captured: Decodable, Equatable {
 private struct CapturedCheck: Decodable, Equatable {
   var id: String
   var name: String
-  var status: String
   var type: String
   var serviceID: String
   var serviceName: String
   var serviceTags: [String]
   private enum CodingKeys: String, CodingKey {
-    case id = "CheckID", name = "Name", status = "Status", type = "Type"
+    case id = "CheckID", name = "Name", type = "Type"
     case serviceID = "ServiceID", serviceName = "ServiceName", serviceTags = "ServiceTags"
   }
 }

@@ -23,7 +23,9 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
   /// - Throws: ``ConsulError/badAddress(_:reason:)`` with what is allowed.
   public init(parsing text: String) throws(ConsulError) {
     var rest = text.trimmed[...]
-    func bad(_ reason: String) -> ConsulError { .badAddress(text, reason: reason) }
+    func bad(_ reason: String) -> ConsulError {
+      .badAddress(AgentAddress.redacted(text), reason: reason)
+    }
     if let separator = rest.firstIndexOf("://") {
       let scheme = rest[..<separator].lowercased()
       rest = rest[separator...].dropFirst(3)
@@ -39,6 +41,10 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
       }
     }
     let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+    // Before anything that would quote it.
+    guard !rest[..<slash].contains("@") else {
+      throw bad("an address holds no user and password; use CONSUL_HTTP_AUTH")
+    }
     let prefix = rest[slash...].split(separator: "/").map(String.init)
     do throws(HostPort.Failure) {
       let host = try HostPort(parsing: rest[..<slash])
@@ -50,6 +56,12 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
 
   /// `127.0.0.1:8500`, `unix:/path`, `proxy:80/prefix`.
   public var description: String { prefix.reduce(address.description) { "\($0)/\($1)" } }
+
+  /// Without what stands before an `@`, which is likely a password.
+  package static func redacted(_ text: String) -> String {
+    guard let at = text.lastIndex(of: "@") else { return text }
+    return "***" + text[at...]
+  }
 
   /// The value of the Host header; a unix socket has none of its own.
   package var hostHeader: String {

@@ -66,8 +66,8 @@ package final class AgentClient: Sendable {
     _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool
   ) async throws -> HTTPResponse {
     let deadline = Deadline(timeout)
-    let bytes = try encode(request)
     do {
+      let bytes = try encode(request)
       if request.method == .get, let kept = idle.withLock({ $0.popLast() }) {
         do {
           return try await roundTrip(bytes, on: kept, until: deadline)
@@ -86,16 +86,23 @@ package final class AgentClient: Sendable {
       } catch let stale as StaleConnection {
         throw ConsulError.unreachable(agent: name, reason: stale.reasonWhenFresh)
       }
-    } catch let error as SocketError {
-      if error.isTimeout {
-        let spent = deadline.remaining <= .zero ? timeout : AgentClient.connectTimeout
-        throw ConsulError.timedOut(agent: name, after: spent)
-      }
-      throw ConsulError.unreachable(agent: name, reason: "\(error)")
-    } catch HTTPError.truncated {
-      throw ConsulError.unreachable(agent: name, reason: "\(HTTPError.truncated)")
-    } catch let error as HTTPError {
-      throw ConsulError.malformed(agent: name, reason: "\(error)")
+    } catch {
+      throw translated(error, deadline, timeout)
+    }
+  }
+
+  /// Everything but a cancellation becomes a ``ConsulError`` that names the agent.
+  private func translated(
+    _ error: any Error, _ deadline: Deadline, _ timeout: Duration
+  ) -> any Error {
+    switch error {
+    case is CancellationError, is ConsulError: return error
+    case let error as SocketError where error.isTimeout:
+      let spent = deadline.remaining <= .zero ? timeout : AgentClient.connectTimeout
+      return ConsulError.timedOut(agent: name, after: spent)
+    case let error as HTTPError where error != .truncated:
+      return ConsulError.malformed(agent: name, reason: "\(error)")
+    default: return ConsulError.unreachable(agent: name, reason: "\(error)")
     }
   }
 

@@ -44,8 +44,8 @@ public struct ConsulAgent: Sendable, Hashable {
 }
 
 extension ConsulAgent: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
-  public var description: String { address }
-  public var debugDescription: String { "ConsulAgent(\(address))" }
+  public var description: String { AgentAddress.redacted(address) }
+  public var debugDescription: String { "ConsulAgent(\(description))" }
   /// Without the credentials, so that `dump` does not show them either.
-  public var customMirror: Mirror { Mirror(self, children: ["address": address]) }
+  public var customMirror: Mirror { Mirror(self, children: ["address": description]) }
 }

@@ -110,3 +110,21 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     return Array(try encoder.encode(self))
   }
 }
+
+/// RFC 1123 §2.1: letters, digits and inner hyphens, at most 63.
+package enum DNSLabel {
+  package static func isValid(_ name: String) -> Bool {
+    let bytes = Array(name.utf8)
+    guard (1...63).contains(bytes.count), bytes.first != UInt8(ascii: "-"),
+      bytes.last != UInt8(ascii: "-")
+    else { return false }
+    return bytes.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+        true
+      default: false
+      }
+    }
+  }
+}

@@ -38,7 +38,7 @@ struct QueryWatch: Sendable {
         }
       }
     } catch {
-      // Cancelled: nothing else is thrown here.
+      // Cancelled: the client makes a ConsulError of everything else.
       client.close()
     }
   }

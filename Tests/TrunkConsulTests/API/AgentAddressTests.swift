@@ -53,7 +53,12 @@ import TrunkDiscovery
     let agent = ConsulAgent("a:1", token: .value("secret"), basicAuth: "u:secret")
     var dumped = ""
     dump(agent, to: &dumped)
-    for text in ["\(agent)", String(reflecting: agent), dumped] {
+    let odd = ConsulAgent("http://user:secret@a:1")
+    dump(odd, to: &dumped)
+    #expect {
+      try odd.validate()
+    } throws: { !"\($0)".contains("secret") && "\($0)".contains("CONSUL_HTTP_AUTH") }
+    for text in ["\(agent)", "\(odd)", String(reflecting: agent), dumped] {
       #expect(!text.contains("secret"))
     }
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+
 /// The article's registration, captured from consul 1.8.7: `/v1/agent/service/ID` and
-/// `/v1/agent/checks`, without what the agent adds by itself (hashes, indexes, node, output).
+/// `/v1/agent/checks`, without what the agent adds by itself (hashes, indexes, node), and without
+/// status and output, which are of the moment.
 enum HelloworldRegistration {
   static let json = """
     {
@@ -18,7 +20,6 @@ enum HelloworldRegistration {
       "check": {
         "CheckID": "service:helloworld-127.0.0.1-50051",
         "Name": "Service 'helloworld' check",
-        "Status": "passing",
         "ServiceID": "helloworld-127.0.0.1-50051",
         "ServiceName": "helloworld",
         "ServiceTags": ["helloworld"],

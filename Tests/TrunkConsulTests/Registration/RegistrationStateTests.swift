@@ -141,4 +141,11 @@ import TrunkDiscovery
     #expect(try define([.host("::1", 5)]).check?.grpc == "[::1]:5/helloworld")
     #expect(try define(check: .grpc(timeout: .seconds(2))).check?.timeout == "2s")
   }
+
+  @Test("names that Consul's DNS shows (R-2)") func labels() {
+    for name in ["a", "hello-1", "A9"] { #expect(DNSLabel.isValid(name)) }
+    for name in ["", "-a", "a-", "a.b", "a_b", "ü", String(repeating: "a", count: 64)] {
+      #expect(!DNSLabel.isValid(name))
+    }
+  }
 }
