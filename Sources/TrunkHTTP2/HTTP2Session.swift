@@ -129,8 +129,8 @@ package final class HTTP2Session {
     setNeedsFlush()
   }
 
-  /// The block in ``headers`` as trailers; called from ``HTTP2Stream/finish(trailers:)``.
-  package func submitTrailers(_ id: Int32) {
+  /// The block in ``headers`` as trailers.
+  func submitTrailers(_ id: Int32) {
     _ = headers.withFields { nghttp2_submit_trailer(pointer, id, $0, $1) }
     headers.removeAll()
   }

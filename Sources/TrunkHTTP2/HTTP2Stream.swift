@@ -22,7 +22,9 @@ package protocol HTTP2StreamHandler: AnyObject {
   func ended()
   /// Queued bytes fell below ``HTTP2Stream/writeMark``; called only after it was above.
   func writable()
-  /// Called exactly once, and last. `sent`: whether the stream's HEADERS left for the peer.
+  /// Add the trailers; asked after ``HTTP2Stream/finishWithTrailers()``, when the body is out.
+  func addTrailers(_ headers: inout HeaderList)
+  /// Called exactly once, and last.
   func closed(_ reason: StreamCloseReason)
 }
 
@@ -68,7 +70,6 @@ package final class HTTP2Stream {
   private var end = End.open
   private var isDeferred = false
   private var wasAboveMark = false
-  private var submitTrailers: ((HTTP2Session, Int32) -> Void)?
 
   /// Queued bytes above which a writer should wait for ``HTTP2StreamHandler/writable()``.
   package static let writeMark = 64 * 1024
@@ -106,11 +107,10 @@ package final class HTTP2Stream {
     resume()
   }
 
-  /// Trailers after what is queued (servers); `submit` builds and submits them when the time comes.
-  package func finish(trailers submit: @escaping (HTTP2Session, Int32) -> Void) {
+  /// Trailers after what is queued (servers); the handler is asked for them when the time comes.
+  package func finishWithTrailers() {
     guard !isClosed, end == .open else { return }
     end = .trailers
-    submitTrailers = submit
     resume()
   }
 
@@ -170,8 +170,8 @@ package final class HTTP2Stream {
     case .trailers:
       end = .sent
       flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-      submitTrailers?(session, id)
-      submitTrailers = nil
+      handler?.addTrailers(&session.headers)
+      session.submitTrailers(id)
     case .sent:
       flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
     }
@@ -185,6 +185,5 @@ package final class HTTP2Stream {
     tail = []
     queued = 0
     end = .sent
-    submitTrailers = nil
   }
 }

@@ -115,6 +115,12 @@ enum NGHTTP2 {
         let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)
       {
         stream.headersSent = true
+        // The server is done before the client: RFC 9113 §8.1, and gRPC's "RST_STREAM NO_ERROR".
+        if frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, !stream.peerEnded,
+          stream.session.role == .server
+        {
+          stream.reset(HTTP2ErrorCode.noError)
+        }
       }
       return 0
     }
