@@ -105,6 +105,9 @@ let package = Package(
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     tests("TrunkSocketsTests", ["TrunkSockets"]),
     tests(
+      "TrunkConsulTests",
+      ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging, lifecycle]),
+    tests(
       "TrunkProtobufTests",
       [
         "TrunkProtobuf", "Trunkcall", "GreeterStubs", "EchoStubs", "OddStubs",
