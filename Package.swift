@@ -72,7 +72,7 @@ let package = Package(
     // The library, from the bottom up; Scripts/check-imports holds the arrows.
     library("TrunkWire", [deque]),
     library("TrunkDiscovery", ["TrunkWire"]),
-    library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2"]),
+    library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2", deque]),
     library("TrunkSockets", ["CTrunkLinux", deque]),
     library(
       "Trunkcall",

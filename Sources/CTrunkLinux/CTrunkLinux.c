@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <resolv.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,6 +30,8 @@ int trunk_dns_query(const char *server, unsigned short port, const char *name, i
   if (res_ninit(&state) != 0) return -1;
   struct sockaddr_in6 v6;
   if (server != NULL) {
+    state.retrans = 3; /* seconds, doubled once */
+    state.retry = 2;
     struct in_addr v4;
     memset(&v6, 0, sizeof v6);
     state.nscount = 1;
@@ -40,8 +43,16 @@ int trunk_dns_query(const char *server, unsigned short port, const char *name, i
       v6.sin6_family = AF_INET6;
       v6.sin6_port = htons(port);
       /* glibc keeps IPv6 servers beside the IPv4 list; a zero family there says "look here". */
+      if (state._u._ext.nsaddrs[0] == NULL) {
+        state._u._ext.nsaddrs[0] = malloc(sizeof v6); /* res_nclose frees it */
+        if (state._u._ext.nsaddrs[0] == NULL) {
+          res_nclose(&state);
+          return -1;
+        }
+      }
+      *state._u._ext.nsaddrs[0] = v6;
       state.nsaddr_list[0].sin_family = 0;
-      state._u._ext.nsaddrs[0] = &v6;
+      state._u._ext.nssocks[0] = -1;
       state._u._ext.nscount = 1;
     } else {
       res_nclose(&state);
@@ -50,8 +61,8 @@ int trunk_dns_query(const char *server, unsigned short port, const char *name, i
   }
   int length = server != NULL ? res_nquery(&state, name, 1, type, answer, capacity)
                               : res_nsearch(&state, name, 1, type, answer, capacity);
+  if (length > capacity) length = capacity;
   int code = length >= 0 ? length : -2 - state.res_h_errno;
-  if (server != NULL) state._u._ext.nsaddrs[0] = NULL;
   res_nclose(&state);
   return code;
 }

@@ -9,8 +9,8 @@ package enum TerminationSignals {
   // Read by the signal handler, which may only use an atomic and `write`.
   private static let descriptor = Atomic<Int32>(-1)
 
-  /// Suspends until the process is asked to stop; returns the signal's number. A second signal of
-  /// the same kind ends the process as if nobody listened.
+  /// Suspends until the process is asked to stop; returns the signal's number. A second signal ends
+  /// the process as if nobody listened. One waiter at a time.
   /// - Throws: `CancellationError`, or `SocketError` when there is no descriptor left.
   package static func wait() async throws -> Int32 {
     let loop = EventLoopGroup.shared.next()
@@ -28,7 +28,8 @@ package enum TerminationSignals {
     descriptor.store(fd, ordering: .sequentiallyConsistent)
   }
 
-  fileprivate static func install(_ number: Int32) {
+  /// Returns what was there before.
+  fileprivate static func install(_ number: Int32) -> sigaction {
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { number in
       var value = UInt64(number)
@@ -37,7 +38,9 @@ package enum TerminationSignals {
     }
     // The default disposition comes back after the first one.
     action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND))
-    sigaction(number, &action, nil)
+    var previous = sigaction()
+    sigaction(number, &action, &previous)
+    return previous
   }
 }
 
@@ -50,6 +53,7 @@ private final class SignalWatch: ReadinessHandler, @unchecked Sendable {
   private var token: Poller.Token?
   private var continuation: CheckedContinuation<Int32, any Error>?
   private var isFinished = false
+  private var previous: [(number: Int32, action: sigaction)] = []
 
   func begin(_ loop: EventLoop, _ continuation: CheckedContinuation<Int32, any Error>) {
     if isFinished { return continuation.resume(throwing: CancellationError()) }
@@ -61,7 +65,7 @@ private final class SignalWatch: ReadinessHandler, @unchecked Sendable {
       token = try loop.poller.add(fd, .read, self)
     } catch { return finish(.failure(error)) }
     TerminationSignals.publish(fd)
-    for number in [SIGINT, SIGTERM] { TerminationSignals.install(number) }
+    previous = [SIGINT, SIGTERM].map { ($0, TerminationSignals.install($0)) }
   }
 
   func ready(_ readiness: Readiness) {
@@ -74,6 +78,11 @@ private final class SignalWatch: ReadinessHandler, @unchecked Sendable {
     isFinished = true
     guard let continuation else { return }
     self.continuation = nil
+    for (number, action) in previous {
+      var action = action
+      sigaction(number, &action, nil)
+    }
+    previous = []
     TerminationSignals.publish(-1)
     if let token { loop?.poller.remove(fd, token) }
     if fd >= 0 { Socket.close(fd) }

@@ -27,7 +27,15 @@ package enum HostLookup {
     }
   }
 
-  private static func lookUp(_ host: String, _ port: UInt16) -> Result<[SocketAddress], SocketError> {
+  /// What this machine calls itself; nil if it does not say.
+  package static var localName: String? {
+    var name = [CChar](repeating: 0, count: Int(HOST_NAME_MAX) + 1)
+    guard gethostname(&name, name.count - 1) == 0 else { return nil }
+    return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  private static func lookUp(_ host: String, _ port: UInt16) -> Result<[SocketAddress], SocketError>
+  {
     var hints = addrinfo()
     hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
     hints.ai_flags = AI_ADDRCONFIG

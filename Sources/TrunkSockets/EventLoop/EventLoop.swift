@@ -54,13 +54,18 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   package init(name: String = "trunk-loop") throws(SocketError) {
     self.name = name
-    poller = try Poller()
     wakeup = try Wakeup()
+    poller = try Poller()
     receiveBuffer = .allocate(byteCount: EventLoop.receiveBufferSize, alignment: 16)
     tasks = LoopTasks()
     tasks.attach(self)
-    try wakeup.install(in: &poller)
-    startThread()
+    do throws(SocketError) {
+      try wakeup.install(in: &poller)
+      try startThread()
+    } catch {
+      poller.close()
+      throw error
+    }
   }
 
   deinit { receiveBuffer.deallocate() }
@@ -91,7 +96,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
       // The loop sets `sleeping` before it looks into the inbox a last time, so that a job pushed
       // in between is either seen there or wakes it.
       if sleeping.exchange(false, ordering: .sequentiallyConsistent) { wakeup.signal() }
-      if stopping.load(ordering: .acquiring) && thread.load(ordering: .acquiring) == 0 { runAfterStop() }
+      if stopping.load(ordering: .acquiring) && thread.load(ordering: .acquiring) == 0 {
+        runAfterStop()
+      }
     }
   }
 
@@ -100,7 +107,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   // MARK: The loop
 
-  private func startThread() {
+  private func startThread() throws(SocketError) {
     let unmanaged = Unmanaged.passRetained(self)
     let started = spawnThread(
       { argument in
@@ -108,7 +115,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         Unmanaged<EventLoop>.fromOpaque(argument).takeRetainedValue().main()
         return nil
       }, unmanaged.toOpaque(), &handle)
-    if !started { unmanaged.release() }
+    if !started {
+      unmanaged.release()
+      throw SocketError("pthread_create", errno: EAGAIN)
+    }
   }
 
   private func main() {
@@ -118,6 +128,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     runJobs()
     flush()
     poller.close()
+    // What the last rounds left over joins what comes after the end.
+    inbox.withLock { $0.insert(contentsOf: local, at: 0) }
+    local = []
     thread.store(0, ordering: .sequentiallyConsistent)
     runAfterStop()
   }
@@ -182,7 +195,6 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     guard !stopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
     wakeup.signal()
     pthread_join(handle, nil)
-    wakeup.close()
   }
 
   /// A job that comes after the end still runs (on whoever brought it), so that no task hangs.

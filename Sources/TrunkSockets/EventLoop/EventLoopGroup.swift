@@ -1,8 +1,7 @@
+internal import Glibc
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 private import Synchronization
-internal import Glibc
-
 
 /// A fixed set of event loops that servers, channels and agent clients share.
 package final class EventLoopGroup: Sendable {
@@ -27,7 +26,10 @@ package final class EventLoopGroup: Sendable {
 
   /// Loops in turn.
   package func next() -> EventLoop {
-    loops[Int(bitPattern: UInt(bitPattern: cursor.wrappingAdd(1, ordering: .relaxed).oldValue) % UInt(loops.count))]
+    loops[
+      Int(
+        bitPattern: UInt(bitPattern: cursor.wrappingAdd(1, ordering: .relaxed).oldValue)
+          % UInt(loops.count))]
   }
 
   /// Ends and joins the threads of an own group.
@@ -36,7 +38,9 @@ package final class EventLoopGroup: Sendable {
   }
 
   private static var defaultCount: Int {
-    if let text = getenv("TRUNKCALL_LOOPS").map({ String(cString: $0) }), let count = Int(text), count > 0 {
+    if let text = getenv("TRUNKCALL_LOOPS").map({ String(cString: $0) }), let count = Int(text),
+      count > 0
+    {
       return min(count, 1_024)
     }
     return max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))

@@ -103,7 +103,9 @@ struct Poller {
     free.append(token.slot)
   }
 
-  private func control(_ operation: Int32, _ fd: Int32, _ interest: Readiness, _ token: Token) -> Int32 {
+  private func control(_ operation: Int32, _ fd: Int32, _ interest: Readiness, _ token: Token)
+    -> Int32
+  {
     var event = epoll_event()
     if interest.contains(.read) { event.events |= EPOLLIN.rawValue }
     if interest.contains(.write) { event.events |= EPOLLOUT.rawValue }

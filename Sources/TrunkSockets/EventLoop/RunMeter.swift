@@ -42,7 +42,8 @@ package final class RunMeter {
   }
 
   private func measureClosely(_ run: () -> Void) {
-    let before = ThreadUsage.now(), start = Clock.now()
+    let before = ThreadUsage.now()
+    let start = Clock.now()
     run()
     let taken = Clock.now() &- start
     probationLeft -= 1

@@ -31,10 +31,14 @@ package class LoopTimer {
 /// far away must not outlive its call.
 struct TimerQueue {
   private var heap: [LoopTimer] = []
+  /// The first instant that has not been fired yet. What is scheduled for an earlier one is moved
+  /// here, or a timer that puts itself into the past would hold the loop.
+  private var horizon: UInt64 = 0
 
   var isEmpty: Bool { heap.isEmpty }
 
-  mutating func schedule(_ timer: LoopTimer, at deadline: UInt64) {
+  mutating func schedule(_ timer: LoopTimer, at wanted: UInt64) {
+    let deadline = max(wanted, horizon)
     if timer.heapIndex >= 0 {
       let earlier = deadline < timer.deadline
       timer.deadline = deadline
@@ -62,11 +66,12 @@ struct TimerQueue {
   func milliseconds(from now: UInt64) -> Int32 {
     guard let first = heap.first else { return -1 }
     guard first.deadline > now else { return 0 }
-    return Int32(clamping: (first.deadline - now + 999_999) / 1_000_000)
+    return Int32(clamping: (first.deadline - now - 1) / 1_000_000 + 1)
   }
 
   /// Fires what is due. A timer scheduled meanwhile for the past waits for the next tick.
   mutating func popDue(_ now: UInt64) -> LoopTimer? {
+    horizon = max(horizon, now == .max ? now : now + 1)
     guard let first = heap.first, first.deadline <= now else { return nil }
     remove(first)
     return first

@@ -27,5 +27,6 @@ final class Wakeup: ReadinessHandler, Sendable {
     _ = read(descriptor, &count, 8)
   }
 
-  func close() { _ = Glibc.close(descriptor) }
+  // Not at the loop's end: whoever pushed a job just before may be about to signal.
+  deinit { _ = Glibc.close(descriptor) }
 }

@@ -16,7 +16,8 @@ package struct ByteStream: Sendable {
     to destination: Destination, on loop: EventLoop, timeout: Duration
   ) async throws -> ByteStream {
     let deadline = Clock.now().adding(timeout)
-    var failure = SocketError("connect", errno: EHOSTUNREACH, detail: "no address for \(destination)")
+    var failure = SocketError(
+      "connect", errno: EHOSTUNREACH, detail: "no address for \(destination)")
     for address in try await HostLookup.addresses(of: destination, timeout: timeout) {
       do { return try await connect(to: address, on: loop, deadline: deadline) } catch {
         guard let error = error as? SocketError else { throw error }
@@ -120,6 +121,7 @@ final class ByteStreamCore: ConnectionDriver {
   private let connection: SocketConnection
   private var inbound = Deque<[UInt8]>()
   private var outbound: [UInt8] = []
+  private var outboundOffset = 0
   private var end: SocketError??
   private var reader: Waiter?
   private var writer: Waiter?
@@ -144,7 +146,9 @@ final class ByteStreamCore: ConnectionDriver {
     case .some(nil): waiter.resume(returning: [])
     case nil:
       reader = waiter
-      readTimer = timer(deadline) { [weak self] in self?.settleRead(.failure(SocketError.timedOut("read"))) }
+      readTimer = timer(deadline) { [weak self] in
+        self?.settleRead(.failure(SocketError.timedOut("read")))
+      }
     }
   }
 
@@ -175,13 +179,17 @@ final class ByteStreamCore: ConnectionDriver {
   }
 
   func fill(_ output: inout OutputBuffer) {
-    if outbound.isEmpty {
-      settleWrite(.success([]))
-    } else {
-      outbound.withUnsafeBytes { output.append($0) }
-      outbound = []
-      connection.setNeedsFlush()
+    if outbound.isEmpty { return settleWrite(.success([])) }
+    let count = min(OutputBuffer.mark - output.count, outbound.count - outboundOffset)
+    outbound.withUnsafeBytes {
+      output.append(UnsafeRawBufferPointer(rebasing: $0[outboundOffset...].prefix(count)))
     }
+    outboundOffset += count
+    if outboundOffset == outbound.count {
+      outbound = []
+      outboundOffset = 0
+    }
+    connection.setNeedsFlush()
   }
 
   func closed(_ error: SocketError?) {

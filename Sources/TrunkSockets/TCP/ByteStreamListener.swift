@@ -16,8 +16,11 @@ package final class ByteStreamListener: Sendable {
 
   deinit { close() }
 
-  package static func listen(on destination: Destination, loop: EventLoop) async throws -> ByteStreamListener {
-    guard let address = try await HostLookup.addresses(of: destination, timeout: .seconds(5)).first else {
+  package static func listen(on destination: Destination, loop: EventLoop) async throws
+    -> ByteStreamListener
+  {
+    guard let address = try await HostLookup.addresses(of: destination, timeout: .seconds(5)).first
+    else {
       throw SocketError("listen", errno: EADDRNOTAVAIL)
     }
     return try await loop.perform { () -> Result<ByteStreamListener, SocketError> in
@@ -61,7 +64,11 @@ package final class ByteStreamListener: Sendable {
 
     func accepted(_ socket: AcceptedSocket) {
       let stream = ByteStream(socket.adopt(on: loop))
-      if let waiter = waiters.popFirst() { waiter.resume(returning: stream) } else { ready.append(stream) }
+      if let waiter = waiters.popFirst() {
+        waiter.resume(returning: stream)
+      } else {
+        ready.append(stream)
+      }
     }
 
     func accept(_ waiter: CheckedContinuation<ByteStream, any Error>) {

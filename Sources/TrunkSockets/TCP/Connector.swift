@@ -48,7 +48,8 @@ package final class Connector: ReadinessHandler {
       // EAGAIN: a unix socket whose backlog is full; there is nothing to wait on.
       guard errno == EINPROGRESS else { throw SocketError("connect") }
       token = try loop.poller.add(fd, .write, self)
-      let timer = LoopTimer(on: loop) { [weak self] in self?.settle(.failure(.timedOut("connect"))) }
+      let timer = LoopTimer(on: loop) { [weak self] in self?.settle(.failure(.timedOut("connect")))
+      }
       timer.schedule(at: deadline)
       self.timer = timer
     } catch {

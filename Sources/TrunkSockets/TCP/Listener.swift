@@ -12,6 +12,8 @@ package final class Listener: ReadinessHandler {
   private var token: Poller.Token?
   private var backOff: LoopTimer?
   private let accepted: (AcceptedSocket) -> Void
+  /// `accept4`; tests run it out of descriptors.
+  private let accept: (Int32) -> Int32
   /// Times that accepting had to pause because descriptors or memory ran out.
   package private(set) var pauses = 0
 
@@ -22,12 +24,21 @@ package final class Listener: ReadinessHandler {
   private static let backlog: Int32 = 1_024
 
   /// Binds and listens; `accepted` runs on `loop` for every connection.
-  package init(
+  package convenience init(
     on address: SocketAddress, loop: EventLoop, options: SocketOptions = SocketOptions(),
     accepted: @escaping (AcceptedSocket) -> Void
   ) throws(SocketError) {
+    try self.init(
+      on: address, loop: loop, options: options, accept: { trunk_accept($0) }, accepted: accepted)
+  }
+
+  init(
+    on address: SocketAddress, loop: EventLoop, options: SocketOptions,
+    accept: @escaping (Int32) -> Int32, accepted: @escaping (AcceptedSocket) -> Void
+  ) throws(SocketError) {
     self.loop = loop
     self.options = options
+    self.accept = accept
     self.accepted = accepted
     let fd = try Socket.make(family: address.family)
     Socket.set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
@@ -62,7 +73,7 @@ package final class Listener: ReadinessHandler {
 
   func ready(_ readiness: Readiness) {
     for _ in 0..<Listener.acceptsPerEvent {
-      let client = trunk_accept(fd)
+      let client = accept(fd)
       if client >= 0 {
         accepted(AcceptedSocket(fd: client, options: options))
         if isClosed { return }
@@ -70,8 +81,12 @@ package final class Listener: ReadinessHandler {
       }
       switch errno {
       case EAGAIN: return
-      case EMFILE, ENFILE, ENOBUFS, ENOMEM: return pauseAccepting()
-      default: continue  // that one connection failed (ECONNABORTED, EINTR …): on to the next
+      // That one connection failed (accept(2) names these): on to the next.
+      case EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+        EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH:
+        continue
+      // No descriptors or no memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or an error that stays.
+      default: return pauseAccepting()
       }
     }
   }
@@ -91,6 +106,9 @@ package final class Listener: ReadinessHandler {
 
   /// A socket file that nobody listens on any more would make bind fail with EADDRINUSE.
   private static func removeStale(_ path: String, _ address: SocketAddress) {
+    // connect() refuses a regular file as well, and that one is not ours to remove.
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
     guard let probe = try? Socket.make(family: AF_UNIX) else { return }
     defer { Socket.close(probe) }
     if address.withPointer({ connect(probe, $0, $1) }) != 0, errno == ECONNREFUSED { unlink(path) }

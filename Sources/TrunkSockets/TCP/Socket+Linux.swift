@@ -17,7 +17,8 @@ package struct SocketOptions: Sendable, Hashable {
 /// System calls on non-blocking sockets. Results are values; nothing retries or waits.
 enum Socket {
   static func make(family: Int32) throws(SocketError) -> Int32 {
-    let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+    let kind =
+      Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     let fd = socket(family, kind, 0)
     if fd < 0 { throw SocketError("socket") }
     return fd
@@ -30,12 +31,16 @@ enum Socket {
     set(fd, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
     if let idle = options.keepAliveIdle {
       set(fd, SOL_SOCKET, SO_KEEPALIVE, 1)
-      set(fd, Int32(IPPROTO_TCP), TCP_KEEPIDLE, Int32(clamping: max(1, idle.nanoseconds / 1_000_000_000)))
+      set(
+        fd, Int32(IPPROTO_TCP), TCP_KEEPIDLE,
+        Int32(clamping: max(1, idle.nanoseconds / 1_000_000_000)))
       set(fd, Int32(IPPROTO_TCP), TCP_KEEPINTVL, 10)
       set(fd, Int32(IPPROTO_TCP), TCP_KEEPCNT, 3)
     }
     if let limit = options.userTimeout {
-      set(fd, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, Int32(clamping: max(1, limit.nanoseconds / 1_000_000)))
+      set(
+        fd, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT,
+        Int32(clamping: max(1, limit.nanoseconds / 1_000_000)))
     }
   }
 

@@ -51,6 +51,25 @@ package struct SocketAddress: Sendable {
     }
   }
 
+  /// From 4 or 16 bytes in network order; nil for any other number.
+  package init?(bytes: [UInt8], port: UInt16) {
+    switch bytes.count {
+    case 4:
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_port = port.bigEndian
+      withUnsafeMutableBytes(of: &address.sin_addr) { $0.copyBytes(from: bytes) }
+      assign(address)
+    case 16:
+      var address = sockaddr_in6()
+      address.sin6_family = sa_family_t(AF_INET6)
+      address.sin6_port = port.bigEndian
+      withUnsafeMutableBytes(of: &address.sin6_addr) { $0.copyBytes(from: bytes) }
+      assign(address)
+    default: return nil
+    }
+  }
+
   /// - Throws: a path longer than `sun_path` (107 bytes).
   package init(unix path: String, abstract: Bool = false) throws(SocketError) {
     var address = sockaddr_un()
@@ -99,10 +118,13 @@ package struct SocketAddress: Sendable {
       _ = withPointer {
         getnameinfo($0, $1, &host, socklen_t(host.count), nil, 0, NI_NUMERICHOST)
       }
-      let text = String(decoding: host.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+      let text = String(
+        decoding: host.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
       return .host(text, port)
     default:
-      let path = withUnsafeBytes(of: storage) { Array($0.dropFirst(2).prefix(max(0, Int(length) - 2))) }
+      let path = withUnsafeBytes(of: storage) {
+        Array($0.dropFirst(2).prefix(max(0, Int(length) - 2)))
+      }
       if path.first == 0, path.count > 1 {
         return .unixAbstract(String(decoding: path.dropFirst(), as: UTF8.self))
       }
@@ -118,5 +140,18 @@ package struct SocketAddress: Sendable {
 
   private static func withoutZone(_ ip: String) -> String {
     ip.split(separator: "%", maxSplits: 1).first.map(String.init) ?? ip
+  }
+}
+
+extension SocketAddress {
+  /// The same address with another port; a unix address as it is.
+  package func with(port: UInt16) -> SocketAddress {
+    guard family == AF_INET || family == AF_INET6 else { return self }
+    var copy = self
+    withUnsafeMutableBytes(of: &copy.storage) {
+      $0[2] = UInt8(port >> 8)
+      $0[3] = UInt8(port & 0xff)
+    }
+    return copy
   }
 }

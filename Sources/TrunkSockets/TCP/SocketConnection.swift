@@ -90,11 +90,28 @@ package final class SocketConnection: ReadinessHandler, Flushable {
 
   func ready(_ readiness: Readiness) {
     if readiness.contains(.write) { setNeedsFlush() }
-    if readiness.contains(.read) {
-      receive()
-    } else if readiness.contains(.failed) {
-      let code = Socket.pendingError(fd)
+    if readiness.contains(.failed) {
+      receiveRest()
+      let code = isClosed ? 0 : Socket.pendingError(fd)
       finish(code == 0 ? nil : SocketError("epoll", errno: code))
+    } else if readiness.contains(.read) {
+      receive()
+    }
+  }
+
+  /// The peer is gone, but what it said before lies in the kernel still: a last answer, a GOAWAY.
+  /// Read even while reading is paused: it is no more than the socket's buffer holds.
+  private func receiveRest() {
+    while !isClosed, let base = loop.receiveBuffer.baseAddress {
+      let count = recv(fd, base, loop.receiveBuffer.count, 0)
+      if count > 0 {
+        driver?.received(UnsafeRawBufferPointer(start: base, count: count))
+      } else if count == 0 {
+        return finish(nil)
+      } else if errno != EINTR {
+        if errno != EAGAIN { finish(SocketError("recv")) }
+        return
+      }
     }
   }
 
@@ -143,7 +160,9 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   /// Whether nothing is left over.
   private func sendUnsent() -> Bool {
     guard unsentCount > 0 else { return true }
-    let sent = unsent.withUnsafeBytes { send(UnsafeRawBufferPointer(rebasing: $0[unsentOffset...])) }
+    let sent = unsent.withUnsafeBytes {
+      send(UnsafeRawBufferPointer(rebasing: $0[unsentOffset...]))
+    }
     if sent < 0 { return false }
     unsentOffset += sent
     if unsentCount > 0 {
@@ -162,7 +181,9 @@ package final class SocketConnection: ReadinessHandler, Flushable {
       if count >= 0 { return count }
       if errno == EINTR { continue }
       if errno == EAGAIN { return 0 }
-      finish(SocketError("send"))
+      let error = SocketError("send")
+      receiveRest()
+      finish(error)
       return -1
     }
   }

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import CTrunkLinux
+
+/// Asks DNS itself, past /etc/hosts and nsswitch: for a chosen server, and for records other than
+/// addresses. libresolv does the asking (UDP, then TCP if the answer was cut), on helper threads.
+package enum DNSQuery {
+  /// The servers of /etc/resolv.conf, or one of the caller's.
+  package enum Server: Sendable, Hashable {
+    case system
+    /// Its name is looked up by the system first.
+    case chosen(Destination)
+  }
+
+  /// IPv6 and IPv4 addresses of `name`, in this order (RFC 6724's preference), to connect to at
+  /// `port`. Empty if the name has none.
+  /// - Throws: `SocketError` that says what the server said, `CancellationError`.
+  package static func addresses(
+    of name: String, port: UInt16, from server: Server, timeout: Duration
+  ) async throws -> [SocketAddress] {
+    let literal = try await literal(of: server, timeout)
+    async let v6 = ask(name, type: 28, literal, timeout)
+    async let v4 = ask(name, type: 1, literal, timeout)
+    let answers = [await v6, await v4]
+    let found = answers.flatMap { (try? $0.get().addresses) ?? [] }
+      .compactMap { SocketAddress(bytes: $0, port: port) }
+    // One family may fail while the other answers.
+    if found.isEmpty { for answer in answers { _ = try answer.get() } }
+    return found
+  }
+
+  /// The TXT records of `name`, each one's strings joined; empty if there are none.
+  /// - Throws: `SocketError` that says what the server said, `CancellationError`.
+  package static func texts(
+    of name: String, from server: Server, timeout: Duration
+  ) async throws -> [[UInt8]] {
+    let literal = try await literal(of: server, timeout)
+    return try await ask(name, type: 16, literal, timeout).get().texts
+  }
+
+  private struct Literal: Sendable {
+    var host: String
+    var port: UInt16
+  }
+
+  private static func literal(of server: Server, _ timeout: Duration) async throws -> Literal? {
+    guard case .chosen(let destination) = server else { return nil }
+    let address = try await HostLookup.addresses(of: destination, timeout: timeout).first
+    guard case .host(let host, let port)? = address?.destination else {
+      throw SocketError("look-up", errno: 0, detail: "\(destination) can be no DNS server")
+    }
+    return Literal(host: host, port: port)
+  }
+
+  private static func ask(
+    _ name: String, type: Int32, _ server: Literal?, _ timeout: Duration
+  ) async -> Result<DNSMessage, any Error> {
+    do {
+      let outcome = try await BlockingWork.run(timeout: timeout, "look-up of \(name)") {
+        ask(name, type: type, server)
+      }
+      return outcome.mapError { $0 }
+    } catch { return .failure(error) }
+  }
+
+  /// Blocks.
+  private static func ask(
+    _ name: String, type: Int32, _ server: Literal?
+  ) -> Result<DNSMessage, SocketError> {
+    // A DNS message has at most 65,535 bytes (RFC 1035 §4.2.2).
+    var answer = [UInt8](repeating: 0, count: 65_535)
+    let length = answer.withUnsafeMutableBufferPointer {
+      trunk_dns_query(
+        server?.host, server?.port ?? 0, name, type, $0.baseAddress, Int32($0.count))
+    }
+    let asked = server.map { " by DNS server \(Destination.host($0.host, $0.port))" } ?? ""
+    func failed(_ reason: String) -> Result<DNSMessage, SocketError> {
+      .failure(SocketError("look-up", errno: 0, detail: "look-up of \(name)\(asked): \(reason)"))
+    }
+    if length >= 0 {
+      do throws(DNSMessage.Failure) {
+        return .success(try DNSMessage(parsing: Array(answer.prefix(Int(length)))))
+      } catch { return failed(error.description) }
+    }
+    // -2 minus h_errno (netdb.h).
+    switch -2 - Int(length) {
+    case 1: return failed("no such name (NXDOMAIN)")
+    case 2: return failed("no answer in time, or the server failed (SERVFAIL)")
+    case 3: return failed("the server refused, or its answer is malformed")
+    case 4: return .success(.empty)
+    default: return failed("cannot ask")
+    }
+  }
+}
+
+extension DNSMessage {
+  /// The name exists but has no such records.
+  static let empty = DNSMessage(nothing: ())
+
+  private init(nothing: Void) {
+    responseCode = 0
+    isTruncated = false
+    question = nil
+    answers = []
+  }
+}

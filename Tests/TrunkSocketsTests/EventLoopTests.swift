@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Glibc
+import Synchronization
+import Testing
+
+@testable import TrunkSockets
+
+@Suite("Event loops")
+struct EventLoopTests {
+  @Test("jobs from many threads all run, on the loop, each sender's in its order")
+  func jobsFromThreads() async throws {
+    try await withLoop { loop in
+      let notes = Notes<(sender: Int, number: Int, onLoop: Bool)>()
+      await withTaskGroup(of: Void.self) { group in
+        for sender in 0..<4 {
+          group.addTask {
+            for number in 0..<500 {
+              loop.run { notes.add((sender, number, loop.isCurrent)) }
+            }
+          }
+        }
+      }
+      await loop.perform {}
+      let all = notes.all
+      #expect(all.count == 2_000)
+      #expect(all.filter { !$0.onLoop }.isEmpty)
+      for sender in 0..<4 {
+        #expect(all.filter { $0.sender == sender }.map(\.number) == Array(0..<500))
+      }
+    }
+  }
+
+  @Test("a sleeping loop is woken by every push")
+  func wakeUps() async throws {
+    try await withLoop { loop in
+      for round in 0..<300 {
+        // Now and then long enough for the loop to be asleep for sure.
+        if round % 100 == 0 { try await Task.sleep(for: .milliseconds(3)) }
+        await loop.perform {}
+      }
+    }
+  }
+
+  @Test("run is immediate on the loop, later is not")
+  func runAndLater() async throws {
+    try await withLoop { loop in
+      let notes = Notes<String>()
+      await loop.perform {
+        loop.run { notes.add("run") }
+        loop.later { notes.add("later") }
+        notes.add("end")
+      }
+      await loop.perform {}
+      #expect(notes.all == ["run", "end", "later"])
+    }
+  }
+
+  private struct Probe {
+    @concurrent static func concurrent(_ loop: EventLoop) async -> Bool { loop.isCurrent }
+    nonisolated static func plain(_ loop: EventLoop) async -> Bool { loop.isCurrent }
+    nonisolated(nonsending) static func callers(_ loop: EventLoop) async -> Bool { loop.isCurrent }
+  }
+  private actor Counter {
+    func isOn(_ loop: EventLoop) -> Bool { loop.isCurrent }
+  }
+
+  @Test("a task that prefers the loop stays there: nonisolated calls, children, actors, sleep")
+  func taskPreference() async throws {
+    try await withLoop { loop in
+      let seen = await Task(executorPreference: loop.tasks) {
+        var seen: [String: Bool] = ["start": loop.isCurrent]
+        seen["concurrent"] = await Probe.concurrent(loop)
+        seen["plain"] = await Probe.plain(loop)
+        seen["callers"] = await Probe.callers(loop)
+        seen["actor"] = await Counter().isOn(loop)
+        async let child = Probe.plain(loop)
+        seen["child"] = await child
+        seen["group"] = await withTaskGroup(of: Bool.self) { group in
+          for _ in 0..<4 { group.addTask { loop.isCurrent } }
+          return await group.reduce(true) { $0 && $1 }
+        }
+        await Task.yield()
+        seen["yield"] = loop.isCurrent
+        try? await Task.sleep(for: .milliseconds(1))
+        seen["sleep"] = loop.isCurrent
+        await withCheckedContinuation { continuation in
+          EventLoopGroup.shared.next().later { continuation.resume() }
+        }
+        seen["continuation"] = loop.isCurrent
+        // The documented exception: an unstructured task loses the preference.
+        seen["unstructured stays away"] = await Task { !loop.isCurrent }.value
+        return seen
+      }.value
+      #expect(seen.filter { !$0.value }.isEmpty)
+      #expect(seen.count == 11)
+    }
+  }
+
+  @Test("a task begun on the loop starts at once, before its creator goes on")
+  func immediate() async throws {
+    try await withLoop { loop in
+      let notes = Notes<String>()
+      let task = await loop.perform {
+        let task = Task.immediate(executorPreference: loop.tasks) {
+          notes.add("in \(loop.isCurrent)")
+          await Task.yield()
+          notes.add("back \(loop.isCurrent)")
+        }
+        notes.add("creator")
+        return task
+      }
+      await task.value
+      #expect(notes.all == ["in true", "creator", "back true"])
+    }
+  }
+
+  @Test("the loop is the isolation of an actor that names it as its executor")
+  func serialExecutor() async throws {
+    actor OnLoop {
+      let loop: EventLoop
+      init(_ loop: EventLoop) { self.loop = loop }
+      nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+      func isThere() -> Bool {
+        loop.checkIsolated()
+        return loop.isCurrent && loop.isIsolatingCurrentContext() == true
+      }
+    }
+    try await withLoop { loop in
+      #expect(await OnLoop(loop).isThere())
+      #expect(loop.isIsolatingCurrentContext() == false)
+    }
+  }
+
+  @Test("a loop-bound value opens on its loop")
+  func loopBound() async throws {
+    final class Plain { var count = 0 }
+    try await withLoop { loop in
+      let bound = LoopBound(Plain(), on: loop)
+      let counts = await loop.perform {
+        bound.value.count += 1
+        return bound.value.count
+      }
+      #expect(counts == 1)
+    }
+  }
+
+  @Test("shutdown runs the jobs at hand, joins, and later jobs still run")
+  func shutdown() async throws {
+    let group = try EventLoopGroup(loops: 3)
+    let notes = Notes<Int>()
+    for (index, loop) in group.loops.enumerated() {
+      loop.run {
+        // A chain longer than the loop's rounds in one tick.
+        @Sendable func again(_ left: Int) {
+          if left == 0 { notes.add(index) } else { loop.later { again(left - 1) } }
+        }
+        again(60)
+      }
+    }
+    group.shutdown()
+    group.shutdown()
+    #expect(notes.all.sorted() == [0, 1, 2])
+
+    let task = Task(executorPreference: group.loops[0].tasks) { 7 }
+    #expect(await task.value == 7)
+    #expect(await group.loops[1].perform { 8 } == 8)
+  }
+
+  @Test("a group hands out its loops in turn")
+  func turns() throws {
+    let group = try EventLoopGroup(loops: 2)
+    defer { group.shutdown() }
+    let four = (0..<4).map { _ in ObjectIdentifier(group.next()) }
+    #expect(four[0] == four[2] && four[1] == four[3] && four[0] != four[1])
+  }
+}

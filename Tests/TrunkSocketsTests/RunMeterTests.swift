@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Glibc
+import Testing
+
+@testable import TrunkSockets
+
+@Suite("Run meter")
+struct RunMeterTests {
+  private static func burn(_ nanoseconds: UInt64) {
+    let start = ThreadUsage.now().cpu
+    while ThreadUsage.now().cpu &- start < nanoseconds {}
+  }
+  private static func block(_ microseconds: UInt32) { usleep(microseconds) }
+
+  @Test("a run that burns the CPU makes a suspect, the second one a hog, told once")
+  func burning() {
+    var told: [UInt64] = []
+    let meter = RunMeter { told.append($0) }
+    meter.measure { RunMeterTests.burn(1_500_000) }
+    #expect(!meter.isHog && meter.longRuns == 1)
+    meter.measure { RunMeterTests.burn(1_500_000) }
+    #expect(meter.isHog)
+    meter.measure { RunMeterTests.burn(1_500_000) }
+    meter.measure { RunMeterTests.burn(1_500_000) }
+    #expect(told.count == 1 && told[0] >= RunMeter.longRun)
+  }
+
+  @Test("a run that blocks its thread counts as well, though it burns nothing")
+  func blocking() {
+    var told = 0
+    let meter = RunMeter { _ in told += 1 }
+    for _ in 0..<2 { meter.measure { RunMeterTests.block(2_000) } }
+    #expect(meter.isHog && told == 1)
+  }
+
+  @Test("a suspicion ends after 1,000 short runs")
+  func probation() {
+    let meter = RunMeter { _ in }
+    meter.measure { RunMeterTests.block(2_000) }
+    // A busy machine may stretch a short run, which begins the probation anew.
+    var before = meter.longRuns
+    var short = 0
+    while short < RunMeter.probation {
+      meter.measure {}
+      short = meter.longRuns == before ? short + 1 : 0
+      before = meter.longRuns
+    }
+    meter.measure { RunMeterTests.block(2_000) }
+    #expect(!meter.isHog)
+    meter.measure { RunMeterTests.block(2_000) }
+    #expect(meter.isHog)
+  }
+
+  @Test("tasks on a metered face of a loop are measured, others are not")
+  func face() async throws {
+    try await withLoop { loop in
+      let notes = Notes<UInt64>()
+      let tasks = await loop.perform {
+        LoopTasks(of: loop, meter: RunMeter { notes.add($0) })
+      }
+      await Task(executorPreference: loop.tasks) {
+        for _ in 0..<3 {
+          RunMeterTests.block(1_500)
+          await Task.yield()
+        }
+      }.value
+      #expect(notes.all.isEmpty)
+      let stayed = await Task(executorPreference: tasks) {
+        for _ in 0..<3 {
+          RunMeterTests.block(1_500)
+          await Task.yield()
+        }
+        return loop.isCurrent
+      }.value
+      #expect(stayed && notes.all.count == 1)
+    }
+  }
+}
