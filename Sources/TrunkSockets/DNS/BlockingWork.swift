@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
-// Copyright 2026 The Trunkcall Authors
 internal import DequeModule
 internal import Glibc
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
 internal import Synchronization
 
 /// A few helper threads for calls that block (look-ups). They start on demand, end when idle, and a
@@ -14,7 +14,7 @@ package enum BlockingWork {
     var queue = Deque<@Sendable () -> Void>()
     var running = 0
   }
-  private static let state = Mutex(State())
+  private static let state = Locked(State())
 
   /// Runs `body` on a helper thread.
   /// - Throws: `SocketError` (`isTimeout`) when it takes longer, `CancellationError`.
@@ -76,7 +76,7 @@ package enum BlockingWork {
       var waiter: CheckedContinuation<R, any Error>?
       var isDone = false
     }
-    private let slot = Mutex(Slot())
+    private let slot = Locked(Slot())
 
     func wait(_ continuation: CheckedContinuation<R, any Error>) {
       let ready = slot.withLock { slot -> Result<R, any Error>? in

@@ -36,7 +36,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   var timers = TimerQueue()
 
   private let name: String
-  private let inbox = Mutex<[Job]>([])
+  private let inbox = Locked<[Job]>([])
   private let sleeping = Atomic<Bool>(false)
   private let stopping = Atomic<Bool>(false)
   private let thread = Atomic<UInt>(0)
