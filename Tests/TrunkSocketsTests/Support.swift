@@ -20,7 +20,7 @@ func withLoop<R: Sendable>(_ body: (EventLoop) async throws -> R) async throws -
 
 /// Values noted from any thread.
 final class Notes<Value: Sendable>: Sendable {
-  private let values = Mutex<[Value]>([])
+  private let values = Locked<[Value]>([])
   func add(_ value: Value) { values.withLock { $0.append(value) } }
   var all: [Value] { values.withLock { $0 } }
 }

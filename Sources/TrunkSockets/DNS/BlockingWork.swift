@@ -10,11 +10,11 @@ package enum BlockingWork {
   /// Threads at most; further work waits in line.
   package static let threads = 4
 
-  private struct State {
+  private struct State: Sendable {
     var queue = Deque<@Sendable () -> Void>()
     var running = 0
   }
-  private static let state = Mutex(State())
+  private static let state = Locked(State())
 
   /// Runs `body` on a helper thread.
   /// - Throws: `SocketError` (`isTimeout`) when it takes longer, `CancellationError`.
@@ -71,12 +71,12 @@ package enum BlockingWork {
 
   /// Takes the first result; a later one is dropped.
   private final class Outcome<R: Sendable>: Sendable {
-    private struct Slot {
+    private struct Slot: Sendable {
       var result: Result<R, any Error>?
       var waiter: CheckedContinuation<R, any Error>?
       var isDone = false
     }
-    private let slot = Mutex(Slot())
+    private let slot = Locked(Slot())
 
     func wait(_ continuation: CheckedContinuation<R, any Error>) {
       let ready = slot.withLock { slot -> Result<R, any Error>? in
