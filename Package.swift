@@ -72,7 +72,7 @@ let package = Package(
     // The library, from the bottom up; Scripts/check-imports holds the arrows.
     library("TrunkWire", [deque]),
     library("TrunkDiscovery", ["TrunkWire"]),
-    library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2"]),
+    library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2", deque]),
     library("TrunkSockets", ["CTrunkLinux", deque]),
     library(
       "Trunkcall",
@@ -109,6 +109,9 @@ let package = Package(
     tests("TrunkSocketsTests", ["TrunkSockets"]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
+    tests(
+      "TrunkConsulTests",
+      ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging, lifecycle]),
     tests(
       "TrunkProtobufTests",
       [

@@ -218,6 +218,8 @@ let two = SubchannelID(2)
         .changed(.ready),
       ])
     #expect(bench.pick().text == "use 1")
+    bench.resolve(Endpoint(a.addresses, weight: 9, attributes: ["zone": "x"]), c)
+    #expect(bench.commands.isEmpty, "an unchanged answer publishes nothing")
     bench.turn(2, .ready)
     #expect(bench.commands.isEmpty, "a closed subchannel is not heard")
     bench.send(.resolved(Resolution([])))

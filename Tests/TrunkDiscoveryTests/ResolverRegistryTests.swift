@@ -44,6 +44,7 @@ private func find(_ text: String) throws(TargetError) -> (Target, any Resolver) 
       ("dns:///", .missingAddress, 8, "missing address"),
       ("dns:///name:", .missingPort, 12, "a colon without a port"),
       ("dns://:53/name", .missingAddress, 7, "missing address"),
+      ("dns://me:secret@h/name", .malformed, 7, "no user or password"),
       ("dns:///name?x=1", .unknownParameter, 13, "unknown parameter \"x\""),
       ("passthrough:///host", .missingPort, 20, "missing port"),
       ("passthrough://host:1", .malformed, 15, "takes no authority"),
@@ -58,6 +59,7 @@ private func find(_ text: String) throws(TargetError) -> (Target, any Resolver) 
     #expect(error?.column == column)
     #expect(error?.reason.contains(says) == true, "\(error?.reason ?? "")")
     #expect(error?.reason.contains("\n") == false)
+    #expect(error?.description.contains("secret") == false)
   }
 
   @Test("an unknown scheme names those that are known") func names() {

@@ -31,6 +31,13 @@ public struct ReadySubchannel: Sendable, Hashable {
   public let endpoint: Endpoint
   let load: LoadCounter?
 
+  /// For tests of a policy; in a channel the library makes them.
+  public init(_ id: SubchannelID, _ endpoint: Endpoint, load: LoadCounter? = nil) {
+    self.id = id
+    self.endpoint = endpoint
+    self.load = load
+  }
+
   /// Calls under way on it, from this channel.
   public var callsInFlight: Int { load?.callsInFlight ?? 0 }
 }

@@ -6,11 +6,10 @@ internal import TrunkWire
 /// ``PickPolicy`` share (gRPC A61's endpoint sharding, over subchannels that do happy eyeballs).
 ///
 /// ```
-///                  .ready                        .ready
-///   connecting ──────────────► ready    failed ─────────► ready
-///     ▲   │                      │        ▲ │ .idle, .connecting: stays (sticky, A62);
-///     │   └── .transientFailure ─┼────────┘ │ an idle one is connected again
-///     └── .idle: connect again ──┘◄─────────┘
+///  child is     on .ready   on .connecting    on .idle                       on .transientFailure
+///  connecting   ready       -                 connect                        failed, resolve again
+///  ready        -           connecting        connecting, connect, resolve   failed, resolve again
+///  failed       ready       - (sticky, A62)   connect, stays failed          resolve again
 /// ```
 /// - An idle child is reconnected at once and counts as connecting (5.3 line 36).
 /// - A failed child counts as failed until it is ready (34).
@@ -64,7 +63,7 @@ package struct ReadySet: Sendable {
     case .ready:
       return make(
         children.filter { $0.phase == .ready }
-          .map { ReadySubchannel(id: $0.id, endpoint: $0.endpoint, load: $0.load) })
+          .map { ReadySubchannel($0.id, $0.endpoint, load: $0.load) })
     case .transientFailure:
       return ConstantPicker(.fail(RPCError(.unavailable, lastError)))
     default: return ConstantPicker(.wait)
@@ -72,6 +71,7 @@ package struct ReadySet: Sendable {
   }
 
   private mutating func replace(_ resolution: Resolution, _ actions: inout BalancerActions) {
+    let before = children.map(\.endpoint)
     var old: [Endpoint.Identity: Child] = [:]
     for child in children { old[child.endpoint.identity] = child }
 
@@ -101,6 +101,8 @@ package struct ReadySet: Sendable {
       // 5.3 line 35: an empty list is a failure, and the resolver hears that it was bad.
       lastError = resolution.note ?? "the resolver knows no address"
       actions.resolveAgain()
+    } else if children.map(\.endpoint) == before {
+      return  // nothing to publish: pickers keep their place
     }
     actions.changed(state)
   }

@@ -54,7 +54,7 @@ public struct PickFirst: Balancer {
 
   public mutating func makePicker() -> any Picker {
     switch (state, subchannel) {
-    case (.ready, let subchannel?): ConstantPicker(.use(subchannel.id))
+    case (.ready, let subchannel?): SinglePicker(id: subchannel.id)
     case (.idle, let subchannel?): ConstantPicker(.connect(subchannel.id))
     case (.transientFailure, _): ConstantPicker(.fail(RPCError(.unavailable, lastError)))
     default: ConstantPicker(.wait)

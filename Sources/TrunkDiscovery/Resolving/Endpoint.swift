@@ -71,6 +71,9 @@ public struct Resolution: Sendable, Hashable {
   public var endpoints: [Endpoint]
   /// The service config that came with the name, parsed; nil if the resolver has none.
   public var serviceConfig: ServiceConfig?
+  /// Why the service config that came with the name was refused. The channel keeps the last good
+  /// one, and fails calls with this if it never had one (gRPC A21).
+  public var serviceConfigError: ServiceConfigError?
   /// Shown in the story of a failed call, e.g. "3 instances, 0 passing (3 critical)".
   public var note: String?
 

@@ -121,7 +121,13 @@ extension Target {
 
   /// The authority as a host and perhaps a port; nil if it is empty.
   public func authorityHostPort() throws(TargetError) -> HostPort? {
-    authority.isEmpty ? nil : try hostPort(authority, column: authorityColumn)
+    guard !authority.isEmpty else { return nil }
+    // Said before the port is looked at: an error must not quote a password as one.
+    guard !authority.contains("@") else {
+      throw error(
+        .malformed, column: authorityColumn, "no user or password is allowed; allowed: host[:port]")
+    }
+    return try hostPort(authority, column: authorityColumn)
   }
 
   /// A part of this target as a host and perhaps a port.

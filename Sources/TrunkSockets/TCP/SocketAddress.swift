@@ -142,3 +142,16 @@ package struct SocketAddress: Sendable {
     ip.split(separator: "%", maxSplits: 1).first.map(String.init) ?? ip
   }
 }
+
+extension SocketAddress {
+  /// The same address with another port; a unix address as it is.
+  package func with(port: UInt16) -> SocketAddress {
+    guard family == AF_INET || family == AF_INET6 else { return self }
+    var copy = self
+    withUnsafeMutableBytes(of: &copy.storage) {
+      $0[2] = UInt8(port >> 8)
+      $0[3] = UInt8(port & 0xff)
+    }
+    return copy
+  }
+}

@@ -36,13 +36,12 @@ struct ServiceConfigChoice {
 
   private func fits(_ choice: JSONReader) throws(ServiceConfigError) -> Bool {
     let languages = try strings(choice, "clientLanguage")
-    if let languages,
-      !languages.contains(where: { $0.lowercased() == ServiceConfigChoice.language })
-    {
+    if let languages, !languages.map({ $0.lowercased() }).contains(ServiceConfigChoice.language) {
       return false
     }
     // A2 writes clientHostname, grpc-go clientHostName.
-    let hosts = try strings(choice, "clientHostname") ?? strings(choice, "clientHostName")
+    var hosts = try strings(choice, "clientHostname")
+    if hosts == nil { hosts = try strings(choice, "clientHostName") }
     if let hosts, !hosts.contains(hostname) { return false }
     if let percentage = try choice.integer("percentage", in: 0...100) {
       return percentile < percentage

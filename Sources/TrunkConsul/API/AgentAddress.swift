@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+public import TrunkDiscovery
+
+/// Where an agent's HTTP API is, in the forms of CONSUL_HTTP_ADDR: `host`, `host:port`,
+/// `http://host:port/prefix`, `unix:///path` (Consul api/api.go).
+public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
+  /// Host and port, or a unix socket.
+  public var address: Address
+  /// Path segments before `/v1`, for an agent behind a proxy.
+  public var prefix: [String]
+
+  /// Consul's HTTP port unless written.
+  public static let defaultPort: UInt16 = 8500
+  /// `127.0.0.1:8500`, where an agent listens by default.
+  public static let local = AgentAddress(.host("127.0.0.1", defaultPort))
+
+  public init(_ address: Address, prefix: [String] = []) {
+    self.address = address
+    self.prefix = prefix
+  }
+
+  /// - Throws: ``ConsulError/badAddress(_:reason:)`` with what is allowed.
+  public init(parsing text: String) throws(ConsulError) {
+    var rest = text.trimmed[...]
+    func bad(_ reason: String) -> ConsulError {
+      .badAddress(AgentAddress.redacted(text), reason: reason)
+    }
+    if let separator = rest.firstIndexOf("://") {
+      let scheme = rest[..<separator].lowercased()
+      rest = rest[separator...].dropFirst(3)
+      switch scheme {
+      case "http": break
+      case "unix":
+        guard !rest.isEmpty else { throw bad("missing path; allowed: unix:///path") }
+        self.init(.unix(String(rest)))
+        return
+      case "https":
+        throw bad("TLS to the agent is not supported yet; allowed: http://, unix://")
+      default: throw bad("unknown scheme \"\(scheme)\"; allowed: host[:port], http://, unix://")
+      }
+    }
+    let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+    // Before anything that would quote it.
+    guard !rest[..<slash].contains("@") else {
+      throw bad("an address holds no user and password; use CONSUL_HTTP_AUTH")
+    }
+    let prefix = rest[slash...].split(separator: "/").map(String.init)
+    do throws(HostPort.Failure) {
+      let host = try HostPort(parsing: rest[..<slash])
+      self.init(host.address(defaultPort: AgentAddress.defaultPort), prefix: prefix)
+    } catch {
+      throw bad("\(error.reason); allowed: host[:port], http://host[:port], unix:///path")
+    }
+  }
+
+  /// `127.0.0.1:8500`, `unix:/path`, `proxy:80/prefix`.
+  public var description: String { prefix.reduce(address.description) { "\($0)/\($1)" } }
+
+  /// Without what stands before an `@`, which is likely a password.
+  package static func redacted(_ text: String) -> String {
+    guard let at = text.lastIndex(of: "@") else { return text }
+    return "***" + text[at...]
+  }
+
+  /// The value of the Host header; a unix socket has none of its own.
+  package var hostHeader: String {
+    if case .host = address { address.description } else { "localhost" }
+  }
+}
+
+extension Substring {
+  /// Where the first occurrence of a short text begins.
+  fileprivate func firstIndexOf(_ text: String) -> Index? {
+    indices.first { self[$0...].hasPrefix(text) }
+  }
+}

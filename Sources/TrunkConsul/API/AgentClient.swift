@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+private import Synchronization
+internal import TrunkDiscovery
+private import TrunkSockets
+
+/// One agent's HTTP API: whole requests, whole answers, a deadline on each.
+///
+/// A connection is kept for the next request (V-8); a watch therefore stays on one. A read that
+/// finds its kept connection gone is sent once more on a new one. Writes always get a new
+/// connection: whether a write on a stale one was carried out could not be told.
+package final class AgentClient: Sendable {
+  /// `127.0.0.1:8500`, as in errors.
+  package let name: String
+
+  private let address: AgentAddress
+  let agent: ConsulAgent
+  private let token: TokenSource
+  private let loop: EventLoop
+  private let limits: HTTPLimits
+  /// Connections that wait for their next request, at most ``maximumIdle``.
+  private let idle = Mutex<[ByteStream]>([])
+  private static let maximumIdle = 2
+  /// An agent is near; a host that does not answer by then is wrong or gone.
+  private static let connectTimeout = Duration.seconds(3)
+
+  /// - Throws: ``ConsulError/badAddress(_:reason:)``.
+  package init(_ agent: ConsulAgent, limits: HTTPLimits = HTTPLimits()) throws(ConsulError) {
+    address = try agent.parsedAddress()
+    name = address.description
+    self.agent = agent
+    token = TokenSource(agent.token)
+    loop = EventLoopGroup.shared.next()
+    self.limits = limits
+  }
+
+  deinit { close() }
+
+  /// Closes the connections that nobody uses at the moment.
+  package func close() {
+    let streams = idle.withLock { streams in
+      defer { streams = [] }
+      return streams
+    }
+    for stream in streams { stream.close() }
+  }
+
+  /// Sends a request and returns the answer if its status is 2xx.
+  /// - Parameters:
+  ///   - timeout: for everything, connecting included.
+  ///   - mayRepeat: whether a read may be sent once more if the kept connection has gone. Not for a
+  ///     query with an index: the connection may have gone because the agent started over (C-4),
+  ///     and an index from its former life would block until `wait` ends (V-3).
+  /// - Throws: ``ConsulError``, or `CancellationError`.
+  package func send(
+    _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool = true
+  ) async throws -> HTTPResponse {
+    let response = try await exchange(request, timeout: timeout, mayRepeat: mayRepeat)
+    guard response.status < 200 || response.status > 299 else { return response }
+    if response.status == 403 { token.refused() }  // C-21
+    throw ConsulError.refused(
+      agent: name, status: response.status, text: AgentClient.firstLine(response.body))
+  }
+
+  private func exchange(
+    _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool
+  ) async throws -> HTTPResponse {
+    let deadline = Deadline(timeout)
+    do {
+      let bytes = try encode(request)
+      if request.method == .get, let kept = idle.withLock({ $0.popLast() }) {
+        do {
+          return try await roundTrip(bytes, on: kept, until: deadline)
+        } catch let stale as StaleConnection {
+          guard mayRepeat else {
+            throw ConsulError.unreachable(agent: name, reason: stale.reasonWhenKept)
+          }
+          // The agent closed it while it waited: nothing was answered, so asking again is safe.
+        }
+      }
+      let fresh = try await ByteStream.connect(
+        to: address.destination, on: loop,
+        timeout: min(deadline.remaining, AgentClient.connectTimeout))
+      do {
+        return try await roundTrip(bytes, on: fresh, until: deadline)
+      } catch let stale as StaleConnection {
+        throw ConsulError.unreachable(agent: name, reason: stale.reasonWhenFresh)
+      }
+    } catch {
+      throw translated(error, deadline, timeout)
+    }
+  }
+
+  /// Everything but a cancellation becomes a ``ConsulError`` that names the agent.
+  private func translated(
+    _ error: any Error, _ deadline: Deadline, _ timeout: Duration
+  ) -> any Error {
+    switch error {
+    case is CancellationError, is ConsulError: return error
+    case let error as SocketError where error.isTimeout:
+      let spent = deadline.remaining <= .zero ? timeout : AgentClient.connectTimeout
+      return ConsulError.timedOut(agent: name, after: spent)
+    case let error as HTTPError where error != .truncated:
+      return ConsulError.malformed(agent: name, reason: "\(error)")
+    default: return ConsulError.unreachable(agent: name, reason: "\(error)")
+    }
+  }
+
+  private func encode(_ request: HTTPRequest) throws -> [UInt8] {
+    var request = request
+    request.path = address.prefix + request.path
+    request.addHeader("User-Agent", "trunkcall")
+    request.addHeader("Accept", "application/json")
+    if let token = try token.current() { request.addHeader("X-Consul-Token", token) }
+    if let auth = agent.basicAuth {
+      request.addHeader("Authorization", "Basic \(BasicAuth.encode(auth))")
+    }
+    return try request.encoded(host: address.hostHeader)
+  }
+
+  /// A connection that ended before the first byte of an answer.
+  private struct StaleConnection: Error {
+    var cause: SocketError?
+    var reasonWhenKept: String {
+      cause.map { "\($0)" } ?? "the connection was closed without an answer"
+    }
+    /// C-10, V-7: at its limit an agent resets a new connection without a word.
+    var reasonWhenFresh: String {
+      guard let cause else { return "the connection was closed without an answer" }
+      return "\(cause) (perhaps the agent's limit of 200 connections from one address)"
+    }
+  }
+
+  private func roundTrip(
+    _ request: [UInt8], on stream: ByteStream, until deadline: Deadline
+  ) async throws -> HTTPResponse {
+    var parser = HTTPResponseParser(limits: limits)
+    var keep = false
+    defer { if keep { self.keep(stream) } else { stream.close() } }
+    do {
+      try await stream.write(request, timeout: deadline.remaining)
+      while true {
+        let bytes = try await stream.read(timeout: deadline.remaining)
+        if bytes.isEmpty {
+          guard parser.hasBegun else { throw StaleConnection(cause: nil) }
+          try parser.finish()
+        } else {
+          try parser.receive(bytes)
+        }
+        if let response = parser.response {
+          keep = parser.keepsAlive
+          return response
+        }
+      }
+    } catch let error as SocketError where !parser.hasBegun && !error.isTimeout {
+      throw StaleConnection(cause: error)
+    }
+  }
+
+  private func keep(_ stream: ByteStream) {
+    let excess = idle.withLock { streams -> ByteStream? in
+      streams.append(stream)
+      return streams.count > AgentClient.maximumIdle ? streams.removeFirst() : nil
+    }
+    excess?.close()
+  }
+
+  /// The first line of an error text, cut to what fits a log line.
+  private static func firstLine(_ body: [UInt8]) -> String {
+    let text = String(decoding: body.prefix(512), as: UTF8.self)
+    let line = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
+    let shown = line.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.prefix(200)
+    return String(String.UnicodeScalarView(shown)).trimmed
+  }
+}
+
+/// A point in time that a whole exchange must meet.
+private struct Deadline {
+  let end: ContinuousClock.Instant
+  init(_ timeout: Duration) { end = ContinuousClock.now + timeout }
+  var remaining: Duration { max(.zero, end - ContinuousClock.now) }
+}
+
+extension AgentAddress {
+  fileprivate var destination: Destination {
+    switch address {
+    case .host(let host, let port): .host(host, port)
+    case .unix(let path): .unix(path)
+    case .unixAbstract(let name): .unixAbstract(name)
+    }
+  }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// How to reach and speak to a Consul agent: address, credentials, tenancy.
+///
+/// Descriptions and errors never show the credentials.
+public struct ConsulAgent: Sendable, Hashable {
+  /// Where an ACL token comes from. Sent as `X-Consul-Token`.
+  public enum Token: Sendable, Hashable {
+    case value(String)
+    /// A file that holds nothing but the token; white space around it is left out. Read again when
+    /// it changes and after the agent answered 403.
+    case file(String)
+  }
+
+  /// As in CONSUL_HTTP_ADDR: `host[:port]`, `http://host[:port][/prefix]`, `unix:///path`.
+  public var address: String
+  public var token: Token?
+  /// `user[:password]` for HTTP basic authentication, e.g. for a proxy before the agent.
+  public var basicAuth: String?
+  /// Consul Enterprise; sent as `ns` when set.
+  public var namespace: String?
+  /// Consul Enterprise; sent as `partition` when set.
+  public var partition: String?
+
+  /// - Parameter address: default `127.0.0.1:8500`; checked by ``validate()`` and at first use.
+  public init(
+    _ address: String = "127.0.0.1:8500", token: Token? = nil, basicAuth: String? = nil,
+    namespace: String? = nil, partition: String? = nil
+  ) {
+    self.address = address
+    self.token = token
+    self.basicAuth = basicAuth
+    self.namespace = namespace
+    self.partition = partition
+  }
+
+  /// - Throws: ``ConsulError/badAddress(_:reason:)``.
+  public func validate() throws(ConsulError) { _ = try parsedAddress() }
+
+  package func parsedAddress() throws(ConsulError) -> AgentAddress {
+    try AgentAddress(parsing: address)
+  }
+}
+
+extension ConsulAgent: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+  public var description: String { AgentAddress.redacted(address) }
+  public var debugDescription: String { "ConsulAgent(\(description))" }
+  /// Without the credentials, so that `dump` does not show them either.
+  public var customMirror: Mirror { Mirror(self, children: ["address": description]) }
+}

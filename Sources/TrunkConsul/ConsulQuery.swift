@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// What is asked of `GET /v1/health/service/:name`: the service and everything that narrows
+/// or ranks its instances. Equal queries to one agent share one watch.
+package struct ConsulQuery: Sendable, Hashable {
+  package enum Consistency: String, Sendable, Hashable { case `default`, stale, consistent }
+  package enum Health: Sendable, Hashable {
+    /// The agent leaves out what has a check that is not passing. The default.
+    case passing
+    /// Passing and warning instances; sorted out here.
+    case warning
+    /// Every instance, whatever its checks say.
+    case any
+  }
+
+  package var service: String
+  package var health = Health.passing
+  /// All must be there (AND).
+  package var tags: [String] = []
+  package var datacenter: String?
+  package var namespace: String?
+  package var partition: String?
+  package var near: String?
+  package var filter: String?
+  /// `key:value` pairs.
+  package var nodeMeta: [String] = []
+  package var consistency = Consistency.default
+  package var cached = false
+  /// How long one long poll may wait for a change, 1 s...10 min (C-6). 60 s by default: an agent
+  /// that dies without a word is noticed after that time and a little, and an abandoned poll keeps
+  /// its slot at the agent no longer (C-11).
+  package var wait = Duration.seconds(60)
+  /// Which tagged address is used before the service's own, e.g. `wan`.
+  package var taggedAddress: String?
+
+  package init(_ service: String) { self.service = service }
+
+  /// The request of one look. `index` nil asks for an answer at once (C-14).
+  package func request(index: UInt64?, wait: Duration?, health: Health? = nil) -> HTTPRequest {
+    var request = HTTPRequest(.get, "v1", "health", "service", service)
+    if (health ?? self.health) == .passing { request.addQuery("passing") }
+    for tag in tags { request.addQuery("tag", tag) }
+    for pair in nodeMeta { request.addQuery("node-meta", pair) }
+    let optional = [
+      ("dc", datacenter), ("ns", namespace), ("partition", partition), ("near", near),
+      ("filter", filter),
+    ]
+    for case (let name, let value?) in optional { request.addQuery(name, value) }
+    if consistency != .default { request.addQuery(consistency.rawValue) }
+    if cached { request.addQuery("cached") }
+    if let index { request.addQuery("index", String(index)) }
+    if index != nil, let wait { request.addQuery("wait", ConsulDuration.milliseconds(wait)) }
+    return request
+  }
+}

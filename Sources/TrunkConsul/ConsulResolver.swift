@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+public import Logging
+public import TrunkDiscovery
+
+/// Finds the instances of a Consul service, and keeps the channel up to date as they come and go.
+///
+/// Targets: `consul://[agent[:8500]]/service[?parameters]`, e.g. `consul:///helloworld?tag=v1`.
+/// Only instances whose checks all pass are used, unless `passing=false` or `warning=include` says
+/// otherwise. Parameters: `tag` (repeatable, all must match), `tags=a,b`, `passing` / `healthy`,
+/// `warning=include`, `dc`, `ns`, `partition`, `near`, `filter`, `node-meta=k:v`, `stale` /
+/// `allow-stale`, `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
+/// `address` (`lan`, `wan`, …), `token`, `token-file`, `unix=/path`.
+///
+/// A watcher: blocking queries, so a channel's wish for a fresh look has nothing to do. While the
+/// agent is away the last good set stays in force; before the first answer an empty set is reported
+/// with a note that says why, and the resolver keeps trying.
+public struct ConsulResolver: Resolver {
+  public var scheme: String { "consul" }
+
+  private let options: ConsulOptions
+  private let watches: SharedWatches
+
+  public init(_ options: ConsulOptions = ConsulOptions()) {
+    self.init(options, watches: .shared)
+  }
+
+  package init(_ options: ConsulOptions, watches: SharedWatches) {
+    self.options = options
+    self.watches = watches
+  }
+
+  public func validate(_ target: Target) throws(TargetError) {
+    let consul = try ConsulTarget(target, agent: options.agent)
+    do throws(ConsulError) {
+      try consul.agent.validate()
+    } catch {
+      // The address came from the options or the environment: the target is where it was missing.
+      throw target.error(.missingAddress, column: target.authorityColumn, "\(error)")
+    }
+  }
+
+  /// Snapshots until cancelled. The order of endpoints is that of their instance ids, or the
+  /// agent's with `near`.
+  public func resolve(_ target: Target, _ session: ResolverSession) async throws {
+    let consul = try ConsulTarget(target, agent: options.agent)
+    let name = try consul.agent.parsedAddress().description
+    let stream = try watches.subscribe(
+      .init(agent: consul.agent, query: consul.query), options.watch)
+    for await snapshot in stream {
+      session.report(Resolution(snapshot.endpoints, note: "consul \(name): \(snapshot.note)"))
+    }
+    try Task.checkCancellation()
+  }
+}
+
+/// What a target does not say.
+public struct ConsulOptions: Sendable {
+  /// Asked when the target names no agent; its credentials and tenancy go with every query.
+  /// Default: from the environment (CONSUL_HTTP_ADDR, …), else 127.0.0.1:8500.
+  public var agent: ConsulAgent
+  /// How long a watch goes on after the last channel that used it. Default 60 s.
+  public var linger: Duration
+  /// Different watches of the whole process at once. Default 100: an agent allows 200 connections
+  /// from one address, and ended ones count for a while (C-10).
+  public var maximumWatches: Int
+  /// How long the last good set is kept when the agent comes back with an empty one. Default 30 s.
+  public var emptyHold: Duration
+  /// One line a change, at debug level.
+  public var logger: Logger
+
+  public init(
+    agent: ConsulAgent = .fromEnvironment, linger: Duration = .seconds(60),
+    maximumWatches: Int = 100, emptyHold: Duration = .seconds(30),
+    logger: Logger = Logger(label: "trunkcall.consul")
+  ) {
+    self.agent = agent
+    self.linger = linger
+    self.maximumWatches = maximumWatches
+    self.emptyHold = emptyHold
+    self.logger = logger
+  }
+
+  var watch: WatchOptions {
+    var timing = BlockingQueryTiming()
+    timing.holdTime = emptyHold
+    return WatchOptions(
+      linger: linger, maximumWatches: maximumWatches, timing: timing, logger: logger)
+  }
+}
+
+extension Resolver where Self == ConsulResolver {
+  /// `resolvers: [.consul()]`
+  public static func consul(_ options: ConsulOptions = ConsulOptions()) -> ConsulResolver {
+    ConsulResolver(options)
+  }
+}

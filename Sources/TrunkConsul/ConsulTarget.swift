@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+package import TrunkDiscovery
+
+/// A `consul:` target, read: which agent to ask and what.
+///
+/// `consul://[agent[:8500]]/service[?parameters]`. Without an agent the options' one is asked
+/// (CONSUL_HTTP_ADDR, else 127.0.0.1:8500). Parameters that other resolvers know under another
+/// name are accepted under both.
+package struct ConsulTarget: Sendable, Hashable {
+  package var agent: ConsulAgent
+  package var query: ConsulQuery
+
+  package static let parameters = [
+    "address", "allow-stale", "cached", "consistent", "dc", "filter", "healthy", "near",
+    "node-meta", "ns", "partition", "passing", "require-consistent", "stale", "tag", "tags",
+    "token", "token-file", "unix", "wait", "warning",
+  ]
+  private static let repeatable: Set = ["tag", "tags", "node-meta"]
+  private static let allowed =
+    "allowed: consul://[agent[:8500]]/service, e.g. consul:///helloworld"
+
+  /// - Parameter agent: what the target does not say: address, credentials, tenancy.
+  package init(_ target: Target, agent: ConsulAgent) throws(TargetError) {
+    try target.rejectUnknownParameters(known: ConsulTarget.parameters)
+    try ConsulTarget.checkShape(target)
+    self.agent = try ConsulTarget.agent(of: target, default: agent)
+
+    query = ConsulQuery(target.endpoint)
+    let tags = target[all: "tags"].flatMap { $0.split(separator: ",").map(String.init) }
+    query.tags = target[all: "tag"].filter { !$0.isEmpty } + tags
+    query.nodeMeta = target[all: "node-meta"]
+    query.datacenter = target.text("dc")
+    query.namespace = target.text("ns") ?? agent.namespace
+    query.partition = target.text("partition") ?? agent.partition
+    query.near = target.text("near")
+    query.filter = target.text("filter")
+    query.taggedAddress = target.text("address")
+    query.cached = try target.flag("cached") ?? false
+    query.health = try ConsulTarget.health(of: target)
+    query.consistency = try ConsulTarget.consistency(of: target, cached: query.cached)
+    if let parameter = target.first("wait") {
+      guard let wait = ConsulDuration.parse(parameter.value), wait >= .seconds(1),
+        wait <= .seconds(600)
+      else { throw target.bad(parameter, "allowed: 1s to 10m") }
+      query.wait = wait
+    }
+    for parameter in target.parameters where parameter.name == "node-meta" {
+      guard parameter.value.contains(":") else { throw target.bad(parameter, "allowed: key:value") }
+    }
+  }
+
+  private static func checkShape(_ target: Target) throws(TargetError) {
+    guard !target.endpoint.isEmpty else {
+      throw target.error(
+        .missingService, column: target.endpointColumn, "missing service; \(allowed)")
+    }
+    let controls = target.endpoint.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F }
+    guard !controls, !target.endpoint.hasPrefix("/"), !target.endpoint.hasSuffix("/") else {
+      throw target.error(
+        .malformed, column: target.endpointColumn,
+        "a service name has no control characters and no slash at its ends; \(allowed)")
+    }
+    var seen: Set<String> = []
+    for parameter in target.parameters where !repeatable.contains(parameter.name) {
+      guard seen.insert(parameter.name).inserted else {
+        throw target.error(
+          .badParameter, column: parameter.column, "parameter \"\(parameter.name)\" is given twice")
+      }
+    }
+  }
+
+  private static func agent(
+    of target: Target, default agent: ConsulAgent
+  ) throws(TargetError) -> ConsulAgent {
+    var agent = agent
+    // Said without the text, which holds a password.
+    guard !target.authority.contains("@") else {
+      throw target.error(
+        .malformed, column: target.authorityColumn,
+        "a target holds no user and password; use CONSUL_HTTP_AUTH, or token-file=PATH")
+    }
+    if let authority = try target.authorityHostPort() {
+      agent.address =
+        AgentAddress(
+          authority.address(defaultPort: AgentAddress.defaultPort)
+        ).description
+    }
+    if let parameter = target.first("unix") {
+      guard target.authority.isEmpty, parameter.value.hasPrefix("/") else {
+        throw target.bad(parameter, "allowed: an absolute path, and no agent before the service")
+      }
+      agent.address = "unix://\(parameter.value)"
+    }
+    if let parameter = target.first("token") {
+      guard target.first("token-file") == nil else {
+        throw target.error(
+          .badParameter, column: parameter.column, "token and token-file exclude each other")
+      }
+      agent.token = .value(parameter.value)
+    }
+    if let path = target.text("token-file") { agent.token = .file(path) }
+    return agent
+  }
+
+  private static func health(of target: Target) throws(TargetError) -> ConsulQuery.Health {
+    let passing = try target.flag("passing")
+    let healthy = try target.flag("healthy")
+    if let passing, let healthy, passing != healthy, let parameter = target.first("healthy") {
+      throw target.bad(parameter, "passing and healthy mean the same, but differ here")
+    }
+    if let parameter = target.first("warning") {
+      guard parameter.value == "include" else { throw target.bad(parameter, "allowed: include") }
+      guard passing ?? healthy ?? true else {
+        throw target.bad(parameter, "passing=false has the warning instances already")
+      }
+      return .warning
+    }
+    return passing ?? healthy ?? true ? .passing : .any
+  }
+
+  /// C-16, V-10: never two modes at once, and a cached answer cannot be consistent.
+  private static func consistency(
+    of target: Target, cached: Bool
+  ) throws(TargetError) -> ConsulQuery.Consistency {
+    let stale = try target.flag("stale", "allow-stale") ?? false
+    let consistent = try target.flag("consistent", "require-consistent") ?? false
+    guard consistent else { return stale ? .stale : .default }
+    if stale || cached, let parameter = target.first("consistent", "require-consistent") {
+      throw target.bad(parameter, "consistent excludes stale and cached")
+    }
+    return .consistent
+  }
+}
+
+extension Target {
+  fileprivate func first(_ names: String...) -> Parameter? { first(of: names) }
+
+  private func first(of names: [String]) -> Parameter? {
+    parameters.first { names.contains($0.name) }
+  }
+
+  /// The value of a parameter, nil if it is missing or empty.
+  fileprivate func text(_ name: String) -> String? {
+    first(name).flatMap { $0.value.isEmpty ? nil : $0.value }
+  }
+
+  /// A bare name is true.
+  fileprivate func flag(_ names: String...) throws(TargetError) -> Bool? {
+    guard let parameter = first(of: names) else { return nil }
+    switch parameter.value.lowercased() {
+    case "", "true", "1": return true
+    case "false", "0": return false
+    default: throw bad(parameter, "allowed: true, false")
+    }
+  }
+
+  fileprivate func bad(_ parameter: Parameter, _ reason: String) -> TargetError {
+    // Never the value: the caller does not know which one is a secret.
+    error(.badParameter, column: parameter.column, "parameter \"\(parameter.name)\": \(reason)")
+  }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+private import FoundationEssentials
+
+/// The agent's service endpoints. All may be repeated without harm (a PUT may be lost but applied).
+extension AgentClient {
+  /// R-1, against the agent itself and never the catalogue.
+  func register(_ definition: ServiceDefinition, timeout: Duration) async throws {
+    var request = HTTPRequest(.put, "v1", "agent", "service", "register")
+    request.addQuery("replace-existing-checks", "true")
+    addTenancy(to: &request)
+    request.body = try definition.json()
+    _ = try await send(request, timeout: timeout)
+  }
+
+  /// Whether the agent knows the service.
+  func knows(serviceID: String, timeout: Duration) async throws -> Bool {
+    var request = HTTPRequest(.get, "v1", "agent", "service", serviceID)
+    addTenancy(to: &request)
+    do {
+      _ = try await send(request, timeout: timeout)
+      return true
+    } catch ConsulError.refused(_, 404, _) {
+      return false
+    }
+  }
+
+  /// Tells the agent that a service with a TTL lives; false if it does not know the check.
+  func beat(serviceID: String, timeout: Duration) async throws -> Bool {
+    var request = HTTPRequest(.put, "v1", "agent", "check", "pass", "service:\(serviceID)")
+    addTenancy(to: &request)
+    do {
+      _ = try await send(request, timeout: timeout)
+      return true
+    } catch ConsulError.refused(_, let status, let text)
+      where status == 404
+      || status == 500
+        && (text.contains("Unknown check") || text.contains("does not have associated TTL"))
+    {
+      return false  // V-11: 500 from old agents, 404 from newer ones
+    }
+  }
+
+  /// Newer agents answer 404 for a service that is not there, which is as good (V-11).
+  func deregister(serviceID: String, timeout: Duration) async throws {
+    var request = HTTPRequest(.put, "v1", "agent", "service", "deregister", serviceID)
+    addTenancy(to: &request)
+    do {
+      _ = try await send(request, timeout: timeout)
+    } catch ConsulError.refused(_, 404, _) {
+    }
+  }
+
+  /// Whether the catalogue still shows this instance, whatever its health.
+  func catalogueShows(_ definition: ServiceDefinition, timeout: Duration) async throws -> Bool {
+    var request = HTTPRequest(.get, "v1", "health", "service", definition.name)
+    addTenancy(to: &request)
+    let response = try await send(request, timeout: timeout)
+    return try entries(of: response).contains {
+      // The id is unique on its node only, hence the address.
+      $0.service.id == definition.id && $0.service.port == Int(definition.port)
+        && $0.service.address == definition.address
+    }
+  }
+
+  /// The instances of an answer.
+  /// - Throws: ``ConsulError/malformed(agent:reason:)``.
+  func entries(of response: HTTPResponse) throws -> [HealthEntry] {
+    do {
+      return try JSONDecoder().decode([HealthEntry].self, from: Data(response.body))
+    } catch {
+      throw ConsulError.malformed(agent: name, reason: "the answer is not a list of instances")
+    }
+  }
+
+  private func addTenancy(to request: inout HTTPRequest) {
+    if let namespace = agent.namespace { request.addQuery("ns", namespace) }
+    if let partition = agent.partition { request.addQuery("partition", partition) }
+  }
+}

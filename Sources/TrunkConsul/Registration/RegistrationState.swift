@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkDiscovery
+
+/// The rules of keeping a service registered, as a value.
+///
+///     begin -> REGISTERING --registered--> HELD --woke--> CONFIRMING --confirmed--> HELD
+///                ^  ^  '--failed--> AWAY --woke--.            |  '--failed--> AWAY
+///                |  '----------------------------'            |
+///                '------------------- forgotten --------------'
+///
+/// Rules:
+/// - An agent that cannot be asked is asked again, for ever, after 0.25 s...5 s: it is
+///   near, a question is cheap, and a server must be back soon after its agent is.
+/// - An agent that lost its state is told again as soon as it says that it does not know us; in
+///   doubt as well, since the same registration once more wakes nobody (R-12, V-5).
+/// - What is wrong is said when it begins, when it changes, and once a minute while it lasts.
+package struct RegistrationState: Sendable {
+  package typealias Instant = ContinuousClock.Instant
+
+  package enum Next: Sendable, Hashable {
+    case register
+    /// Ask whether the agent still knows the service, or tell it that we live (TTL).
+    case confirm
+    case sleep(Duration)
+  }
+  /// Something for the log.
+  package enum News: Sendable, Hashable {
+    case registered(again: Bool)
+    case forgotten
+    case trouble(String)
+  }
+  package struct Step: Sendable, Hashable {
+    package var news: News?
+    package var next: Next
+  }
+
+  /// Time between two confirmations, ±20 % so that many servers do not ask in step.
+  private let interval: Duration
+  private let beats: Bool
+  private var afterSleep = Next.register
+  private var wasRegistered = false
+  private var backoff = Backoff()
+  private var said: (text: String, at: Instant)?
+  private static let repeatAfter = Duration.seconds(60)
+
+  /// - Parameter life: of a TTL check; nil for checks that the agent makes.
+  package init(confirmEvery interval: Duration = .seconds(3), life: Duration? = nil) {
+    // at least three beats in a life.
+    self.interval = life.map { min(interval, $0 / 4) } ?? interval
+    beats = life != nil
+    backoff.initial = .milliseconds(250)
+    backoff.maximum = .seconds(5)
+  }
+
+  package mutating func begin() -> Step { Step(news: nil, next: .register) }
+
+  package mutating func woke() -> Step { Step(news: nil, next: afterSleep) }
+
+  package mutating func registered(using random: inout some RandomNumberGenerator) -> Step {
+    let news = News.registered(again: wasRegistered)
+    wasRegistered = true
+    settle()
+    // a TTL starts to run when it is registered.
+    return beats ? Step(news: news, next: .confirm) : Step(news: news, next: rest(&random))
+  }
+
+  package mutating func confirmed(using random: inout some RandomNumberGenerator) -> Step {
+    let news = said == nil ? nil : News.registered(again: true)
+    settle()
+    return Step(news: news, next: rest(&random))
+  }
+
+  package mutating func forgotten() -> Step { Step(news: .forgotten, next: .register) }
+
+  /// - Parameter status: of an answer that refused; nil if there was none.
+  package mutating func failed(
+    _ step: Next, _ text: String, status: Int? = nil, at now: Instant,
+    using random: inout some RandomNumberGenerator
+  ) -> Step {
+    afterSleep = step
+    var delay = Duration.nanoseconds(Int64(clamping: backoff.next(using: &random)))
+    if let status, (400..<500).contains(status) {
+      // C-21: what is wrong with the request or the token lasts. Confirming may be what is refused.
+      afterSleep = .register
+      delay = max(delay, .seconds(10) * Double.random(in: 0.8...1.2, using: &random))
+    }
+    var news: News?
+    if said.map({ $0.text != text || now - $0.at >= RegistrationState.repeatAfter }) ?? true {
+      news = .trouble(text)
+      said = (text, now)
+    }
+    return Step(news: news, next: .sleep(delay))
+  }
+
+  private mutating func settle() {
+    backoff.reset()
+    said = nil
+  }
+
+  private mutating func rest(_ random: inout some RandomNumberGenerator) -> Next {
+    afterSleep = .confirm
+    return .sleep(interval * Double.random(in: 0.8...1.2, using: &random))
+  }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+private import FoundationEssentials
+package import TrunkDiscovery
+
+/// What is sent to `PUT /v1/agent/service/register`. Empty fields are left out: an agent refuses
+/// fields that it does not know (R-4, V-12).
+package struct ServiceDefinition: Sendable, Hashable, Encodable {
+  package struct Check: Sendable, Hashable, Encodable {
+    package var grpc: String?
+    package var tcp: String?
+    package var http: String?
+    package var ttl: String?
+    package var interval: String?
+    package var timeout: String?
+    package var deregisterAfter: String?
+    package var status: String?
+
+    private enum CodingKeys: String, CodingKey {
+      case grpc = "GRPC", tcp = "TCP", http = "HTTP", ttl = "TTL", interval = "Interval"
+      case timeout = "Timeout", deregisterAfter = "DeregisterCriticalServiceAfter"
+      case status = "Status"
+    }
+  }
+  package struct Weights: Sendable, Hashable, Encodable {
+    package var passing: UInt16
+    package var warning: UInt16
+    private enum CodingKeys: String, CodingKey { case passing = "Passing", warning = "Warning" }
+  }
+
+  package var id: String
+  package var name: String
+  package var tags: [String]?
+  package var address: String?
+  package var port: UInt16
+  package var meta: [String: String]?
+  package var weights: Weights?
+  package var check: Check?
+
+  private enum CodingKeys: String, CodingKey {
+    case id = "ID", name = "Name", tags = "Tags", address = "Address", port = "Port"
+    case meta = "Meta", weights = "Weights", check = "Check"
+  }
+
+  /// - Parameters:
+  ///   - bound: where the server listens.
+  ///   - advertise: what others should connect to; port 0 stands for the bound port.
+  /// - Throws: ``ConsulError/nothingToAdvertise(service:)``.
+  package init(
+    _ name: String, bound: [Address], advertise: Address?, id: String?, tags: [String],
+    meta: [String: String], weights: ConsulWeights?, check: ConsulCheck,
+    deregisterCriticalAfter: Duration?
+  ) throws(ConsulError) {
+    guard let (host, port) = ServiceDefinition.reachable(advertise, bound: bound) else {
+      throw .nothingToAdvertise(service: name)
+    }
+    // host and port in the id, so that a restart replaces and clones do not collide.
+    self.id = id ?? "\(name)-\(host)-\(port)"
+    self.name = name
+    self.tags = tags.isEmpty ? nil : tags
+    address = host
+    self.port = port
+    self.meta = meta.isEmpty ? nil : meta
+    self.weights = weights.map { Weights(passing: $0.passing, warning: $0.warning) }
+    self.check = ServiceDefinition.check(
+      check, name: name, advertised: .host(host, port), deregisterAfter: deregisterCriticalAfter)
+  }
+
+  private static func reachable(_ advertise: Address?, bound: [Address]) -> (String, UInt16)? {
+    let first = bound.lazy.compactMap { address -> (String, UInt16)? in
+      if case .host(let host, let port) = address { (host, port) } else { nil }
+    }.first
+    switch advertise {
+    case .host(let host, 0): return first.map { (host, $0.1) }
+    case .host(let host, let port): return (host, port)
+    case .unix, .unixAbstract: return nil
+    case nil:
+      guard let first else { return nil }
+      // A wildcard is no address to connect to; the local one serves agent and clients beside it.
+      return ["0.0.0.0", "::", ""].contains(first.0) ? ("127.0.0.1", first.1) : first
+    }
+  }
+
+  private static func check(
+    _ check: ConsulCheck, name: String, advertised: Address, deregisterAfter: Duration?
+  ) -> Check? {
+    var made = Check()
+    switch check.kind {
+    case .grpc(let address): made.grpc = "\(address ?? advertised)/\(name)"
+    case .tcp(let address): made.tcp = "\(address ?? advertised)"
+    case .http(let url): made.http = url
+    case .ttl: made.ttl = ConsulDuration.text(check.interval)
+    case .none: return nil
+    }
+    // V-13: a TTL has no interval, everything else needs one.
+    if check.kind != .ttl {
+      made.interval = ConsulDuration.text(check.interval)
+      made.timeout = check.timeout.map(ConsulDuration.text)
+    }
+    made.deregisterAfter = deregisterAfter.map(ConsulDuration.text)
+    // R-7, V-14: honest, because the server listens and says SERVING by now.
+    made.status = "passing"
+    return made
+  }
+
+  /// The body of the request, keys in alphabetical order.
+  package func json() throws -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return Array(try encoder.encode(self))
+  }
+}
+
+/// RFC 1123 §2.1: letters, digits and inner hyphens, at most 63.
+package enum DNSLabel {
+  package static func isValid(_ name: String) -> Bool {
+    let bytes = Array(name.utf8)
+    guard (1...63).contains(bytes.count), bytes.first != UInt8(ascii: "-"),
+      bytes.last != UInt8(ascii: "-")
+    else { return false }
+    return bytes.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"):
+        true
+      default: false
+      }
+    }
+  }
+}

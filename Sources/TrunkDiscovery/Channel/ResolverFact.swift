@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// What a resolver said last, and when.
+package struct ResolverFact: Sendable, Hashable {
+  package enum Outcome: Sendable, Hashable {
+    /// Nothing heard yet.
+    case silent
+    case answered(endpoints: Int, note: String?)
+    case failed(String)
+  }
+  package private(set) var outcome = Outcome.silent
+  /// Nanoseconds, on the clock of `now`.
+  package private(set) var at: UInt64 = 0
+  /// Failures since the last answer.
+  package private(set) var failures = 0
+  /// When `resolve` is called again; whoever runs the resolver sets it.
+  package var nextTry: UInt64?
+
+  package init() {}
+
+  package mutating func answered(_ resolution: Resolution, _ now: UInt64) {
+    outcome = .answered(endpoints: resolution.endpoints.count, note: resolution.note)
+    at = now
+    failures = 0
+    nextTry = nil
+  }
+
+  package mutating func failed(_ note: String, _ now: UInt64) {
+    outcome = .failed(note)
+    at = now
+    failures += 1
+  }
+}

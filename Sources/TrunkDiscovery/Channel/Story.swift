@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+package import TrunkWire
+
+/// Why no server could take a call, in the words of the parts that know:
+///
+/// ```
+/// no server for consul:///helloworld
+/// resolver   consul 127.0.0.1:8500 answered 0.4 s ago: 3 instances, 0 passing (3 critical)
+/// last try   10.0.0.7:50051 connection refused, 12 s ago (attempt 4, next in 3.1 s)
+/// ```
+package struct Story: Sendable, Hashable {
+  /// One address that does not work.
+  package struct Try: Sendable, Hashable {
+    package var failure: AddressFailure
+    /// When its subchannel tries again; nil if that is under way, or waits for a call.
+    package var nextTry: UInt64?
+    package init(_ failure: AddressFailure, nextTry: UInt64?) {
+      self.failure = failure
+      self.nextTry = nextTry
+    }
+  }
+
+  /// More addresses than this are counted, not listed.
+  package static let maximumTries = 4
+
+  /// As the user wrote it, without secrets.
+  package var target: String
+  /// Names the resolver where its note does not.
+  package var scheme: String
+  package var resolver: ResolverFact
+  package var configError: ServiceConfigError?
+  /// What a policy said that none of the other lines says.
+  package var balancer: String?
+  package var tries: [Try]
+
+  package init(
+    _ target: Target, resolver: ResolverFact, configError: ServiceConfigError? = nil,
+    balancer: String? = nil, tries: [Try] = []
+  ) {
+    self.target = target.description
+    self.scheme = target.scheme ?? "resolver"
+    self.resolver = resolver
+    self.configError = configError
+    self.balancer = balancer
+    self.tries = tries
+  }
+
+  /// The status message.
+  package var message: String { "no server for \(target)" }
+
+  /// The status, its story told as of `now`.
+  package func error(_ code: RPCError.Code = .unavailable, now: UInt64) -> RPCError {
+    RPCError(code, message, story: text(now: now))
+  }
+
+  /// One fact a line.
+  package func text(now: UInt64) -> String {
+    var lines = [line("resolver", resolverText(now))]
+    if let configError { lines.append(line("config", "\(configError)")) }
+    if let balancer, !saidElsewhere(balancer) { lines.append(line("balancer", balancer)) }
+    // The latest first: that is the one to look at.
+    let sorted = tries.sorted { $0.failure.at > $1.failure.at }
+    for one in sorted.prefix(Story.maximumTries) {
+      lines.append(line("last try", tryText(one, now)))
+    }
+    if sorted.count > Story.maximumTries {
+      lines.append(line("", "and \(sorted.count - Story.maximumTries) more addresses"))
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  private func line(_ label: String, _ text: String) -> String {
+    // What peers and agents said may have any shape; a line stays a line.
+    let flat = String(text.map { $0.isNewline ? " " : $0 })
+    return label + String(repeating: " ", count: 11 - label.count) + flat
+  }
+
+  private func resolverText(_ now: UInt64) -> String {
+    switch resolver.outcome {
+    case .silent: return "\(scheme) has not answered yet"
+    case .answered(let endpoints, let note):
+      let count = endpoints == 1 ? "1 endpoint" : "\(endpoints) endpoints"
+      let (name, rest) = named(note ?? count)
+      return "\(name) answered \(ago(resolver.at, now)): \(rest)"
+    case .failed(let note):
+      let (name, rest) = named(note)
+      let next = next(resolver.nextTry, now)
+      return
+        "\(name) failed \(ago(resolver.at, now)): \(rest) (attempt \(resolver.failures)\(next))"
+    }
+  }
+
+  /// A note may say who speaks, before its first ": ", scheme first: "consul 127.0.0.1:8500: 3 …".
+  private func named(_ note: String) -> (name: String, rest: String) {
+    let marker: [Character] = [":", " "]
+    let characters = Array(note)
+    guard note.hasPrefix(scheme + " "),
+      let end = characters.indices.dropLast().first(where: {
+        characters[$0] == marker[0] && characters[$0 + 1] == marker[1]
+      })
+    else { return (scheme, note) }
+    return (String(characters[..<end]), String(characters[(end + 2)...]))
+  }
+
+  private func tryText(_ one: Try, _ now: UInt64) -> String {
+    let failure = one.failure
+    let head = "\(failure.address) \(failure.error), \(ago(failure.at, now))"
+    guard failure.attempt > 0 else { return head }
+    return "\(head) (attempt \(failure.attempt)\(next(one.nextTry, now)))"
+  }
+
+  private func saidElsewhere(_ text: String) -> Bool {
+    switch resolver.outcome {
+    case .answered(_, let note?) where note == text: return true
+    case .failed(let note) where note == text: return true
+    default: break
+    }
+    return text == configError?.description
+      || tries.contains { text == "\($0.failure.address) \($0.failure.error)" }
+  }
+
+  private func ago(_ then: UInt64, _ now: UInt64) -> String {
+    "\(span(now > then ? now - then : 0)) ago"
+  }
+
+  private func next(_ time: UInt64?, _ now: UInt64) -> String {
+    guard let time else { return "" }
+    return time > now ? ", next in \(span(time - now))" : ", next at once"
+  }
+}
+
+/// `0.4 s`, `12 s`, `3 min`, `2 h`: two figures are enough for a reader.
+private func span(_ nanoseconds: UInt64) -> String {
+  let tenths = nanoseconds / 100_000_000
+  if tenths < 100 { return "\(tenths / 10).\(tenths % 10) s" }
+  let seconds = tenths / 10
+  if seconds < 120 { return "\(seconds) s" }
+  if seconds < 7200 { return "\(seconds / 60) min" }
+  return "\(seconds / 3600) h"
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// The life of one subchannel: a connection to one of an endpoint's addresses, made again as often
+/// as the policy asks, never more often than the backoff allows (gRPC `doc/connection-backoff.md`).
+///
+/// ```
+///   IDLE ── connect ──► CONNECTING ── first address READY, others abandoned ──► READY
+///    ▲ ▲                 ▲   │                                                    │
+///    │ │      connect    │   └─ every address failed ──► TRANSIENT_FAILURE        │
+///    │ │      was asked ─┴──────────── backoff over ───────┘                      │
+///    │ └───────────────── backoff over, nobody asked ──────┘                      │
+///    └──── the connection ended, a GOAWAY came, or its address left the list ◄────┘
+/// ```
+/// - A pass tries the addresses in order, the next one 250 ms after the last began or as soon as one
+///   fails (RFC 8305 §5); the first whose SETTINGS arrive wins.
+/// - Backoff runs from the start of a pass to the start of the next; an attempt may take until the
+///   backoff deadline, at least 20 s (5.4).
+/// - After backoff the subchannel reports IDLE and waits for `connect`, as in gRPC A61; a `connect`
+///   that came during backoff is remembered and goes straight to CONNECTING. That a policy shows
+///   failure until READY (A62) is the policy's business.
+/// - Two connections in a row that end within a second of their start make the third one wait for a
+///   backoff of its own, in CONNECTING: SETTINGS reset the backoff, so a server that hangs up after
+///   them would be called in a tight loop ("not substantially more often", 5.4).
+package struct SubchannelCore: Sendable {
+  /// RFC 8305 §5, "Connection Attempt Delay".
+  package static let attemptDelay: UInt64 = 250_000_000
+  /// 5.4, MIN_CONNECT_TIMEOUT.
+  package static let minimumConnectTimeout: UInt64 = 20_000_000_000
+  private static let shortLife: UInt64 = 1_000_000_000
+
+  private struct Flight: Sendable {
+    var id: UInt32
+    var address: Address
+    var began: UInt64
+  }
+  private struct Pass: Sendable {
+    /// Not tried yet, in order.
+    var waiting: [Address]
+    var flights: [Flight] = []
+    /// When the next address may begin though none has failed.
+    var nextStart: UInt64
+    var backoffDeadline: UInt64
+    /// Addresses that failed in this pass.
+    var failed: Set<Address> = []
+    var lastError: String?
+  }
+  private enum Phase: Sendable {
+    case idle
+    case connecting(Pass)
+    case ready(Flight)
+    case backingOff(until: UInt64, wanted: Bool)
+    case closed
+  }
+
+  package private(set) var endpoint: Endpoint
+  private var phase = Phase.idle
+  private var backoff: Backoff
+  private var churn: Backoff
+  private var shortLives = 0
+  private var lastID: UInt32 = 0
+  private var history: [Address: AddressFailure] = [:]
+
+  package init(_ endpoint: Endpoint, backoff: Backoff = Backoff()) {
+    self.endpoint = endpoint
+    self.backoff = backoff
+    self.churn = backoff
+  }
+
+  package var state: ConnectivityState {
+    switch phase {
+    case .idle: .idle
+    case .connecting: .connecting
+    case .ready: .ready
+    case .backingOff: .transientFailure
+    case .closed: .shutdown
+    }
+  }
+
+  /// What last went wrong with each address, in the endpoint's order; none for those that work.
+  package var failures: [AddressFailure] { endpoint.addresses.compactMap { history[$0] } }
+
+  /// When the next pass begins; nil unless in backoff.
+  package var nextTry: UInt64? {
+    if case .backingOff(let until, _) = phase { until } else { nil }
+  }
+
+  package mutating func handle(
+    _ event: SubchannelEvent, now: UInt64, random: inout some RandomNumberGenerator
+  ) -> [SubchannelAction] {
+    if case .closed = phase { return [] }
+    var actions: [SubchannelAction] = []
+    switch event {
+    case .connect: connect(now, &random, &actions)
+    case .update(let endpoint): update(endpoint, now, &actions)
+    case .ready(let id): ready(id, &actions)
+    case .failed(let id, let error): failed(id, error, now, &actions)
+    case .ended(let id, let error): ended(id, error, now, &actions)
+    case .timer: timer(now, &random, &actions)
+    case .resetBackoff:
+      backoff.reset()
+      shortLives = 0
+      if case .backingOff(_, let wanted) = phase { leaveBackoff(wanted, now, &random, &actions) }
+    case .close:
+      letGo(&actions)
+      phase = .closed
+      actions.append(.report(.shutdown, error: nil))
+    }
+    return actions
+  }
+}
+
+// MARK: - Starting
+
+extension SubchannelCore {
+  private mutating func connect(
+    _ now: UInt64, _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
+  ) {
+    switch phase {
+    case .idle: begin(now, &random, &actions)
+    case .backingOff(let until, _): phase = .backingOff(until: until, wanted: true)
+    case .connecting, .ready, .closed: break
+    }
+  }
+
+  /// A pass over all addresses.
+  private mutating func begin(
+    _ now: UInt64, _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
+  ) {
+    actions.append(.report(.connecting, error: nil))
+    let delay = shortLives >= 2 ? churn.next(using: &random) : 0
+    if shortLives < 2 { churn.reset() }
+    let start = later(now, by: delay)
+    var seen: Set<Address> = []
+    let pass = Pass(
+      waiting: endpoint.addresses.filter { seen.insert($0).inserted }, nextStart: start,
+      backoffDeadline: later(start, by: backoff.next(using: &random)))
+    proceed(pass, now, &actions)
+  }
+
+  /// Starts what may start, ends the pass if nothing is left.
+  private mutating func proceed(
+    _ pass: Pass, _ now: UInt64, _ actions: inout [SubchannelAction]
+  ) {
+    var pass = pass
+    if pass.nextStart <= now, !pass.waiting.isEmpty {
+      let address = pass.waiting.removeFirst()
+      lastID &+= 1
+      pass.flights.append(Flight(id: lastID, address: address, began: now))
+      pass.nextStart = later(now, by: SubchannelCore.attemptDelay)
+      let deadline = max(
+        pass.backoffDeadline, later(now, by: SubchannelCore.minimumConnectTimeout))
+      actions.append(.attempt(id: lastID, address: address, deadline: deadline))
+    }
+    guard pass.flights.isEmpty, pass.waiting.isEmpty else {
+      if !pass.waiting.isEmpty { actions.append(.timer(at: pass.nextStart)) }
+      phase = .connecting(pass)
+      return
+    }
+    phase = .backingOff(until: pass.backoffDeadline, wanted: false)
+    actions.append(.timer(at: pass.backoffDeadline))
+    actions.append(.report(.transientFailure, error: pass.lastError ?? "no address to connect to"))
+  }
+
+  private mutating func timer(
+    _ now: UInt64, _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
+  ) {
+    switch phase {
+    case .connecting(let pass) where !pass.waiting.isEmpty:
+      proceed(pass, now, &actions)
+    case .backingOff(let until, let wanted):
+      if until <= now {
+        leaveBackoff(wanted, now, &random, &actions)
+      } else {
+        actions.append(.timer(at: until))
+      }
+    default: break
+    }
+  }
+
+  private mutating func leaveBackoff(
+    _ wanted: Bool, _ now: UInt64, _ random: inout some RandomNumberGenerator,
+    _ actions: inout [SubchannelAction]
+  ) {
+    if wanted {
+      begin(now, &random, &actions)
+    } else {
+      phase = .idle
+      actions.append(.report(.idle, error: nil))
+    }
+  }
+}
+
+// MARK: - Outcomes
+
+extension SubchannelCore {
+  private mutating func ready(_ id: UInt32, _ actions: inout [SubchannelAction]) {
+    guard case .connecting(let pass) = phase,
+      let winner = pass.flights.first(where: { $0.id == id })
+    else { return }
+    for other in pass.flights where other.id != id { actions.append(.abandon(id: other.id)) }
+    backoff.reset()
+    history[winner.address] = nil
+    phase = .ready(winner)
+    actions.append(.report(.ready, error: nil))
+  }
+
+  private mutating func failed(
+    _ id: UInt32, _ error: String, _ now: UInt64, _ actions: inout [SubchannelAction]
+  ) {
+    guard case .connecting(var pass) = phase,
+      let i = pass.flights.firstIndex(where: { $0.id == id })
+    else { return }
+    let flight = pass.flights.remove(at: i)
+    pass.failed.insert(flight.address)
+    pass.lastError = "\(flight.address) \(error)"
+    note(flight.address, error, now, attempt: (history[flight.address]?.attempt ?? 0) + 1)
+    pass.nextStart = now  // RFC 8305 §5: a failure lets the next one go at once
+    proceed(pass, now, &actions)
+  }
+
+  private mutating func ended(
+    _ id: UInt32, _ error: String?, _ now: UInt64, _ actions: inout [SubchannelAction]
+  ) {
+    guard case .ready(let flight) = phase, flight.id == id else { return }
+    let lived = now >= flight.began ? now - flight.began : 0
+    shortLives = lived < SubchannelCore.shortLife ? shortLives + 1 : 0
+    if let error { note(flight.address, error, now, attempt: 0) }
+    phase = .idle
+    actions.append(.report(.idle, error: error.map { "\(flight.address) \($0)" }))
+  }
+
+  private mutating func note(_ address: Address, _ error: String, _ now: UInt64, attempt: Int) {
+    history[address] = AddressFailure(address: address, error: error, at: now, attempt: attempt)
+  }
+}
+
+// MARK: - New addresses
+
+extension SubchannelCore {
+  private mutating func update(
+    _ new: Endpoint, _ now: UInt64, _ actions: inout [SubchannelAction]
+  ) {
+    let old = Set(endpoint.addresses)
+    let listed = Set(new.addresses)
+    // Another server name means another certificate and `:authority`: what was made for the old one
+    // is of no use.
+    let sameServer = new.serverName == endpoint.serverName
+    endpoint = new
+    history = history.filter { listed.contains($0.key) }
+
+    switch phase {
+    case .idle, .closed: break
+    case .ready(let flight):
+      guard !sameServer || !listed.contains(flight.address) else { return }
+      actions.append(.drain(id: flight.id))
+      phase = .idle
+      actions.append(.report(.idle, error: nil))
+    case .connecting(var pass):
+      let wasUnderWay = !pass.flights.isEmpty
+      pass.flights.removeAll { flight in
+        guard !sameServer || !listed.contains(flight.address) else { return false }
+        actions.append(.abandon(id: flight.id))
+        return true
+      }
+      var begun = pass.failed.union(pass.flights.map(\.address))
+      pass.waiting = new.addresses.filter { begun.insert($0).inserted }
+      // Nothing under way any more: no reason to wait. (A pass that waits out short lives had
+      // nothing under way before, and goes on waiting.)
+      if pass.flights.isEmpty, wasUnderWay { pass.nextStart = now }
+      proceed(pass, now, &actions)
+    case .backingOff(let until, _):
+      // Addresses that were never tried need not wait for the others' backoff.
+      var seen = old
+      let fresh = new.addresses.filter { seen.insert($0).inserted }
+      guard !fresh.isEmpty else { return }
+      actions.append(.report(.connecting, error: nil))
+      proceed(
+        Pass(waiting: fresh, nextStart: now, backoffDeadline: max(until, now)), now, &actions)
+    }
+  }
+
+  private mutating func letGo(_ actions: inout [SubchannelAction]) {
+    switch phase {
+    case .connecting(let pass):
+      for flight in pass.flights { actions.append(.abandon(id: flight.id)) }
+    case .ready(let flight): actions.append(.drain(id: flight.id))
+    case .idle, .backingOff, .closed: break
+    }
+  }
+}
+
+/// The clock does not wrap in 584 years; options may be silly.
+private func later(_ time: UInt64, by delay: UInt64) -> UInt64 {
+  let (sum, overflow) = time.addingReportingOverflow(delay)
+  return overflow ? .max : sum
+}

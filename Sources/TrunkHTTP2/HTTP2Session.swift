@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import CNGHTTP2
+
+/// Hears what concerns the connection as a whole.
+package protocol HTTP2SessionDelegate: AnyObject {
+  /// A peer's stream begins (servers): set its handler.
+  func streamOpened(_ stream: HTTP2Stream)
+  /// The peer's SETTINGS arrived; the first time completes the handshake.
+  func settingsReceived()
+  func pingAcknowledged(_ payload: UInt64)
+  /// No new streams are taken; those above `lastStreamID` were not processed.
+  func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String)
+  /// There is something to send: arrange for a call of `drain`.
+  func needsFlush()
+}
+
+/// One HTTP/2 connection without a socket: bytes in, events out, bytes out (nghttp2).
+///
+/// ```
+///   receive(bytes) --> stream and session events          drain { bytes } <-- submitted frames
+///   open -> (GOAWAY sent or received) draining -> finished (wants neither to read nor to write)
+/// ```
+/// Never leaves its loop. What is wrong is either the peer's doing, a connection error that nghttp2
+/// answers with GOAWAY, or the end of one stream; nothing traps on what a peer sends.
+package final class HTTP2Session {
+  package enum Role: Sendable { case client, server }
+
+  package let role: Role
+  package let settings: HTTP2Settings
+  package weak var delegate: (any HTTP2SessionDelegate)?
+  /// Scratch for the next header block.
+  package var headers = HeaderList()
+
+  let pointer: OpaquePointer
+  private var streams: [HTTP2Stream] = []
+  private var writable: [HTTP2Stream] = []
+  private var buffered = 0
+  private var heldBack = 0
+  private(set) var isReceiving = false
+  /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
+  package private(set) var isTerminated = false
+  package private(set) var goAwaySent = false
+  package private(set) var goAwayReceived = false
+  package private(set) var peerSettingsSeen = false
+
+  package init(_ role: Role, settings: HTTP2Settings, delegate: any HTTP2SessionDelegate) {
+    self.role = role
+    self.settings = settings
+    self.delegate = delegate
+    pointer = NGHTTP2.makeSession(role)
+    NGHTTP2.setUserData(pointer, self)
+    submitSettings()
+  }
+
+  deinit { nghttp2_session_del(pointer) }
+
+  // MARK: Bytes
+
+  /// Feeds received bytes. After a connection error nothing more is fed; drain, then close.
+  package func receive(_ bytes: UnsafeRawBufferPointer) {
+    guard !isTerminated else { return }
+    isReceiving = true
+    let used = nghttp2_session_mem_recv(
+      pointer, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+    isReceiving = false
+    if used < 0 { fail(Int32(truncatingIfNeeded: used)) }
+    notifyWritable()
+    if nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
+  }
+
+  /// Hands serialised frames to `sink`, one by one, until there are none or it has enough.
+  package func drain(_ sink: (UnsafeRawBufferPointer) -> Bool) {
+    var more = true
+    while more {
+      var data: UnsafePointer<UInt8>?
+      let count = nghttp2_session_mem_send(pointer, &data)
+      guard count > 0, let data else {
+        if count < 0 { isTerminated = true }
+        break
+      }
+      more = sink(UnsafeRawBufferPointer(start: data, count: count))
+    }
+    notifyWritable()
+  }
+
+  package func setNeedsFlush() { delegate?.needsFlush() }
+
+  /// Nothing will be read or written any more: close the socket.
+  package var isFinished: Bool {
+    (nghttp2_session_want_read(pointer) == 0 || isTerminated)
+      && nghttp2_session_want_write(pointer) == 0
+  }
+
+  // MARK: Streams
+
+  package var openStreams: Int { streams.count }
+
+  /// A copy of the table, for whoever has to tell every stream something.
+  package var allStreams: [HTTP2Stream] { streams }
+
+  /// Opens a stream with the block in ``headers`` (clients). Streams above the peer's
+  /// MAX_CONCURRENT_STREAMS wait inside nghttp2.
+  /// - Returns: nil when no stream can be opened on this connection any more.
+  package func open(_ handler: any HTTP2StreamHandler) -> HTTP2Stream? {
+    guard !isTerminated, !goAwayReceived, !goAwaySent else { return nil }
+    let stream = HTTP2Stream(self, id: 0)
+    let id = headers.withFields { NGHTTP2.submitRequest(pointer, $0, $1, stream) }
+    headers.removeAll()
+    guard id > 0 else { return nil }
+    stream.id = id
+    stream.handler = handler
+    insert(stream)
+    setNeedsFlush()
+    return stream
+  }
+
+  /// Answers with the block in ``headers`` (servers); the body and end come from the stream's queue.
+  package func respond(_ stream: HTTP2Stream) {
+    headers.withFields { NGHTTP2.submitResponse(pointer, $0, $1, stream, hasBody: true) }
+    headers.removeAll()
+    setNeedsFlush()
+  }
+
+  /// Answers with the block in ``headers`` and nothing else: Trailers-Only, or an HTTP error.
+  package func respondAndEnd(_ stream: HTTP2Stream) {
+    headers.withFields { NGHTTP2.submitResponse(pointer, $0, $1, stream, hasBody: false) }
+    headers.removeAll()
+    setNeedsFlush()
+  }
+
+  /// The block in ``headers`` as trailers.
+  func submitTrailers(_ id: Int32) {
+    _ = headers.withFields { nghttp2_submit_trailer(pointer, id, $0, $1) }
+    headers.removeAll()
+  }
+
+  // MARK: Connection
+
+  /// - Parameter payload: comes back in `pingAcknowledged`.
+  package func ping(_ payload: UInt64) {
+    withUnsafeBytes(of: payload) {
+      _ = nghttp2_submit_ping(
+        pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), $0.baseAddress?.assumingMemoryBound(to: UInt8.self))
+    }
+    setNeedsFlush()
+  }
+
+  /// First step of a graceful stop: "no more streams, please", with room for those under way
+  /// (RFC 9113 §6.8).
+  package func announceShutdown() {
+    guard !goAwaySent, !isTerminated else { return }
+    _ = nghttp2_submit_shutdown_notice(pointer)
+    setNeedsFlush()
+  }
+
+  /// Second step, or the only one of a client: GOAWAY with the last stream taken. Open streams go on.
+  package func goAway(_ code: UInt32 = HTTP2ErrorCode.noError, _ debugText: String = "") {
+    guard !goAwaySent, !isTerminated else { return }
+    goAwaySent = true
+    let last = nghttp2_session_get_last_proc_stream_id(pointer)
+    let text = Array(debugText.utf8)
+    _ = nghttp2_submit_goaway(pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, code, text, text.count)
+    setNeedsFlush()
+  }
+
+  /// The connection is gone: every stream left is closed with `reason`.
+  package func close(_ reason: StreamCloseReason = .connectionLost) {
+    isTerminated = true
+    while let stream = streams.last {
+      remove(stream)
+      finishStream(stream, stream.headersSent || role == .server ? reason : .notSent)
+    }
+    writable = []
+  }
+
+  // MARK: Inside the module
+
+  func insert(_ stream: HTTP2Stream) {
+    stream.tableIndex = streams.count
+    streams.append(stream)
+  }
+
+  func streamClosed(_ stream: HTTP2Stream, _ code: UInt32) {
+    guard stream.tableIndex >= 0 else { return }
+    remove(stream)
+    let reason: StreamCloseReason =
+      if role == .client && !stream.headersSent { .notSent }
+      else if role == .client && code == HTTP2ErrorCode.refusedStream { .refused }
+      else { .code(code) }
+    finishStream(stream, reason)
+  }
+
+  func received(_ stream: HTTP2Stream, _ bytes: UnsafeRawBufferPointer) {
+    stream.unconsumed += bytes.count
+    buffered += bytes.count
+    // The connection's credit goes back at once, so that one slow reader does not stall its
+    // neighbours, unless too much lies unread altogether.
+    if buffered <= settings.maxBufferedBytes {
+      _ = nghttp2_session_consume_connection(pointer, bytes.count)
+    } else {
+      heldBack += bytes.count
+    }
+    if let handler = stream.handler { handler.data(bytes) } else { stream.consume(bytes.count) }
+  }
+
+  func consumed(_ stream: HTTP2Stream, _ count: Int) {
+    release(count)
+    guard !stream.isClosed else { return }
+    _ = nghttp2_session_consume_stream(pointer, stream.id, count)
+    if !isReceiving && nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
+  }
+
+  func noteWritable(_ stream: HTTP2Stream) { writable.append(stream) }
+
+  func resume(_ id: Int32) {
+    _ = nghttp2_session_resume_data(pointer, id)
+    setNeedsFlush()
+  }
+
+  func submitReset(_ id: Int32, _ code: UInt32) {
+    _ = nghttp2_submit_rst_stream(pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, code)
+    setNeedsFlush()
+  }
+
+  func settingsArrived() {
+    peerSettingsSeen = true
+    delegate?.settingsReceived()
+  }
+
+  func goAwayArrived(_ last: Int32, _ code: UInt32, _ text: String) {
+    goAwayReceived = true
+    delegate?.goAwayReceived(last, code, text)
+  }
+
+  private func release(_ count: Int) {
+    buffered -= count
+    guard heldBack > 0, buffered <= settings.maxBufferedBytes else { return }
+    let credit = heldBack
+    heldBack = 0
+    _ = nghttp2_session_consume_connection(pointer, credit)
+    if !isReceiving { setNeedsFlush() }
+  }
+
+  private func remove(_ stream: HTTP2Stream) {
+    let index = stream.tableIndex
+    guard index >= 0, let last = streams.popLast() else { return }
+    if last !== stream {
+      streams[index] = last
+      last.tableIndex = index
+    }
+    stream.tableIndex = -1
+  }
+
+  private func finishStream(_ stream: HTTP2Stream, _ reason: StreamCloseReason) {
+    stream.discard()
+    release(stream.unconsumed)
+    stream.unconsumed = 0
+    let handler = stream.handler
+    stream.handler = nil
+    handler?.closed(reason)
+  }
+
+  /// Tells writers of room only when nghttp2 is not in the middle of something.
+  private func notifyWritable() {
+    guard !writable.isEmpty else { return }
+    let streams = writable
+    writable = []
+    for stream in streams where !stream.isClosed { stream.handler?.writable() }
+  }
+
+  private func fail(_ code: Int32) {
+    guard !isTerminated else { return }
+    _ = nghttp2_session_terminate_session(pointer, NGHTTP2.errorCode(code))
+    isTerminated = true
+    setNeedsFlush()
+  }
+
+  private func submitSettings() {
+    var entries = [
+      nghttp2_settings_entry(
+        settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
+        value: UInt32(settings.initialWindowSize)),
+      nghttp2_settings_entry(
+        settings_id: Int32(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue),
+        value: UInt32(clamping: settings.maxHeaderListSize)),
+    ]
+    switch role {
+    case .server:
+      entries.append(
+        nghttp2_settings_entry(
+          settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
+          value: settings.maxConcurrentStreams))
+      // RFC 9218 §2.1: no priority tree, hence no priority churn (CVE-2019-9513).
+      entries.append(
+        nghttp2_settings_entry(
+          settings_id: Int32(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES.rawValue), value: 1))
+    case .client:
+      entries.append(
+        nghttp2_settings_entry(
+          settings_id: Int32(NGHTTP2_SETTINGS_ENABLE_PUSH.rawValue), value: 0))
+    }
+    _ = nghttp2_submit_settings(pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), entries, entries.count)
+    _ = nghttp2_session_set_local_window_size(
+      pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, settings.connectionWindowSize)
+  }
+}

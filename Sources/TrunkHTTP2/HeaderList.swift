@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import CNGHTTP2
+package import TrunkWire
+
+/// A header block on its way out, in nghttp2's form. One per session, used again for every block:
+/// nghttp2 copies what is not static.
+package struct HeaderList: ~Copyable {
+  private var fields: UnsafeMutablePointer<nghttp2_nv>
+  private var capacity = 16
+  private(set) var count = 0
+  // Bytes that are neither static nor owned by the caller for the length of the call. Chunks, so
+  // that pointers into them stay good while more is added.
+  private var arena: [UnsafeMutableRawBufferPointer] = []
+
+  init() { fields = .allocate(capacity: capacity) }
+
+  deinit {
+    fields.deallocate()
+    for chunk in arena { chunk.deallocate() }
+  }
+
+  package mutating func removeAll() {
+    count = 0
+    for chunk in arena { chunk.deallocate() }
+    arena.removeAll(keepingCapacity: true)
+  }
+
+  /// Both lie in the program's text and are referred to, not copied.
+  package mutating func add(_ name: StaticString, _ value: StaticString) {
+    append(
+      name.utf8Start, name.utf8CodeUnitCount, value.utf8Start, value.utf8CodeUnitCount,
+      UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue | NGHTTP2_NV_FLAG_NO_COPY_VALUE.rawValue))
+  }
+
+  package mutating func add(_ name: StaticString, _ value: [UInt8]) {
+    let chunk = keep(value)
+    append(
+      name.utf8Start, name.utf8CodeUnitCount, chunk, value.count,
+      UInt8(NGHTTP2_NV_FLAG_NO_COPY_NAME.rawValue))
+  }
+
+  package mutating func add(_ metadata: Metadata) {
+    guard !metadata.isEmpty else { return }
+    metadata.forEachWire { name, value in
+      append(keep(name), name.count, keep(value), value.count, UInt8(NGHTTP2_NV_FLAG_NONE.rawValue))
+    }
+  }
+
+  /// Bytes that this block counts for under the peer's limit (RFC 9113 §10.5.1).
+  package var size: Int {
+    (0..<count).reduce(0) { $0 + fields[$1].namelen + fields[$1].valuelen + 32 }
+  }
+
+  func withFields<R>(_ body: (UnsafeMutablePointer<nghttp2_nv>, Int) -> R) -> R { body(fields, count) }
+
+  private mutating func keep(_ bytes: [UInt8]) -> UnsafePointer<UInt8> {
+    bytes.withUnsafeBytes { keep($0) }
+  }
+
+  private mutating func keep(_ bytes: UnsafeRawBufferPointer) -> UnsafePointer<UInt8> {
+    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, bytes.count), alignment: 1)
+    chunk.copyMemory(from: bytes)
+    arena.append(chunk)
+    return UnsafePointer(chunk.bindMemory(to: UInt8.self).baseAddress ?? fallback)
+  }
+  private var fallback: UnsafeMutablePointer<UInt8> {
+    UnsafeMutableRawPointer(fields).assumingMemoryBound(to: UInt8.self)
+  }
+
+  private mutating func append(
+    _ name: UnsafePointer<UInt8>, _ nameLength: Int, _ value: UnsafePointer<UInt8>,
+    _ valueLength: Int, _ flags: UInt8
+  ) {
+    if count == capacity {
+      let larger = UnsafeMutablePointer<nghttp2_nv>.allocate(capacity: capacity * 2)
+      larger.moveInitialize(from: fields, count: count)
+      fields.deallocate()
+      fields = larger
+      capacity *= 2
+    }
+    // nghttp2 takes mutable pointers for the sake of C and writes to none of them.
+    (fields + count).initialize(
+      to: nghttp2_nv(
+        name: UnsafeMutablePointer(mutating: name), value: UnsafeMutablePointer(mutating: value),
+        namelen: nameLength, valuelen: valueLength, flags: flags))
+    count += 1
+  }
+}

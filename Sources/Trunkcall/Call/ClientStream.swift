@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// One call of any shape on the client, in bytes: what interceptors wrap, and what an in-process
+/// channel implements. Letting go of the last reference cancels a call that has not ended.
+public protocol ClientStream: MessageSource, MessageSink {
+  /// No more requests. Calling it again changes nothing.
+  func finish() async throws(RPCError)
+  /// Suspends until the server's response headers are there.
+  func initialMetadata() async throws(RPCError) -> Metadata
+  /// Empty until the call has ended.
+  func trailingMetadata() async -> Metadata
+  /// The address of the server; nil while the call has no connection.
+  func peer() async -> String?
+  /// Ends the call with CANCELLED and resets its stream.
+  func cancel()
+}
+
+/// What a unary call came to, beside its message.
+public struct UnaryReply: Sendable {
+  public var payload: [UInt8]
+  public var initialMetadata: Metadata
+  public var trailingMetadata: Metadata
+  /// `10.0.0.7:50051`.
+  public var peer: String
+
+  public init(
+    payload: [UInt8], initialMetadata: Metadata = Metadata(),
+    trailingMetadata: Metadata = Metadata(), peer: String = ""
+  ) {
+    self.payload = payload
+    self.initialMetadata = initialMetadata
+    self.trailingMetadata = trailingMetadata
+    self.peer = peer
+  }
+}
+
+/// Makes calls: a channel, or a stand-in for one.
+public protocol CallInvoker: Sendable {
+  /// One request, one reply. `frame`: five bytes of room, then the payload.
+  func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply
+  /// A call of any shape.
+  func stream(_ call: CallRequest) async throws(RPCError) -> any ClientStream
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Turns messages into bytes and back. Messages exist above this line only: everything beneath the
+/// stubs moves bytes, so that no generic code runs on the path of a call.
+@frozen public struct Codec<Message: Sendable>: Sendable {
+  /// The message behind five reserved bytes, which the transport fills with gRPC's prefix.
+  public let encode: @Sendable (Message) throws -> [UInt8]
+  /// From the payload alone, without the prefix.
+  public let decode: @Sendable ([UInt8]) throws -> Message
+
+  @inlinable public init(
+    encode: @escaping @Sendable (Message) throws -> [UInt8],
+    decode: @escaping @Sendable ([UInt8]) throws -> Message
+  ) {
+    self.encode = encode
+    self.decode = decode
+  }
+}
+
+extension Codec {
+  /// A failing encoder is this side's fault: INTERNAL.
+  @inlinable public func frame(_ message: Message) throws(RPCError) -> [UInt8] {
+    do { return try encode(message) } catch { throw CodecFailure.encoding(error) }
+  }
+
+  /// Bytes that are no such message: INTERNAL (statuscodes.md).
+  @inlinable public func message(_ payload: [UInt8]) throws(RPCError) -> Message {
+    do { return try decode(payload) } catch { throw CodecFailure.decoding(error) }
+  }
+}
+
+/// Kept out of line: the path of a call does not want it.
+@usableFromInline enum CodecFailure {
+  @usableFromInline static func encoding(_ error: any Error) -> RPCError {
+    error as? RPCError ?? RPCError(.internal, "cannot encode the message: \(error)")
+  }
+  @usableFromInline static func decoding(_ error: any Error) -> RPCError {
+    error as? RPCError ?? RPCError(.internal, "cannot decode the message: \(error)")
+  }
+}
+
+extension Codec where Message == [UInt8] {
+  /// Bytes as they are, for proxies and tools.
+  public static var bytes: Codec {
+    Codec(encode: { [0, 0, 0, 0, 0] + $0 }, decode: { $0 })
+  }
+}

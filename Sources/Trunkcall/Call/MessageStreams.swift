@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Where a call's incoming messages come from, as payloads.
+public protocol MessageSource: AnyObject, Sendable {
+  /// The next message; nil after the last one.
+  /// - Throws: how the call ended, if not well.
+  func next() async throws(RPCError) -> [UInt8]?
+}
+
+/// Where a call's outgoing messages go, as frames: five bytes of room, then the payload.
+public protocol MessageSink: AnyObject, Sendable {
+  /// Suspends while the peer's flow-control window is full.
+  func send(_ frame: [UInt8]) async throws(RPCError)
+}
+
+/// The requests of a client- or bidirectional-streaming call, on the server. Ends when the client
+/// has sent its last one.
+public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
+  public typealias Element = Message
+  public typealias Failure = RPCError
+  @usableFromInline let source: any MessageSource
+  @usableFromInline let codec: Codec<Message>
+
+  @inlinable public init(_ source: any MessageSource, _ codec: Codec<Message>) {
+    self.source = source
+    self.codec = codec
+  }
+
+  @inlinable public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(source, codec) }
+
+  /// The next request; nil after the last one.
+  @inlinable public func next() async throws(RPCError) -> Message? {
+    guard let payload = try await source.next() else { return nil }
+    return try codec.message(payload)
+  }
+
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    @usableFromInline let source: any MessageSource
+    @usableFromInline let codec: Codec<Message>
+
+    @inlinable init(_ source: any MessageSource, _ codec: Codec<Message>) {
+      self.source = source
+      self.codec = codec
+    }
+    @inlinable public mutating func next() async throws(RPCError) -> Message? {
+      guard let payload = try await source.next() else { return nil }
+      return try codec.message(payload)
+    }
+    @inlinable public mutating func next(
+      isolation actor: isolated (any Actor)?
+    ) async throws(RPCError) -> Message? {
+      guard let payload = try await source.next() else { return nil }
+      return try codec.message(payload)
+    }
+  }
+}
+
+/// Writes the messages of a stream: replies on the server, requests on the client.
+public struct MessageWriter<Message: Sendable>: Sendable {
+  @usableFromInline let sink: any MessageSink
+  @usableFromInline let codec: Codec<Message>
+
+  @inlinable public init(_ sink: any MessageSink, _ codec: Codec<Message>) {
+    self.sink = sink
+    self.codec = codec
+  }
+
+  /// Suspends while the peer's flow-control window is full.
+  /// - Throws: RESOURCE_EXHAUSTED over the send limit; how the call ended, if it has.
+  @inlinable public func write(_ message: Message) async throws(RPCError) {
+    try await sink.send(try codec.frame(message))
+  }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// `idempotency_level` of a method in its proto file.
+public enum Idempotency: Sendable, Hashable { case unknown, noSideEffects, idempotent }
+
+/// A method as a stub knows it: its path, and how its messages become bytes.
+public struct MethodDescriptor<Request: Sendable, Reply: Sendable>: Sendable {
+  /// `package.Service`.
+  public let service: String
+  public let method: String
+  /// `/package.Service/Method`.
+  public let path: MethodName
+  public let idempotency: Idempotency
+  public let request: Codec<Request>
+  public let reply: Codec<Reply>
+
+  public init(
+    service: String, method: String, idempotency: Idempotency = .unknown, request: Codec<Request>,
+    reply: Codec<Reply>
+  ) {
+    self.service = service
+    self.method = method
+    self.path = MethodName("/\(service)/\(method)")
+    self.idempotency = idempotency
+    self.request = request
+    self.reply = reply
+  }
+}
+
+/// A method's path, as text and as it goes on the wire.
+public struct MethodName: Sendable, Hashable, CustomStringConvertible {
+  public let text: String
+  package let bytes: [UInt8]
+
+  public init(_ text: String) {
+    self.text = text
+    bytes = Array(text.utf8)
+  }
+  public var description: String { text }
+
+  public static func == (a: MethodName, b: MethodName) -> Bool { a.bytes == b.bytes }
+  public func hash(into hasher: inout Hasher) { hasher.combine(bytes) }
+}
+
+/// Generated stubs name the constant of the format they were made for. When the format changes, the
+/// old constant becomes unavailable with a message that says: regenerate with protoc-gen-trunkcall.
+public enum StubFormat {
+  public static let v1: Void = ()
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+// A user of the library imports Trunkcall and nothing beneath it.
+@_exported public import TrunkDiscovery
+@_exported public import TrunkWire

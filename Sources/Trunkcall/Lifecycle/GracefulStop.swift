@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+#if ServiceLifecycle
+  public import ServiceLifecycle
+
+  extension GRPCServer: Service {}
+#endif
+
+/// Ties `run()` to the graceful shutdown of a swift-service-lifecycle group, where that is built in.
+enum GracefulStop {
+  static func observe(
+    _ stop: @escaping @Sendable () -> Void, _ body: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    #if ServiceLifecycle
+      try await withGracefulShutdownHandler(operation: body, onGracefulShutdown: stop)
+    #else
+      try await body()
+    #endif
+  }
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+public import Logging
+internal import Synchronization
+internal import TrunkSockets
+
+/// A gRPC server.
+///
+/// ```
+///   idle --run()--> listening --shutDown()--> draining --calls done, or the drain's time--> stopped
+/// ```
+/// A graceful stop: health says NOT_SERVING, the ports close, clients get GOAWAY in two steps
+/// (RFC 9113 §6.8), calls under way go on for at most ``ServerOptions/drain``, then are cancelled.
+public final class GRPCServer: AdvertisedServer, LongRunning {
+  private let listen: Listen
+  private let core: ServerCore
+  private let health: [any HealthReporting]
+  private let state = Mutex(State())
+
+  private struct State {
+    enum Phase { case idle, starting, listening, draining, stopped }
+    var phase = Phase.idle
+    var addresses: [Address] = []
+    var failure: (any Error)?
+    var waiters: [UInt64: CheckedContinuation<[Address], any Error>] = [:]
+    var stop: CheckedContinuation<Void, Never>?
+    var stopRequested = false
+    var loops: [ServerLoop] = []
+  }
+
+  /// Makes a server; nothing is opened before ``run()``.
+  public init(
+    on listen: Listen, services: [any RPCService], interceptors: [any ServerInterceptor] = [],
+    options: ServerOptions = ServerOptions(), logger: Logger = Logger(label: "trunkcall.server")
+  ) {
+    self.listen = listen
+    core = ServerCore(services, interceptors, options, logger)
+    health = services.compactMap { $0 as? any HealthReporting }
+  }
+
+  // MARK: LongRunning
+
+  /// Serves until ``shutDown()``, then until the drain is over. Cancelling its task stops at once.
+  /// - Throws: ``ListenError`` when it cannot listen. A server runs once.
+  public func run() async throws {
+    try await GracefulStop.observe({ self.shutDown() }) { try await self.serve() }
+  }
+
+  /// Begins the graceful stop; ``run()`` returns when it is over.
+  public func shutDown() {
+    let stop = state.withLock { state in
+      state.stopRequested = true
+      defer { state.stop = nil }
+      return state.stop
+    }
+    stop?.resume()
+  }
+
+  // MARK: AdvertisedServer
+
+  public func listeningAddresses() async throws -> [Address] {
+    let ticket = WaitTicket.next()
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let ready: Result<[Address], any Error>? = state.withLock { state in
+          if Task.isCancelled { return .failure(CancellationError()) }
+          switch state.phase {
+          case .listening, .draining: return .success(state.addresses)
+          case .stopped: return .failure(state.failure ?? ListenError("the server has stopped"))
+          case .idle, .starting:
+            state.waiters[ticket] = continuation
+            return nil
+          }
+        }
+        if let ready { continuation.resume(with: ready) }
+      }
+    } onCancel: {
+      let waiter = state.withLock { $0.waiters.removeValue(forKey: ticket) }
+      waiter?.resume(throwing: CancellationError())
+    }
+  }
+
+  public func setServing(_ name: String, _ serving: Bool) async {
+    for service in health { service.setServing(name, serving) }
+  }
+
+  // MARK: Introspection
+
+  /// Figures since the start, over all loops.
+  public var statistics: ServerStatistics {
+    state.withLock { $0.loops }.reduce(into: ServerStatistics()) { sum, loop in
+      let counters = loop.counters
+      sum.callsStarted += counters.callsStarted.load(ordering: .relaxed)
+      sum.callsSucceeded += counters.callsSucceeded.load(ordering: .relaxed)
+      sum.callsFailed += counters.callsFailed.load(ordering: .relaxed)
+      sum.callsCancelled += counters.callsCancelled.load(ordering: .relaxed)
+      sum.connections += counters.connections.load(ordering: .relaxed)
+    } + core.methods.methods.filter(\.hasMoved).map(\.name.text)
+  }
+
+  // MARK: Serving
+
+  private func serve() async throws {
+    let isFirst = state.withLock { state in
+      guard state.phase == .idle else { return false }
+      state.phase = .starting
+      return true
+    }
+    guard isFirst else { throw ListenError("a server runs once") }
+    do { try await serveOnce() } catch {
+      settle(.failure(error))
+      throw error
+    }
+    settle(.failure(ListenError("the server has stopped")))
+  }
+
+  private func serveOnce() async throws {
+    let own = try core.options.loops.map { try EventLoopGroup(loops: $0) }
+    defer { own?.shutdown() }
+    let loops = (own ?? EventLoopGroup.shared).loops.map { ServerLoop(core, $0) }
+    state.withLock { $0.loops = loops }
+    let listeners = try await open(loops)
+    let addresses = await addresses(of: listeners)
+    core.logger.info("listening", metadata: ["addresses": "\(addresses)"])
+    settle(.success(addresses))
+
+    let isCancelled = await waitForStop()
+    for service in health { service.beginShutdown() }
+    state.withLock { $0.phase = .draining }
+    for listener in listeners { await listener.loop.perform { listener.value.close() } }
+    if !isCancelled { await drain(loops) }
+    for loop in loops { loop.closeAll() }
+    // Each loop has closed its connections once it has come to this.
+    for loop in loops { await loop.loop.perform {} }
+  }
+
+  private func settle(_ result: Result<[Address], any Error>) {
+    let waiters = state.withLock { state in
+      switch result {
+      case .success(let addresses):
+        state.phase = .listening
+        state.addresses = addresses
+      case .failure(let error):
+        state.phase = .stopped
+        state.failure = error
+      }
+      defer { state.waiters = [:] }
+      return state.waiters.values
+    }
+    for waiter in waiters { waiter.resume(with: result) }
+  }
+
+  private func open(_ loops: [ServerLoop]) async throws -> [LoopBound<Listener>] {
+    var listeners: [LoopBound<Listener>] = []
+    let next = Turn(loops)
+    do {
+      var port: UInt16?
+      for address in try await HostLookup.addresses(of: listen.destination, timeout: .seconds(10)) {
+        let address = port.map { address.with(port: $0) } ?? address
+        let options = core.options.socket
+        let loop = loops[listeners.count % loops.count].loop
+        let listener = try await loop.perform { () -> Result<LoopBound<Listener>, SocketError> in
+          do throws(SocketError) {
+            let listener = try Listener(on: address, loop: loop, options: options) { next.loop.adopt($0) }
+            try listener.start()
+            return .success(LoopBound(listener, on: loop))
+          } catch { return .failure(error) }
+        }.get()
+        listeners.append(listener)
+        port = await loop.perform { listener.value.address.port }
+      }
+      guard !listeners.isEmpty else { throw ListenError("cannot listen on \(listen): no address") }
+      return listeners
+    } catch {
+      for listener in listeners { await listener.loop.perform { listener.value.close() } }
+      throw error is ListenError ? error : ListenError("cannot listen on \(listen): \(error)")
+    }
+  }
+
+  private func addresses(of listeners: [LoopBound<Listener>]) async -> [Address] {
+    var addresses: [Address] = []
+    for listener in listeners {
+      let destination = await listener.loop.perform { listener.value.address.destination }
+      addresses.append(Address(destination))
+    }
+    return addresses
+  }
+
+  /// - Returns: whether the task was cancelled, in which case nothing is drained.
+  private func waitForStop() async -> Bool {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isOver = state.withLock { state in
+          if state.stopRequested || Task.isCancelled { return true }
+          state.stop = continuation
+          return false
+        }
+        if isOver { continuation.resume() }
+      }
+    } onCancel: {
+      shutDown()
+    }
+    return Task.isCancelled
+  }
+
+  private func drain(_ loops: [ServerLoop]) async {
+    await withTaskGroup(of: Bool.self) { group in
+      group.addTask {
+        try? await Task.sleep(for: self.core.options.drain)
+        return false
+      }
+      group.addTask {
+        for loop in loops { await Drained.wait(loop) }
+        return true
+      }
+      let inTime = await group.next() ?? false
+      if !inTime {
+        core.logger.notice("the drain's time is over; what still runs is cancelled")
+        for loop in loops { loop.closeAll() }
+      }
+      group.cancelAll()
+    }
+  }
+}
+
+/// Awaits one loop's drain.
+private enum Drained {
+  static func wait(_ loop: ServerLoop) async {
+    await withCheckedContinuation { continuation in loop.drain { continuation.resume() } }
+  }
+}
+
+/// Hands accepted sockets to the loops in turn.
+private final class Turn: Sendable {
+  private let loops: [ServerLoop]
+  private let cursor = Atomic<Int>(0)
+  init(_ loops: [ServerLoop]) { self.loops = loops }
+  var loop: ServerLoop {
+    let turn = cursor.wrappingAdd(1, ordering: .relaxed).oldValue
+    return loops[Int(UInt(bitPattern: turn) % UInt(loops.count))]
+  }
+}
+
+/// Why a server does not serve, in one line.
+public struct ListenError: Error, Sendable, Hashable, CustomStringConvertible {
+  public let description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// A server's figures since its start.
+public struct ServerStatistics: Sendable, Hashable {
+  public var callsStarted: UInt64 = 0
+  public var callsSucceeded: UInt64 = 0
+  /// Ended by the server with a status other than OK.
+  public var callsFailed: UInt64 = 0
+  /// Ended by the client, or with its connection.
+  public var callsCancelled: UInt64 = 0
+  /// Open now.
+  public var connections = 0
+  /// Methods whose handlers were moved to the global pool.
+  public var movedMethods: [String] = []
+
+  static func + (statistics: ServerStatistics, moved: [String]) -> ServerStatistics {
+    var statistics = statistics
+    statistics.movedMethods = moved
+    return statistics
+  }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// A service that tells whether the server is well; `GRPCServer` forwards what it is told.
+public protocol HealthReporting: RPCService {
+  /// `name` is empty for the server as a whole.
+  func setServing(_ name: String, _ serving: Bool)
+  /// Everything is NOT_SERVING from now on, whatever is set later.
+  func beginShutdown()
+}

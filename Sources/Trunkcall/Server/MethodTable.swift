@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Something that a server serves; generated `Service` protocols conform to it.
+public protocol RPCService: Sendable {
+  func register(in table: inout MethodTable)
+}
+
+/// Where services put their handlers. A method registered twice keeps the later handler.
+public struct MethodTable: Sendable {
+  /// A handler in bytes: payloads in, frames (five bytes of room, then the payload) out.
+  @usableFromInline enum Handler: Sendable {
+    case unary(@Sendable (_ payload: [UInt8], ServerCall) async throws -> [UInt8])
+    case streaming(@Sendable (any MessageSource, any MessageSink, ServerCall) async throws -> Void)
+  }
+  private(set) var handlers: [MethodName: Handler] = [:]
+
+  public init() {}
+
+  @usableFromInline mutating func add(_ name: MethodName, _ handler: Handler) {
+    handlers[name] = handler
+  }
+
+  @inlinable public mutating func unary<Request, Reply>(
+    _ method: MethodDescriptor<Request, Reply>,
+    _ handler: @escaping @Sendable (Request, ServerCall) async throws -> Reply
+  ) {
+    let request = method.request
+    let reply = method.reply
+    add(
+      method.path,
+      .unary { payload, call in
+        try reply.frame(try await handler(try request.message(payload), call))
+      })
+  }
+
+  @inlinable public mutating func serverStreaming<Request, Reply>(
+    _ method: MethodDescriptor<Request, Reply>,
+    _ handler: @escaping @Sendable (Request, MessageWriter<Reply>, ServerCall) async throws -> Void
+  ) {
+    let request = method.request
+    let reply = method.reply
+    add(
+      method.path,
+      .streaming { source, sink, call in
+        let message = try request.message(try await source.onlyRequest())
+        try await handler(message, MessageWriter(sink, reply), call)
+      })
+  }
+
+  @inlinable public mutating func clientStreaming<Request, Reply>(
+    _ method: MethodDescriptor<Request, Reply>,
+    _ handler: @escaping @Sendable (RequestStream<Request>, ServerCall) async throws -> Reply
+  ) {
+    let request = method.request
+    let reply = method.reply
+    add(
+      method.path,
+      .streaming { source, sink, call in
+        let answer = try await handler(RequestStream(source, request), call)
+        try await sink.send(try reply.frame(answer))
+      })
+  }
+
+  @inlinable public mutating func bidirectional<Request, Reply>(
+    _ method: MethodDescriptor<Request, Reply>,
+    _ handler:
+      @escaping @Sendable (RequestStream<Request>, MessageWriter<Reply>, ServerCall) async throws ->
+      Void
+  ) {
+    let request = method.request
+    let reply = method.reply
+    add(
+      method.path,
+      .streaming { source, sink, call in
+        try await handler(RequestStream(source, request), MessageWriter(sink, reply), call)
+      })
+  }
+}
+
+extension MessageSource {
+  /// The one request of a method that takes one (statuscodes.md: else UNIMPLEMENTED).
+  @usableFromInline func onlyRequest() async throws(RPCError) -> [UInt8] {
+    guard let payload = try await next() else {
+      throw RPCError(.unimplemented, "the client sent no message where one is due")
+    }
+    if try await next() != nil {
+      throw RPCError(.unimplemented, "the client sent more than the one message that is due")
+    }
+    return payload
+  }
+}
+
+/// The methods of one server, found by the bytes of `:path` (one look, no String).
+final class MethodIndex: Sendable {
+  let methods: [ServedMethod]
+  private let slots: [Int32]
+  private let mask: UInt64
+
+  init(_ methods: [ServedMethod]) {
+    self.methods = methods
+    var size = 16
+    while size < methods.count * 4 { size *= 2 }
+    mask = UInt64(size - 1)
+    var slots = [Int32](repeating: -1, count: size)
+    for (index, method) in methods.enumerated() {
+      var slot = method.name.bytes.withUnsafeBytes { MethodIndex.hash($0) } & mask
+      while slots[Int(slot)] >= 0 { slot = (slot + 1) & mask }
+      slots[Int(slot)] = Int32(index)
+    }
+    self.slots = slots
+  }
+
+  func find(_ path: UnsafeRawBufferPointer) -> ServedMethod? {
+    var slot = MethodIndex.hash(path) & mask
+    while true {
+      let index = slots[Int(slot)]
+      if index < 0 { return nil }
+      let method = methods[Int(index)]
+      if method.name.bytes.count == path.count,
+        method.name.bytes.withUnsafeBytes({ $0.elementsEqual(path) })
+      {
+        return method
+      }
+      slot = (slot + 1) & mask
+    }
+  }
+
+  /// The service exists, if not the method.
+  func hasService(of path: String) -> Bool {
+    guard let slash = path.dropFirst().firstIndex(of: "/") else { return false }
+    let prefix = path[...slash]
+    return methods.contains { $0.name.text.hasPrefix(prefix) }
+  }
+
+  /// FNV-1a. Only registered names are in the table, so a peer cannot make it collide.
+  private static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
+    return hash ^ hash >> 32
+  }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// A call as its handler sees it. The handler's deadline and cancellation are its task's: it is
+/// cancelled when the client goes away, resets the stream, or runs out of time.
+public struct ServerCall: Sendable {
+  @usableFromInline let stream: ServerStream
+
+  init(_ stream: ServerStream) { self.stream = stream }
+
+  /// `/package.Service/Method`, as registered.
+  public var path: String { stream.methodName }
+  /// What the client sent beside the call; `grpc-…` and HTTP's own names are not in it.
+  public var metadata: Metadata { stream.requestMetadata }
+  /// The client's address, e.g. `10.0.0.7:41234`.
+  public var peer: String { stream.peer }
+  public var authority: String { stream.authority }
+  public var userAgent: String { stream.userAgent }
+  /// Time left until the client's deadline, not below zero; nil without one.
+  public var timeRemaining: Duration? { stream.timeRemaining }
+  /// The client's deadline; nil without one.
+  public var deadline: ContinuousClock.Instant? {
+    timeRemaining.map { ContinuousClock.now.advanced(by: $0) }
+  }
+
+  /// Adds to the metadata that goes before the first reply message; too late after it.
+  /// - Throws: FAILED_PRECONDITION when the headers are gone already, INTERNAL for a name or value
+  ///   that cannot travel.
+  public func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
+    try stream.addInitialMetadata(metadata)
+  }
+
+  /// Adds to the metadata that goes with the status.
+  /// - Throws: INTERNAL for a name or value that cannot travel.
+  public func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
+    try stream.addTrailingMetadata(metadata)
+  }
+}

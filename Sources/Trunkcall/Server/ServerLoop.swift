@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import Logging
+internal import Synchronization
+internal import TrunkHTTP2
+internal import TrunkSockets
+
+/// What all loops of a server share and none changes.
+final class ServerCore: Sendable {
+  let options: ServerOptions
+  let http2: HTTP2Settings
+  let methods: MethodIndex
+  let interceptors: [any ServerInterceptor]
+  let logger: Logger
+
+  init(
+    _ services: [any RPCService], _ interceptors: [any ServerInterceptor], _ options: ServerOptions,
+    _ logger: Logger
+  ) {
+    var table = MethodTable()
+    for service in services { service.register(in: &table) }
+    let sorted = table.handlers.sorted { $0.key.text < $1.key.text }
+    methods = MethodIndex(
+      sorted.enumerated().map { index, entry in
+        ServedMethod(
+          entry.key, entry.value, index: index,
+          dispatch: options.dispatchByMethod[entry.key.text] ?? options.dispatch)
+      })
+    self.options = options
+    http2 = options.http2
+    self.interceptors = interceptors
+    self.logger = logger
+  }
+}
+
+/// A server's part on one loop: its connections, its methods' executors, its counters.
+///
+/// `@unchecked Sendable`: `connections` is touched on the loop only; the rest is constant or atomic.
+final class ServerLoop: @unchecked Sendable {
+  struct Face {
+    let tasks: LoopTasks
+    let meter: RunMeter
+  }
+
+  let server: ServerCore
+  let loop: EventLoop
+  /// By `ServedMethod.index`.
+  let faces: [Face]
+  let counters = ServerCounters()
+  private var connections: [ObjectIdentifier: ServerConnection] = [:]
+  private var isDraining = false
+  private var drained: (@Sendable () -> Void)?
+
+  init(_ server: ServerCore, _ loop: EventLoop) {
+    self.server = server
+    self.loop = loop
+    faces = server.methods.methods.map { method in
+      let meter = RunMeter { method.moveToPool($0, server.logger) }
+      return Face(tasks: LoopTasks(of: loop, meter: meter), meter: meter)
+    }
+  }
+
+  func adopt(_ socket: AcceptedSocket) {
+    loop.run { [self] in
+      if isDraining { return socket.close() }
+      let connection = ServerConnection(socket.adopt(on: loop), self)
+      connections[ObjectIdentifier(connection)] = connection
+      counters.connected(1)
+      connection.open()
+    }
+  }
+
+  func remove(_ connection: ServerConnection) {
+    guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
+    counters.connected(-1)
+    reportIfDrained()
+  }
+
+  /// Lets the calls under way finish; `done` is called once, when no connection is left.
+  func drain(_ done: @escaping @Sendable () -> Void) {
+    loop.run { [self] in
+      isDraining = true
+      drained = done
+      for connection in connections.values { connection.drain() }
+      reportIfDrained()
+    }
+  }
+
+  func closeAll() {
+    loop.run { [self] in
+      isDraining = true
+      for connection in connections.values { connection.closeNow() }
+    }
+  }
+
+  private func reportIfDrained() {
+    guard isDraining, connections.isEmpty, let done = drained else { return }
+    drained = nil
+    done()
+  }
+}
+
+/// Always-on figures of one loop: written by it alone, read by anybody.
+final class ServerCounters: Sendable {
+  let callsStarted = Atomic<UInt64>(0)
+  let callsSucceeded = Atomic<UInt64>(0)
+  let callsFailed = Atomic<UInt64>(0)
+  let callsCancelled = Atomic<UInt64>(0)
+  let connections = Atomic<Int>(0)
+
+  // One writer: a load and a store do, where an atomic addition would lock the bus.
+  private func bump(_ counter: borrowing Atomic<UInt64>) {
+    counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+  }
+  func started() { bump(callsStarted) }
+  func cancelled() { bump(callsCancelled) }
+  func ended(_ error: RPCError?) { if error == nil { bump(callsSucceeded) } else { bump(callsFailed) } }
+  func connected(_ change: Int) {
+    connections.store(connections.load(ordering: .relaxed) + change, ordering: .relaxed)
+  }
+}

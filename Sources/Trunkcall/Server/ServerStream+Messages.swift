@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import DequeModule
+internal import Synchronization
+internal import TrunkHTTP2
+internal import TrunkSockets
+
+/// What a read of a stream comes to.
+enum Inbound: Sendable {
+  case message([UInt8])
+  case end
+  case failed(RPCError)
+}
+
+/// One continuation that waits on the loop, with a ticket for its cancellation: the cancellation of
+/// a wait may reach the loop before the wait itself.
+struct Waiter<Value: Sendable> {
+  private var continuation: UnsafeContinuation<Value, Never>?
+  private var ticket: UInt64 = 0
+  private var cancelled: UInt64 = 0
+
+  var isWaiting: Bool { continuation != nil }
+
+  /// - Returns: whether the wait was cancelled before it began; the continuation is not kept then.
+  mutating func wait(_ continuation: UnsafeContinuation<Value, Never>, ticket: UInt64) -> Bool {
+    if cancelled == ticket { return true }
+    self.continuation = continuation
+    self.ticket = ticket
+    return false
+  }
+
+  mutating func resume(_ value: Value) {
+    guard let waiting = continuation else { return }
+    continuation = nil
+    waiting.resume(returning: value)
+  }
+
+  mutating func cancel(ticket: UInt64, _ value: Value) {
+    cancelled = ticket
+    if self.ticket == ticket { resume(value) }
+  }
+}
+
+/// Numbers waits, process-wide.
+enum WaitTicket {
+  private static let last = Atomic<UInt64>(0)
+  static func next() -> UInt64 { last.wrappingAdd(1, ordering: .relaxed).newValue }
+}
+
+extension ServerStream: MessageSource, MessageSink {
+  private static let cancelledWait = RPCError(.cancelled, "the task that waited was cancelled")
+
+  @usableFromInline func next() async throws(RPCError) -> [UInt8]? {
+    // Buffered messages are taken without suspending.
+    if loop.isCurrent, let inbound = take() { return try ServerStream.unwrap(inbound) }
+    let ticket = WaitTicket.next()
+    let inbound = await withTaskCancellationHandler {
+      await withUnsafeContinuation { continuation in
+        loop.run { self.wait(continuation, ticket) }
+      }
+    } onCancel: {
+      loop.later { self.reading.cancel(ticket: ticket, .failed(ServerStream.cancelledWait)) }
+    }
+    return try ServerStream.unwrap(inbound)
+  }
+
+  @usableFromInline func send(_ frame: [UInt8]) async throws(RPCError) {
+    if loop.isCurrent {
+      if let error = write(frame) { throw error }
+      if !stream.isAboveMark { return }
+    }
+    let isWritten = loop.isCurrent
+    let ticket = WaitTicket.next()
+    let error = await withTaskCancellationHandler {
+      await withUnsafeContinuation { continuation in
+        loop.run { self.waitToWrite(isWritten ? nil : frame, continuation, ticket) }
+      }
+    } onCancel: {
+      loop.later { self.writing.cancel(ticket: ticket, ServerStream.cancelledWait) }
+    }
+    if let error { throw error }
+  }
+
+  // MARK: On the loop
+
+  /// Puts a message on its way, behind the headers.
+  /// - Returns: why it cannot.
+  func write(_ frame: [UInt8]) -> RPCError? {
+    if let failure { return failure }
+    guard phase == .running else { return RPCError(.cancelled, "the call has ended") }
+    let size = frame.count - MessageFrame.prefixLength
+    let limit = connection.server.options.maxSendMessageSize
+    guard size >= 0, size <= limit, size <= Int(UInt32.max) else {
+      return RPCError(.resourceExhausted, "the reply has \(size) bytes, the limit is \(limit)")
+    }
+    var frame = frame
+    MessageFrame.seal(&frame)
+    if !headersSent { sendHeaders() }
+    stream.write(frame)
+    return nil
+  }
+
+  func deliver(_ message: [UInt8]) {
+    if reading.isWaiting { reading.resume(.message(message)) } else { inbox.append(message) }
+  }
+
+  func endRequests() {
+    if inbox.isEmpty { reading.resume(.end) }
+  }
+
+  /// Nothing more comes or goes: waiting reads and writes end with `error`.
+  func end(_ error: RPCError) {
+    if failure == nil { failure = error }
+    inbox = []
+    reading.resume(.failed(error))
+    writing.resume(error)
+  }
+
+  private func take() -> Inbound? {
+    if let message = inbox.popFirst() {
+      credit(message.count + MessageFrame.prefixLength)
+      return .message(message)
+    }
+    if let failure { return .failed(failure) }
+    return requestsEnded ? .end : nil
+  }
+
+  private func wait(_ continuation: UnsafeContinuation<Inbound, Never>, _ ticket: UInt64) {
+    if let inbound = take() { return continuation.resume(returning: inbound) }
+    if reading.isWaiting {
+      return continuation.resume(
+        returning: .failed(RPCError(.failedPrecondition, "two tasks read one stream at once")))
+    }
+    if reading.wait(continuation, ticket: ticket) {
+      continuation.resume(returning: .failed(ServerStream.cancelledWait))
+    }
+  }
+
+  private func waitToWrite(
+    _ frame: [UInt8]?, _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt64
+  ) {
+    if let frame, let error = write(frame) { return continuation.resume(returning: error) }
+    if let failure { return continuation.resume(returning: failure) }
+    guard stream.isAboveMark, stream.isOpen else { return continuation.resume(returning: nil) }
+    if writing.isWaiting {
+      return continuation.resume(
+        returning: RPCError(.failedPrecondition, "two tasks write one stream at once"))
+    }
+    if writing.wait(continuation, ticket: ticket) {
+      continuation.resume(returning: ServerStream.cancelledWait)
+    }
+  }
+
+  private static func unwrap(_ inbound: Inbound) throws(RPCError) -> [UInt8]? {
+    switch inbound {
+    case .message(let payload): return payload
+    case .end: return nil
+    case .failed(let error): throw error
+    }
+  }
+
+  // MARK: Window credit
+  //
+  // Bytes go back to the client's window as the handler takes messages. Those of a message still
+  // being assembled go back at once while nothing complete is waiting, or a message larger than the
+  // window could never arrive.
+
+  func creditReceived() {
+    if inbox.isEmpty { creditAll() }
+  }
+
+  func creditAll() {
+    stream.consume(outstanding)
+    outstanding = 0
+  }
+
+  private func credit(_ bytes: Int) {
+    if inbox.isEmpty { return creditAll() }
+    let returned = min(bytes, outstanding)
+    outstanding -= returned
+    stream.consume(returned)
+  }
+}
+
+/// The request of a unary call, for interceptors.
+final class OneMessage: MessageSource {
+  private let message: Mutex<[UInt8]?>
+  init(_ payload: [UInt8]) { message = Mutex(payload) }
+
+  func next() async throws(RPCError) -> [UInt8]? {
+    message.withLock { message in
+      defer { message = nil }
+      return message
+    }
+  }
+}

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import DequeModule
+internal import Synchronization
+internal import TrunkHTTP2
+internal import TrunkSockets
+
+/// One call on the server, from its first header to the end of its handler.
+///
+/// ```
+///   headers --bad--> answered                                (Trailers-Only, or an HTTP error)
+///      |ok
+///   unary: collecting --END_STREAM--> running --> answered --> closed
+///   streams: --------- at once -----> running --> answered --> closed
+/// ```
+/// The client may go away at any point: `closed` then cancels the handler. The slot of a handler is
+/// free when the handler has ended, not when its stream has.
+///
+/// `@unchecked Sendable`: what is not `let` or behind `response`'s lock is touched only on the
+/// connection's loop, or is set before the handler starts.
+@usableFromInline final class ServerStream: @unchecked Sendable {
+  let loop: EventLoop
+  unowned let connection: ServerConnection
+  let stream: HTTP2Stream
+
+  // What the request said. Not changed after its headers.
+  private(set) var method: ServedMethod?
+  private(set) var requestMetadata = Metadata()
+  private(set) var deadline: UInt64?
+  var peer: String { connection.peer }
+  private(set) var authority = ""
+  private(set) var userAgent = ""
+  private var request = RequestHead()
+
+  // The life of the call
+  enum Phase { case receivingHeaders, collecting, running, answered, closed }
+  private(set) var phase = Phase.receivingHeaders
+  private var reader: MessageReader
+  private var payload: [UInt8]?
+  private var task: Task<Void, Never>?
+  private var handlerRuns = false
+  private var deadlineTimer: LoopTimer?
+  var status: RPCError?
+
+  // Streams: see ServerStream+Messages.swift
+  var inbox = Deque<[UInt8]>()
+  var outstanding = 0
+  var requestsEnded = false
+  var failure: RPCError?
+  var reading = Waiter<Inbound>()
+  var writing = Waiter<RPCError?>()
+  var headersSent = false
+  struct Response {
+    var initial = Metadata()
+    var trailing = Metadata()
+    var initialSent = false
+  }
+  let response = Mutex(Response())
+
+  init(_ stream: HTTP2Stream, _ connection: ServerConnection) {
+    self.stream = stream
+    self.connection = connection
+    loop = connection.loop
+    reader = MessageReader(limit: connection.server.options.maxReceiveMessageSize)
+  }
+
+  var methodName: String { method?.name.text ?? request.path }
+
+  var timeRemaining: Duration? {
+    deadline.map { end in
+      let now = Clock.now()
+      return .nanoseconds(end > now ? Int64(clamping: end - now) : 0)
+    }
+  }
+}
+
+// MARK: - What the peer sends
+
+extension ServerStream: HTTP2StreamHandler {
+  func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    guard phase == .receivingHeaders else { return }
+    switch name.count {
+    case 5 where name.equals(":path"):
+      method = connection.server.methods.find(value)
+      if method == nil { request.path = String(decoding: value.prefix(1_024), as: UTF8.self) }
+    case 7 where name.equals(":method"): request.isPost = value.equals("POST")
+    case 7 where name.equals(":scheme"): break
+    case 10 where name.equals(":authority"): authority = connection.cachedAuthority(value)
+    case 10 where name.equals("user-agent"): userAgent = connection.cachedUserAgent(value)
+    case 2 where name.equals("te"): break
+    case 12 where name.equals("content-type"):
+      request.isGRPC = RequestHead.isGRPC(contentType: value)
+    case 12 where name.equals("grpc-timeout"):
+      if let timeout = GRPCTimeout.parse(value) {
+        deadline = loop.now.addingReportingOverflow(timeout).overflow ? .max : loop.now &+ timeout
+      } else {
+        request.badHeader = "grpc-timeout"
+      }
+    case 13 where name.equals("grpc-encoding"):
+      if !value.equals("identity") {
+        request.encoding = String(decoding: value.prefix(64), as: UTF8.self)
+      }
+    case 20 where name.equals("grpc-accept-encoding"): break
+    default:
+      if name.ends(with: "-bin"), !RequestHead.isBinary(value) {
+        request.badHeader = String(decoding: name.prefix(256), as: UTF8.self)
+      }
+      requestMetadata.append(name, value)
+    }
+  }
+
+  func headersEnded(_ kind: HeaderBlockKind, endStream: Bool, tooLarge: Bool) {
+    // Trailers of a request mean nothing to gRPC; END_STREAM comes by itself.
+    guard phase == .receivingHeaders else { return }
+    if let problem = request.httpProblem { return answerHTTP(problem) }
+    if tooLarge {
+      let limit = connection.server.options.maxHeaderListSize
+      return answer(
+        RPCError(.resourceExhausted, "the request's headers are over the limit of \(limit) bytes"))
+    }
+    if let name = request.badHeader {
+      return answer(RPCError(.internal, "malformed request header \(name)"))
+    }
+    guard let method else { return answer(unknownMethod()) }
+    if let encoding = request.encoding {
+      return answer(
+        RPCError(
+          .unimplemented, "grpc-encoding \(encoding) is not supported",
+          metadata: ["grpc-accept-encoding": "identity"]))
+    }
+    if let deadline { startDeadline(deadline) }
+    switch method.handler {
+    case .unary: phase = .collecting
+    case .streaming: start()
+    }
+  }
+
+  func data(_ bytes: UnsafeRawBufferPointer) {
+    outstanding += bytes.count
+    guard phase == .collecting || phase == .running, failure == nil else { return creditAll() }
+    do throws(FramingError) {
+      try reader.receive(bytes) { payload, compressed in received(payload, compressed) }
+    } catch {
+      fail(error.rpcError)
+    }
+    creditReceived()
+  }
+
+  private func received(_ message: [UInt8], _ compressed: Bool) {
+    if compressed {
+      // Flag 1 without grpc-encoding (PROTOCOL-HTTP2.md).
+      return fail(RPCError(.internal, "a compressed message without grpc-encoding"))
+    }
+    if phase == .running {
+      deliver(message)
+    } else if payload == nil {
+      payload = message
+    } else {
+      fail(RPCError(.unimplemented, "the client sent more than the one message that is due"))
+    }
+  }
+
+  func ended() {
+    requestsEnded = true
+    if reader.isMidMessage {
+      return fail(RPCError(.internal, "the request ended in the middle of a message"))
+    }
+    switch phase {
+    case .collecting:
+      // Without a message grpc-go and C-core would hang on a silent server: answer.
+      if payload == nil {
+        fail(RPCError(.unimplemented, "the client sent no message where one is due"))
+      } else {
+        start()
+      }
+    case .running: endRequests()
+    default: break
+    }
+  }
+
+  func writable() { writing.resume(nil) }
+
+  func closed(_ reason: StreamCloseReason) {
+    let wasAnswered = phase == .answered
+    phase = .closed
+    deadlineTimer?.cancel()
+    if !wasAnswered {
+      end(RPCError(.cancelled, "the client cancelled the call or went away"))
+      connection.context.counters.cancelled()
+    }
+    task?.cancel()
+    if !handlerRuns { task = nil }
+    connection.streamClosed()
+  }
+}
+
+// MARK: - Running the handler
+
+extension ServerStream {
+  private func start() {
+    guard connection.takeHandlerSlot() else {
+      return answer(RPCError(.resourceExhausted, "too many calls are running on this connection"))
+    }
+    phase = .running
+    handlerRuns = true
+    connection.startAfterReceiving(self)
+  }
+
+  /// Called on the loop, outside of nghttp2's callbacks.
+  func startHandler() {
+    guard phase == .running, let method else { return handlerEnded() }
+    let call = ServerCall(self)
+    let payload = payload
+    self.payload = nil
+    connection.context.counters.started()
+    if method.startsOnPool {
+      task = Task(executorPreference: globalConcurrentExecutor) {
+        await self.run(method.handler, payload, call)
+      }
+    } else {
+      let face = connection.context.faces[method.index]
+      face.meter.measure {
+        // From the loop itself, or its first part would run on another thread.
+        loop.checkIsolated()
+        task = Task.immediate(executorPreference: face.tasks) {
+          await self.run(method.handler, payload, call)
+        }
+      }
+    }
+    if !handlerRuns { task = nil }
+  }
+
+  private func run(_ handler: MethodTable.Handler, _ payload: [UInt8]?, _ call: ServerCall) async {
+    guard let deadline else { return await runBare(handler, payload, call) }
+    await InheritedDeadline.$current.withValue(deadline) {
+      await runBare(handler, payload, call)
+    }
+  }
+
+  private func runBare(_ handler: MethodTable.Handler, _ payload: [UInt8]?, _ call: ServerCall) async {
+    do {
+      let interceptors = connection.server.interceptors
+      switch handler {
+      case .unary(let body) where interceptors.isEmpty:
+        let frame = try await body(payload ?? [], call)
+        if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
+      case .unary(let body):
+        try await interceptors.run(call, OneMessage(payload ?? []), self) { call, source, sink in
+          guard let payload = try await source.next() else {
+            throw RPCError(.unimplemented, "no message where one is due")
+          }
+          try await sink.send(try await body(payload, call))
+        }
+        finish(nil)
+      case .streaming(let body) where interceptors.isEmpty:
+        try await body(self, self, call)
+        finish(nil)
+      case .streaming(let body):
+        try await interceptors.run(call, self, self) { call, source, sink in
+          try await body(source, sink, call)
+        }
+        finish(nil)
+      }
+    } catch {
+      finish(ServerStream.status(of: error))
+    }
+  }
+
+  /// An `RPCError` is the status; what else a handler throws stays on the server (UNKNOWN), except
+  /// that a cancelled handler is cancelled.
+  private static func status(of error: any Error) -> RPCError {
+    switch error {
+    case let error as RPCError: error
+    case is CancellationError: RPCError(.cancelled, "the handler was cancelled")
+    default: RPCError(.unknown, "the handler failed")
+    }
+  }
+
+  /// The reply of a unary call.
+  private func complete(_ frame: [UInt8]) {
+    handlerEnded()
+    guard phase == .running else { return }
+    if let error = write(frame) { answer(error) } else { answer(nil) }
+  }
+
+  private func finish(_ error: RPCError?) {
+    if loop.isCurrent { handlerFinished(error) } else { loop.later { self.handlerFinished(error) } }
+  }
+
+  private func handlerFinished(_ error: RPCError?) {
+    handlerEnded()
+    if phase == .running { answer(error) }
+  }
+
+  private func handlerEnded() {
+    guard handlerRuns else { return }
+    handlerRuns = false
+    task = nil
+    connection.releaseHandlerSlot()
+  }
+}
+
+// MARK: - Answering
+
+extension ServerStream {
+  /// The call's one and only status; nil is OK.
+  func answer(_ error: RPCError?) {
+    guard phase != .answered, phase != .closed else { return }
+    phase = .answered
+    status = error
+    deadlineTimer?.cancel()
+    connection.context.counters.ended(error)
+    if error == nil || headersSent {
+      if !headersSent { sendHeaders() }
+      stream.finishWithTrailers()
+    } else {
+      sendTrailersOnly()
+    }
+    if error != nil { creditAll() }
+  }
+
+  /// Ends the call on the library's own account: the handler is told, the client gets the status.
+  func fail(_ error: RPCError) {
+    end(error)
+    answer(error)
+    task?.cancel()
+  }
+
+  func sendHeaders() {
+    headersSent = true
+    let session = connection.session
+    session.headers.add(":status", "200")
+    session.headers.add("content-type", "application/grpc")
+    session.headers.add(
+      response.withLock { response in
+        response.initialSent = true
+        return response.initial
+      })
+    session.respond(stream)
+  }
+
+  private func sendTrailersOnly() {
+    headersSent = true
+    let session = connection.session
+    session.headers.add(":status", "200")
+    session.headers.add("content-type", "application/grpc")
+    addTrailers(&session.headers)
+    session.respondAndEnd(stream)
+  }
+
+  func addTrailers(_ headers: inout HeaderList) {
+    if let status {
+      headers.add("grpc-status", Array(String(status.code.rawValue).utf8))
+      if !status.message.isEmpty {
+        headers.add("grpc-message", PercentEncoding.encode(status.message))
+      }
+      if status.metadata.isSendable(alongStatus: true) { headers.add(status.metadata) }
+    } else {
+      headers.add("grpc-status", "0")
+    }
+    headers.add(response.withLock { $0.trailing })
+  }
+
+  private func answerHTTP(_ problem: RequestHead.HTTPProblem) {
+    phase = .answered
+    let session = connection.session
+    session.headers.add(":status", Array(String(problem.status).utf8))
+    if problem.status == 405 { session.headers.add("allow", "POST") }
+    session.respondAndEnd(stream)
+    creditAll()
+  }
+
+  private func unknownMethod() -> RPCError {
+    let isPath = request.path.withContiguousBytes { MethodPath($0) != nil }
+    guard isPath else {
+      return RPCError(.unimplemented, "malformed method path \(request.path)")
+    }
+    return connection.server.methods.hasService(of: request.path)
+      ? RPCError(.unimplemented, "unknown method \(request.path)")
+      : RPCError(.unimplemented, "unknown service of \(request.path)")
+  }
+
+  private func startDeadline(_ deadline: UInt64) {
+    let timer = LoopTimer(on: loop) { [weak self] in
+      // Trailers, not a bare RST_STREAM: some clients report that as CANCELLED.
+      self?.fail(RPCError(.deadlineExceeded, "the call's deadline passed on the server"))
+    }
+    timer.schedule(at: deadline)
+    deadlineTimer = timer
+  }
+
+  func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
+    try ServerStream.check(metadata)
+    let isLate = response.withLock { response in
+      if !response.initialSent { response.initial.append(contentsOf: metadata) }
+      return response.initialSent
+    }
+    if isLate {
+      throw RPCError(.failedPrecondition, "the initial metadata of this call is sent already")
+    }
+  }
+
+  func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
+    try ServerStream.check(metadata)
+    response.withLock { $0.trailing.append(contentsOf: metadata) }
+  }
+
+  private static func check(_ metadata: Metadata) throws(RPCError) {
+    if let violation = metadata.violation() { throw RPCError(.internal, violation) }
+  }
+}
+
+extension Metadata {
+  /// A status' metadata may carry `grpc-…` names of the library's own; a handler's must be clean.
+  fileprivate func isSendable(alongStatus: Bool) -> Bool {
+    isEmpty || violation() == nil || self["grpc-accept-encoding"] != nil
+  }
+}
+
+extension String {
+  fileprivate func withContiguousBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    var copy = self
+    return copy.withUTF8 { body(UnsafeRawBufferPointer($0)) }
+  }
+}
+
+/// What of a request's headers only matters until they end.
+struct RequestHead {
+  struct HTTPProblem { var status: Int }
+  var path = ""
+  var isPost = false
+  var isGRPC = false
+  var badHeader: String?
+  var encoding: String?
+
+  /// Not gRPC at all: answered in HTTP's terms (PROTOCOL-HTTP2.md).
+  var httpProblem: HTTPProblem? {
+    if !isPost { return HTTPProblem(status: 405) }
+    return isGRPC ? nil : HTTPProblem(status: 415)
+  }
+
+  /// `application/grpc`, `application/grpc+proto`, `application/grpc;…`.
+  static func isGRPC(contentType value: UnsafeRawBufferPointer) -> Bool {
+    guard value.starts(with: "application/grpc") else { return false }
+    return value.count == 16 || value[16] == UInt8(ascii: "+") || value[16] == UInt8(ascii: ";")
+  }
+
+  static func isBinary(_ value: UnsafeRawBufferPointer) -> Bool {
+    value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
+      .allSatisfy { Base64.isValid(UnsafeRawBufferPointer(rebasing: $0)) }
+  }
+}

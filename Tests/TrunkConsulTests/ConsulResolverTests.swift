@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Testing
+import TrunkDiscovery
+import TrunkTesting
+
+@testable import TrunkConsul
+
+@Suite("The consul resolver", .timeLimit(.minutes(1))) struct ConsulResolverTests {
+  private func resolver(
+    _ watches: SharedWatches = SharedWatches(), _ change: (inout ConsulOptions) -> Void = { _ in }
+  ) -> ConsulResolver {
+    var options = ConsulOptions(agent: ConsulAgent("127.0.0.1:1"))
+    change(&options)
+    return ConsulResolver(options, watches: watches)
+  }
+
+  @Test("first without an index, then with it and a wait; changes are reported as they come")
+  func follows() async throws {
+    let agent = try await ScriptedConsulAgent.start(answering: [
+      .json(instances(1), index: 12), .json(instances(1), index: 13),
+      .chunked([instances(1, 2)], index: 14), .hang,
+    ])
+    let watching = try Watching(resolver(), "consul://\(agent.address)/hello?tag=a&tag=b")
+    let first = try #require(await watching.next())
+    #expect(first.ports == [1])
+    #expect(first.note == "consul \(agent.address): 1 instance, 1 passing")
+    #expect(await watching.next()?.ports == [1, 2])
+    #expect(try await eventually { agent.requests.count == 4 })
+    let requests = agent.requests
+    #expect(requests.map { $0["index"] } == [nil, "12", "13", "14"])
+    #expect(requests.map { $0["wait"] } == [nil, "60000ms", "60000ms", "60000ms"])
+    #expect(requests.allSatisfy { $0.path == "/v1/health/service/hello" && $0["passing"] == "" })
+    #expect(requests[0].query.filter { $0.name == "tag" }.map(\.value) == ["a", "b"])
+    #expect(agent.connections == 1)
+    #expect(await watching.stop() is CancellationError)
+    agent.stop()
+  }
+
+  @Test("nothing passing: the note says how many there are and why not") func why() async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      if request["passing"] == nil {
+        return .json(instances(1, 2, 3, status: "critical"), index: 5)
+      }
+      return request["index"] == nil ? .json("[]", index: 5) : .hang
+    }
+    let watching = try Watching(resolver(), "consul://\(agent.address)/hello")
+    #expect(
+      await watching.next()
+        == Resolution([], note: "consul \(agent.address): 3 instances, 0 passing (3 critical)"))
+    agent.stop()
+  }
+
+  @Test("a name that nobody has is said to be so") func absent() async throws {
+    let agent = try await ScriptedConsulAgent.start {
+      $0["index"] == nil ? .json("[]", index: 5) : .hang
+    }
+    let watching = try Watching(resolver(), "consul://\(agent.address)/helo")
+    #expect(
+      await watching.next()
+        == Resolution([], note: "consul \(agent.address): no instance is registered"))
+    agent.stop()
+  }
+
+  @Test("an agent that is away is a note at once, and the answer comes when it is there")
+  func away() async throws {
+    let spare = try await ScriptedConsulAgent.start(answering: [])
+    let port = spare.port
+    spare.stop()
+    try await Task.sleep(for: .milliseconds(50))
+    let watching = try Watching(resolver(), "consul://127.0.0.1:\(port)/hello")
+    #expect(
+      await watching.next() == Resolution([], note: "consul 127.0.0.1:\(port): connection refused"))
+    let agent = try await ScriptedConsulAgent.start(port: port) {
+      $0["index"] == nil ? .json(instances(7), index: 3) : .hang
+    }
+    #expect(await watching.next()?.ports == [7])
+    agent.stop()
+  }
+
+  @Test(
+    "an agent that answers nonsense is a note, and asked again",
+    arguments: [
+      (ScriptedConsulAgent.Reaction.json("{}", index: 1), "the answer is not a list of instances"),
+      (.json(#"[{"Node":{"Node":"n"},"Ser"#, index: 1), "the answer is not a list of instances"),
+      (.json("[]", index: nil), "an answer without a usable X-Consul-Index"),
+      (.raw(["garbage\r\n"], close: true), "the answer is not HTTP/1.1"),
+      (.answer(500, body: "No cluster leader\nmore"), "500 No cluster leader"),
+      (.close, "the connection was closed without an answer"),
+    ])
+  func nonsense(reaction: ScriptedConsulAgent.Reaction, note: String) async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      if request.number == 0 { return reaction }
+      return request["index"] == nil ? .json(instances(7), index: 3) : .hang
+    }
+    let watching = try Watching(resolver(), "consul://\(agent.address)/hello")
+    #expect(await watching.next() == Resolution([], note: "consul \(agent.address): \(note)"))
+    #expect(await watching.next()?.ports == [7])
+    agent.stop()
+  }
+
+  @Test("a lost connection and an empty answer keep the last set for the hold, then it is empty")
+  func hold() async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      switch request.number {
+      case 0: return .json(instances(7), index: 500)
+      case 1: return .close
+      default:
+        if request["passing"] == nil || request["index"] == nil { return .json("[]", index: 12) }
+        try? await Task.sleep(for: .milliseconds(100))
+        return .json("[]", index: 12)
+      }
+    }
+    let watching = try Watching(
+      resolver { $0.emptyHold = .seconds(2) }, "consul://\(agent.address)/hello")
+    #expect(await watching.next()?.ports == [7])
+    let lost = ContinuousClock.now
+    let kept = try #require(await watching.report { $0.note?.contains("kept for 2s") == true })
+    #expect(kept.ports == [7])
+    #expect(await watching.report { $0.ports == [] } != nil)
+    #expect(ContinuousClock.now - lost >= .seconds(2))
+    #expect(
+      Array(agent.requests.map { $0["index"] }.prefix(3)) == [nil, "500", nil],
+      "an index of a former life is never sent again (C-4, V-3)")
+    agent.stop()
+  }
+
+  @Test(
+    "channels share a watch; it outlives them for the linger time and is taken over (C-10, C-11)")
+  func shared() async throws {
+    let watches = SharedWatches()
+    let agent = try await ScriptedConsulAgent.start {
+      $0["index"] == nil ? .json(instances(7), index: 3) : .hang
+    }
+    let resolver = resolver(watches) { $0.linger = .milliseconds(400) }
+    let target = "consul://\(agent.address)/hello"
+    let first = try Watching(resolver, target)
+    let second = try Watching(resolver, target)
+    #expect(await first.next()?.ports == [7])
+    #expect(await second.next()?.ports == [7])
+    #expect(watches.count == 1)
+    #expect(try await eventually { agent.requests.count == 2 })
+    _ = await first.stop()
+    _ = await second.stop()
+    let third = try Watching(resolver, target)
+    #expect(await third.next()?.ports == [7], "the last answer at once")
+    try await Task.sleep(for: .milliseconds(600))
+    #expect(watches.count == 1)
+    #expect(agent.requests.count == 2, "nothing was asked anew")
+    #expect(agent.connections == 1)
+    _ = await third.stop()
+    #expect(try await eventually { watches.count == 0 })
+    agent.stop()
+  }
+
+  @Test("different queries are different watches, up to a limit; an idle one makes room (C-10)")
+  func limit() async throws {
+    let watches = SharedWatches()
+    let agent = try await ScriptedConsulAgent.start {
+      $0["index"] == nil ? .json(instances(7), index: 3) : .hang
+    }
+    let resolver = resolver(watches) { $0.maximumWatches = 2 }
+    let first = try Watching(resolver, "consul://\(agent.address)/a")
+    let second = try Watching(resolver, "consul://\(agent.address)/b")
+    #expect(await first.next() != nil)
+    #expect(await second.next() != nil)
+    let third = try Watching(resolver, "consul://\(agent.address)/c")
+    #expect(await third.next() == nil)
+    #expect(
+      await third.stop() as? ConsulError == .tooManyWatches(agent: agent.address, limit: 2))
+    _ = await first.stop()
+    #expect(watches.count == 2, "it lingers")
+    let fourth = try Watching(resolver, "consul://\(agent.address)/d")
+    #expect(await fourth.next() != nil)
+    #expect(watches.count == 2)
+    agent.stop()
+  }
+
+  @Test("targets are checked before a channel is made; the authority of calls is the service")
+  func validates() throws {
+    let resolver = resolver()
+    #expect(throws: TargetError.self) { try resolver.validate(try Target.parse("consul:///")) }
+    #expect(throws: TargetError.self) { try resolver.validate(try Target.parse("consul:///x?y=z")) }
+    let target = try Target.parse("consul://127.0.0.1/hello?tag=a")
+    #expect(throws: Never.self) { try resolver.validate(target) }
+    #expect(resolver.authority(of: target) == "hello")
+    let wrong = self.resolver { $0.agent = ConsulAgent("https://x") }
+    #expect {
+      try wrong.validate(try Target.parse("consul:///x"))
+    } throws: { "\($0)".contains("TLS to the agent is not supported yet") }
+    #expect(throws: Never.self) { try wrong.validate(target) }
+  }
+
+  @Test("a token that no header can carry is a note, not silence, and is not shown")
+  func unsafeToken() async throws {
+    let agent = try await ScriptedConsulAgent.start(answering: [.hang])
+    let watching = try Watching(resolver(), "consul://\(agent.address)/x?token=sec%0Aret")
+    #expect(
+      await watching.next()?.note
+        == "consul \(agent.address): the value of header X-Consul-Token holds a control character")
+    #expect(agent.requests.isEmpty)
+    agent.stop()
+  }
+
+  @Test("the registry takes it as .consul()") func registry() {
+    let resolver: some Resolver = .consul(ConsulOptions(agent: ConsulAgent()))
+    #expect(resolver.scheme == "consul")
+  }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import FoundationEssentials
+import Logging
+import Testing
+import TrunkDiscovery
+
+@testable import TrunkConsul
+
+@Suite("RealConsul", .serialized, .realConsul, .timeLimit(.minutes(2))) struct RealConsulTests {
+  private func watching(_ rest: String, hold: Duration = .seconds(30)) throws -> Watching {
+    let agent = try RealAgent.get().agent
+    let options = ConsulOptions(agent: agent, emptyHold: hold)
+    return try Watching(
+      ConsulResolver(options, watches: SharedWatches()), "consul://\(agent.address)/\(rest)")
+  }
+  private func registration(
+    _ name: String, _ server: TestServer, check: ConsulCheck = .grpc(), tags: [String] = [],
+    meta: [String: String] = [:], weights: ConsulWeights? = nil
+  ) throws -> ConsulRegistration {
+    ConsulRegistration(
+      name, of: server, agent: try RealAgent.get().agent, tags: tags, meta: meta, weights: weights,
+      check: check, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+  }
+
+  @Test("instances come, turn critical, come back and go, each within a second of the agent")
+  func lifeOfAService() async throws {
+    let agent = try RealAgent.get()
+    let watching = try watching("life")
+    #expect(await watching.next()?.note?.hasSuffix("no instance is registered") == true)
+    try await agent.put("life", port: 1)
+    #expect(await watching.report(within: .seconds(1)) { $0.ports == [1] } != nil)
+    try await agent.put("life", port: 2, status: "critical")
+    try await agent.turn("life", port: 2, to: "pass")
+    let turned = ContinuousClock.now
+    let both = await watching.report(within: .seconds(3)) { $0.ports == [1, 2] }
+    #expect(both != nil)
+    print("seen \(ContinuousClock.now - turned) after it turned passing")
+    #expect(ContinuousClock.now - turned < .seconds(1))
+    try await agent.turn("life", port: 1, to: "fail")
+    #expect(await watching.report(within: .seconds(3)) { $0.ports == [2] } != nil)
+    try await agent.remove("life", port: 2)
+    let none = try #require(await watching.report(within: .seconds(3)) { $0.ports == [] })
+    #expect(none.note?.hasSuffix("1 instance, 0 passing (1 critical)") == true)
+    try await agent.remove("life", port: 1)
+  }
+
+  @Test(
+    "twenty changes in quick succession are all seen in the end, none later than a second (C-8)")
+  func churn() async throws {
+    let agent = try RealAgent.get()
+    let watching = try watching("churn")
+    _ = await watching.next()
+    for port in 1...20 as ClosedRange<UInt16> { try await agent.put("churn", port: port) }
+    let all = await watching.report(within: .seconds(2)) { $0.ports.count == 20 }
+    #expect(all?.ports.sorted() == Array(1...20))
+    for port in 1...20 as ClosedRange<UInt16> { try await agent.remove("churn", port: port) }
+  }
+
+  @Test("tags, a filter and passing=false narrow and widen") func parameters() async throws {
+    let agent = try RealAgent.get()
+    try await agent.put("narrow", port: 1, tags: ["a", "b"])
+    try await agent.put("narrow", port: 2, tags: ["a"])
+    try await agent.put("narrow", port: 3, status: "critical", tags: ["a"])
+    try await agent.put("narrow", port: 4, status: "warning")
+    for (rest, ports) in [
+      ("narrow", [1, 2]), ("narrow?tag=a&tag=b", [1]), ("narrow?tags=a,b", [1]),
+      ("narrow?passing=false", [1, 2, 3, 4]), ("narrow?warning=include", [1, 2, 4]),
+      ("narrow?stale", [1, 2]), ("narrow?near=_agent&cached&dc=dc1&wait=1s", [1, 2]),
+      ("narrow?filter=%22b%22%20in%20Service.Tags", [1]),
+    ] as [(String, Set<UInt16>)] {
+      let found = await watching(rest: rest)
+      #expect(found.map { Set($0.ports) } == ports, "\(rest): \(found?.note ?? "")")
+    }
+    for port in 1...4 as ClosedRange<UInt16> { try await agent.remove("narrow", port: port) }
+  }
+  private func watching(rest: String) async -> Resolution? {
+    guard let watching = try? watching(rest) else { return nil }
+    return await watching.next()
+  }
+
+  @Test("what the agent refuses is a note: an unknown datacenter, a bad filter (V-10)")
+  func refused() async throws {
+    #expect(await watching(rest: "x?dc=moon")?.note?.contains("500 No path to datacenter") == true)
+    #expect(await watching(rest: "x?filter=(((")?.note?.contains(": 500 ") == true)
+  }
+
+  @Test("the article's registration, as the agent tells it, is the committed one (A2)")
+  func fixture() async throws {
+    let agent = try RealAgent.get()
+    let server = TestServer(.host("0.0.0.0", 50_051))
+    let registration = try registration("helloworld", server, tags: ["helloworld"])
+    let run = Task { try await registration.run() }
+    let seen = try await eventually {
+      try await agent.get("v1", "agent", "services").contains("helloworld-127.0.0.1-50051")
+    }
+    #expect(seen)
+    #expect(try await eventually { server.serving == ["+helloworld"] })
+    let captured = try JSONDecoder().decode(
+      Captured.self,
+      from: Data(try await agent.get("v1", "agent", "service", "helloworld-127.0.0.1-50051").utf8))
+    let checks = try JSONDecoder().decode(
+      [String: CapturedCheck].self, from: Data(try await agent.get("v1", "agent", "checks").utf8))
+    let expected = try JSONDecoder().decode(
+      Fixture.self, from: Data(HelloworldRegistration.json.utf8))
+    #expect(captured == expected.service)
+    #expect(checks["service:helloworld-127.0.0.1-50051"] == expected.check)
+    registration.shutDown()
+    try await run.value
+    #expect(try await agent.get("v1", "health", "service", "helloworld") == "[]")
+    #expect(server.serving == ["+helloworld", "-helloworld"])
+  }
+
+  @Test("names, tags, metadata, weights and ids arrive as they were given") func everything()
+    async throws
+  {
+    let server = TestServer(.host("127.0.0.1", 7))
+    let registration = try registration(
+      "we-ird", server, check: .ttl(.seconds(30)), tags: ["a b", "ü/&"], meta: ["v": "1=2"],
+      weights: ConsulWeights(passing: 7))
+    let run = Task { try await registration.run() }
+    let watching = try watching("we-ird?tag=%C3%BC/%26")
+    let found = try #require(await watching.report { $0.ports == [7] })
+    #expect(found.endpoints[0].weight == 7)
+    #expect(found.endpoints[0].attributes["consul.tags"] == "a b,ü/&")
+    #expect(found.endpoints[0].attributes["consul.meta.v"] == "1=2")
+    #expect(found.endpoints[0].instanceID?.hasSuffix("/we-ird-127.0.0.1-7") == true)
+    registration.shutDown()
+    #expect(await watching.report(within: .seconds(2)) { $0.ports == [] } != nil)
+    try await run.value
+  }
+
+  @Test("an agent that restarts empty: the set is kept, and registered again within 15 s (A3)")
+  func restart() async throws {
+    let agent = try RealAgent.get()
+    let servers = [TestServer(.host("127.0.0.1", 11)), TestServer(.host("127.0.0.1", 12))]
+    let registrations = try servers.map {
+      // Nobody listens there: a check that the agent makes would find that out.
+      try registration("again", $0, check: .ttl(.seconds(30)))
+    }
+    let runs = registrations.map { registration in Task { try await registration.run() } }
+    let watching = try watching("again")
+    #expect(await watching.report { $0.ports == [11, 12] } != nil)
+    agent.kill()
+    let lost = try #require(await watching.report { $0.note?.contains("kept") == true })
+    #expect(lost.ports == [11, 12])
+    try await agent.launch()
+    let start = ContinuousClock.now
+    let back = await watching.report(within: .seconds(15)) {
+      #expect(!$0.ports.isEmpty, "never empty in between")
+      return $0.ports == [11, 12] && $0.note?.contains("kept") == false
+    }
+    #expect(back != nil)
+    print("registered and seen again \(ContinuousClock.now - start) after the restart")
+    for registration in registrations { registration.shutDown() }
+    for run in runs { try await run.value }
+  }
+}
+
+private struct Fixture: Decodable {
+  var service: Captured
+  var check: CapturedCheck
+}
+private struct Captured: Decodable, Equatable {
+  var id: String
+  var service: String
+  var tags: [String]
+  var meta: [String: String]?
+  var port: Int
+  var address: String
+  var weights: [String: Int]
+  var enableTagOverride: Bool
+  private enum CodingKeys: String, CodingKey {
+    case id = "ID", service = "Service", tags = "Tags", meta = "Meta", port = "Port"
+    case address = "Address", weights = "Weights", enableTagOverride = "EnableTagOverride"
+  }
+}
+private struct CapturedCheck: Decodable, Equatable {
+  var id: String
+  var name: String
+  var type: String
+  var serviceID: String
+  var serviceName: String
+  var serviceTags: [String]
+  private enum CodingKeys: String, CodingKey {
+    case id = "CheckID", name = "Name", type = "Type"
+    case serviceID = "ServiceID", serviceName = "ServiceName", serviceTags = "ServiceTags"
+  }
+}

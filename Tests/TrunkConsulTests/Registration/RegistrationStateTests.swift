@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Testing
+import TrunkDiscovery
+
+@testable import TrunkConsul
+
+@Suite("Staying registered") struct RegistrationStateTests {
+  private var random = SplitMix(state: 3)
+  private let start = ContinuousClock.now
+
+  private func sleep(_ step: RegistrationState.Step) -> Duration? {
+    if case .sleep(let duration) = step.next { duration } else { nil }
+  }
+
+  @Test("registered, then asked about every 3 s, not in step with others (R-10)")
+  mutating func held() throws {
+    var state = RegistrationState()
+    #expect(state.begin() == .init(news: nil, next: .register))
+    var step = state.registered(using: &random)
+    #expect(step.news == .registered(again: false))
+    for _ in 0..<100 {
+      let pause = try #require(sleep(step))
+      #expect(pause >= .milliseconds(2_400) && pause <= .milliseconds(3_600))
+      #expect(state.woke() == .init(news: nil, next: .confirm))
+      step = state.confirmed(using: &random)
+      #expect(step.news == nil)
+    }
+  }
+
+  @Test("an agent that forgot is told again at once (R-10)") mutating func forgotten() {
+    var state = RegistrationState()
+    _ = state.begin()
+    _ = state.registered(using: &random)
+    _ = state.woke()
+    #expect(state.forgotten() == .init(news: .forgotten, next: .register))
+    #expect(state.registered(using: &random).news == .registered(again: true))
+  }
+
+  @Test("an agent that is away is asked for ever, 5 s apart at most, and it is said once a minute")
+  mutating func away() throws {
+    var state = RegistrationState()
+    _ = state.begin()
+    var now = start
+    var said = 0
+    while now < start + .seconds(600) {
+      let step = state.failed(.register, "connection refused", at: now, using: &random)
+      if step.news != nil { said += 1 }
+      let pause = try #require(sleep(step))
+      #expect(pause >= .milliseconds(200) && pause <= .seconds(6))
+      now += pause
+      #expect(state.woke().next == .register)
+    }
+    #expect(said >= 9 && said <= 11)
+    #expect(
+      state.failed(.register, "another reason", at: now, using: &random).news
+        == .trouble("another reason"))
+    #expect(state.registered(using: &random).news == .registered(again: false))
+    let next = state.failed(.confirm, "connection refused", at: now, using: &random)
+    #expect(next.news == .trouble("connection refused"))
+    #expect(try #require(sleep(next)) <= .milliseconds(300), "back-off starts over")
+    #expect(state.woke().next == .confirm)
+  }
+
+  @Test("a refusal lasts: 10 s, then registered again in doubt (C-21, R-12)")
+  mutating func refused() throws {
+    var state = RegistrationState()
+    _ = state.begin()
+    let step = state.failed(.confirm, "403 x", status: 403, at: start, using: &random)
+    #expect(try #require(sleep(step)) >= .seconds(8))
+    #expect(state.woke().next == .register)
+  }
+
+  @Test("a TTL is fed at once and at least three times in its life (R-9)") mutating func ttl()
+    throws
+  {
+    var state = RegistrationState(life: .seconds(4))
+    _ = state.begin()
+    #expect(state.registered(using: &random).next == .confirm)
+    let pause = try #require(sleep(state.confirmed(using: &random)))
+    #expect(pause * 3 <= .seconds(4))
+  }
+}
+
+@Suite("What is registered") struct ServiceDefinitionTests {
+  private func define(
+    _ bound: [Address] = [.host("0.0.0.0", 50_051)], advertise: Address? = nil, id: String? = nil,
+    tags: [String] = [], meta: [String: String] = [:], weights: ConsulWeights? = nil,
+    check: ConsulCheck = .grpc(), after: Duration? = .seconds(60)
+  ) throws -> ServiceDefinition {
+    try ServiceDefinition(
+      "helloworld", bound: bound, advertise: advertise, id: id, tags: tags, meta: meta,
+      weights: weights, check: check, deregisterCriticalAfter: after)
+  }
+  private func json(_ definition: ServiceDefinition) throws -> String {
+    String(decoding: try definition.json(), as: UTF8.self)
+  }
+
+  @Test("the greeter's registration is the article's") func article() throws {
+    #expect(try json(try define(tags: ["helloworld"])) == HelloworldRegistration.request)
+  }
+
+  @Test("empty fields are left out, given ones are sent (R-4, V-12)") func fields() throws {
+    let bare = try json(try define(check: .none))
+    #expect(
+      bare == #"{"Address":"127.0.0.1","ID":"helloworld-127.0.0.1-50051","#
+        + #""Name":"helloworld","Port":50051}"#)
+    let full = try json(
+      try define(
+        advertise: .host("::1", 0), id: "me", meta: ["v": "1"],
+        weights: ConsulWeights(passing: 0, warning: 2), check: .ttl(.seconds(15)), after: nil))
+    #expect(
+      full == #"{"Address":"::1","Check":{"Status":"passing","TTL":"15s"},"ID":"me","#
+        + #""Meta":{"v":"1"},"Name":"helloworld","Port":50051,"Weights":{"Passing":1,"Warning":2}}"#
+    )
+  }
+
+  @Test(
+    "what others connect to (R-3)",
+    arguments: [
+      (Address.host("0.0.0.0", 1), nil, "127.0.0.1", 1), (.host("::", 2), nil, "127.0.0.1", 2),
+      (.host("10.0.0.7", 3), nil, "10.0.0.7", 3),
+      (.host("10.0.0.7", 3), .host("pub", 0), "pub", 3),
+      (.unix("/s"), .host("pub", 9), "pub", 9),
+    ] as [(Address, Address?, String, UInt16)])
+  func advertised(bound: Address, advertise: Address?, host: String, port: UInt16) throws {
+    let definition = try define([bound], advertise: advertise)
+    #expect(definition.address == host)
+    #expect(definition.port == port)
+  }
+
+  @Test("a server on a unix socket alone cannot be registered") func nothing() {
+    #expect(throws: ConsulError.nothingToAdvertise(service: "helloworld")) {
+      try define([.unix("/s")])
+    }
+  }
+
+  @Test("other checks, and where the agent reaches the server (R-5)") func checks() throws {
+    #expect(try define(check: .tcp(at: .host("a", 1))).check?.tcp == "a:1")
+    #expect(try define(check: .http("http://a/h", every: .seconds(5))).check?.interval == "5s")
+    #expect(try define([.host("::1", 5)]).check?.grpc == "[::1]:5/helloworld")
+    #expect(try define(check: .grpc(timeout: .seconds(2))).check?.timeout == "2s")
+  }
+
+  @Test("names that Consul's DNS shows (R-2)") func labels() {
+    for name in ["a", "hello-1", "A9"] { #expect(DNSLabel.isValid(name)) }
+    for name in ["", "-a", "a-", "a.b", "a_b", "ü", String(repeating: "a", count: 64)] {
+      #expect(!DNSLabel.isValid(name))
+    }
+  }
+}

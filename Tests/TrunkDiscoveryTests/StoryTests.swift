@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Testing
+import TrunkDiscovery
+import TrunkWire
+
+private let target = "consul:///helloworld"
+private let now = 1000 * second
+private func ago(_ tenths: UInt64) -> UInt64 { now - tenths * second / 10 }
+
+@Suite struct StoryTests {
+  @Test("the story reads as documented") func documented() throws {
+    var resolver = ResolverFact()
+    resolver.answered(
+      Resolution([], note: "consul 127.0.0.1:8500: 3 instances, 0 passing (3 critical)"), ago(4))
+    let failure = AddressFailure(
+      address: Address("10.0.0.7", 50051), error: "connection refused", at: ago(120), attempt: 4)
+    let story = Story(
+      try Target.parse(target), resolver: resolver,
+      tries: [Story.Try(failure, nextTry: now + 31 * second / 10)])
+    #expect(
+      "\(story.error(now: now))" == """
+        unavailable: no server for consul:///helloworld
+          resolver   consul 127.0.0.1:8500 answered 0.4 s ago: 3 instances, 0 passing (3 critical)
+          last try   10.0.0.7:50051 connection refused, 12 s ago (attempt 4, next in 3.1 s)
+        """)
+  }
+
+  @Test("a resolver that failed says so, with its attempts and next try") func failed() throws {
+    var resolver = ResolverFact()
+    resolver.failed("consul 127.0.0.1:8500: connection refused", ago(50))
+    resolver.failed("consul 127.0.0.1:8500: connection refused", ago(10))
+    resolver.nextTry = now + 600 * millisecond
+    let story = Story(
+      try Target.parse(target), resolver: resolver,
+      balancer: "consul 127.0.0.1:8500: connection refused")
+    #expect(
+      story.text(now: now) == "resolver   consul 127.0.0.1:8500 failed 1.0 s ago: "
+        + "connection refused (attempt 2, next in 0.6 s)")
+  }
+
+  @Test("a resolver without a name in its note is named by its scheme") func unnamed() throws {
+    var resolver = ResolverFact()
+    let dns = try Target.parse("dns:///name:1")
+    #expect(
+      Story(dns, resolver: resolver).text(now: now) == "resolver   dns has not answered yet")
+    resolver.answered(Resolution([a]), ago(2000))
+    #expect(
+      Story(dns, resolver: resolver).text(now: now)
+        == "resolver   dns answered 3 min ago: 1 endpoint"
+    )
+    resolver.answered(Resolution([], note: "error: x: y"), now)
+    #expect(
+      Story(dns, resolver: resolver).text(now: now)
+        == "resolver   dns answered 0.0 s ago: error: x: y"
+    )
+  }
+
+  @Test("at most four addresses, the latest first; the others are counted") func many() throws {
+    let tries = (1...6).map { i in
+      Story.Try(
+        AddressFailure(
+          address: Address("10.0.0.\(i)", 1), error: "reset", at: ago(UInt64(100 - i * 10)),
+          attempt: i == 6 ? 0 : 1), nextTry: nil)
+    }
+    let story = Story(try Target.parse(target), resolver: ResolverFact(), tries: tries)
+    let lines = story.text(now: now).split(separator: "\n")
+    #expect(lines.count == 6)
+    #expect(lines[1] == "last try   10.0.0.6:1 reset, 4.0 s ago")
+    #expect(lines[2] == "last try   10.0.0.5:1 reset, 5.0 s ago (attempt 1)")
+    #expect(lines[5] == "           and 2 more addresses")
+  }
+
+  @Test("secrets and line breaks do not get in; config and policy have their say") func lines()
+    throws
+  {
+    let story = Story(
+      try Target.parse("consul:///x?token=abc"), resolver: ResolverFact(),
+      configError: ServiceConfigError(path: "p", "bad"), balancer: "all rings\nare full")
+    #expect(story.message == "no server for consul:///x?token=***")
+    #expect(
+      story.text(now: now) == """
+        resolver   consul has not answered yet
+        config     service config: p: bad
+        balancer   all rings are full
+        """)
+  }
+}
