@@ -94,10 +94,10 @@ let package = Package(
     library("GreeterSupport", [arguments, logging]),
     program(
       "greeter-server",
-      ["Trunkcall", "TrunkConsul", "TrunkServices", "GreeterStubs", "GreeterSupport", logging]),
+      ["Trunkcall", "TrunkConsul", "TrunkServices", "GreeterStubs", "GreeterSupport", logging, protobuf]),
     program(
       "greeter-client",
-      ["Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", "GreeterSupport", logging]),
+      ["Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", "GreeterSupport", logging, protobuf]),
 
     // Generated code for tests: a service that does as it is told, and names hard to generate for.
     stubs("EchoStubs"),

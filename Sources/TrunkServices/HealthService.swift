@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import SwiftProtobuf
 private import Synchronization
 public import Trunkcall
 
@@ -10,7 +11,7 @@ public import Trunkcall
 public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting {
   typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
 
-  private struct State {
+  fileprivate struct State {
     var book = HealthBook()
     var watchers: [String: [UInt64: AsyncStream<Status>.Continuation]] = [:]
     var lastWatcher: UInt64 = 0
@@ -106,13 +107,13 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
 }
 
 extension HealthService.State {
-  fileprivate func status(of name: String) -> HealthService.Status {
+  func status(of name: String) -> HealthService.Status {
     guard let serving = book.isServing(name) else { return .serviceUnknown }
     return serving ? .serving : .notServing
   }
 
   /// Yielding under the lock keeps the order of changes.
-  fileprivate func tell(_ names: [String]) {
+  func tell(_ names: [String]) {
     for name in names {
       let status = status(of: name)
       for watcher in watchers[name, default: [:]].values { watcher.yield(status) }

@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import GreeterStubs
 internal import GreeterSupport
 internal import Logging
+internal import SwiftProtobuf
 internal import TrunkConsul
 internal import TrunkServices
 internal import Trunkcall
