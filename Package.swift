@@ -91,10 +91,13 @@ let package = Package(
       dependencies: [.product(name: "SwiftProtobufPluginLibrary", package: "swift-protobuf"), protobuf],
       swiftSettings: strict),
     library("GreeterStubs", ["Trunkcall", "TrunkProtobuf", protobuf]),
+    library("GreeterSupport", [arguments, logging]),
     program(
       "greeter-server",
-      ["Trunkcall", "TrunkConsul", "TrunkServices", "TrunkSockets", "GreeterStubs", logging]),
-    program("greeter-client", ["Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", logging]),
+      ["Trunkcall", "TrunkConsul", "TrunkServices", "GreeterStubs", "GreeterSupport", logging, protobuf]),
+    program(
+      "greeter-client",
+      ["Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", "GreeterSupport", logging, protobuf]),
 
     // Generated code for tests: a service that does as it is told, and names hard to generate for.
     stubs("EchoStubs"),
@@ -104,6 +107,8 @@ let package = Package(
     tests("TrunkWireTests", ["TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     tests("TrunkSocketsTests", ["TrunkSockets"]),
+    tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
+    tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
     tests(
       "TrunkConsulTests",
       ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging, lifecycle]),

@@ -10,7 +10,7 @@ package enum BlockingWork {
   /// Threads at most; further work waits in line.
   package static let threads = 4
 
-  private struct State {
+  private struct State: Sendable {
     var queue = Deque<@Sendable () -> Void>()
     var running = 0
   }
@@ -71,7 +71,7 @@ package enum BlockingWork {
 
   /// Takes the first result; a later one is dropped.
   private final class Outcome<R: Sendable>: Sendable {
-    private struct Slot {
+    private struct Slot: Sendable {
       var result: Result<R, any Error>?
       var waiter: CheckedContinuation<R, any Error>?
       var isDone = false

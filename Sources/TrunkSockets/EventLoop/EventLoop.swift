@@ -18,7 +18,7 @@ internal import Synchronization
 /// `@unchecked Sendable`: what is not `let`, atomic or behind `inbox`'s lock is touched only by the
 /// loop's own thread.
 package final class EventLoop: SerialExecutor, @unchecked Sendable {
-  enum Job {
+  enum Job: Sendable {
     case task(UnownedJob, LoopTasks)
     case serial(UnownedJob)
     case block(@Sendable () -> Void)
@@ -214,7 +214,8 @@ extension EventLoop {
   /// Runs `body` on the loop and brings its result back.
   package func perform<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
     if isCurrent { return body() }
-    return await withUnsafeContinuation { continuation in
+    // Checked, as the thread sanitizer misreads an unsafe one that is resumed before it is awaited.
+    return await withCheckedContinuation { continuation in
       push(.block { continuation.resume(returning: body()) })
     }
   }

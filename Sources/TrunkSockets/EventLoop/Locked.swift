@@ -1,41 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-#if TRUNK_TSAN
-  internal import Glibc
+package import Synchronization
 
-  /// The lock of builds for the thread sanitizer, which knows pthread's mutex and does not see what
-  /// `Synchronization.Mutex` (a futex inside the uninstrumented toolchain) orders.
-  ///
-  /// `@unchecked Sendable`: `value` is reached only between lock and unlock.
-  package struct Locked<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-    private let value: UnsafeMutablePointer<Value>
+/// A `Mutex` whose order the thread sanitizer sees.
+///
+/// Under contention the toolchain's `Mutex` takes its lock in the runtime, which is not built with
+/// the sanitizer: it then reports every value that passes through the lock as a race. The baton
+/// says "after you" in terms that it knows; it costs a plain load and store.
+package struct Locked<Value: Sendable>: ~Copyable, Sendable {
+  @usableFromInline let mutex: Mutex<Value>
+  @usableFromInline let baton = Atomic<UInt8>(0)
 
-    package init(_ initial: consuming sending Value) {
-      mutex = .allocate(capacity: 1)
-      pthread_mutex_init(mutex, nil)
-      value = .allocate(capacity: 1)
-      value.initialize(to: initial)
-    }
+  @inlinable package init(_ value: consuming Value) { mutex = Mutex(value) }
 
-    deinit {
-      value.deinitialize(count: 1)
-      value.deallocate()
-      pthread_mutex_destroy(mutex)
-      mutex.deallocate()
-    }
-
-    package borrowing func withLock<Result: ~Copyable, Failure: Error>(
-      _ body: (inout sending Value) throws(Failure) -> sending Result
-    ) throws(Failure) -> sending Result {
-      pthread_mutex_lock(mutex)
-      defer { pthread_mutex_unlock(mutex) }
-      return try body(&value.pointee)
+  @inlinable package borrowing func withLock<R: Sendable, E: Error>(
+    _ body: (inout Value) throws(E) -> R
+  ) throws(E) -> R {
+    try mutex.withLock { (value: inout Value) throws(E) -> R in
+      _ = baton.load(ordering: .acquiring)
+      defer { baton.store(0, ordering: .releasing) }
+      return try body(&value)
     }
   }
-#else
-  package import Synchronization
-
-  /// A value behind a lock: the toolchain's `Mutex`.
-  package typealias Locked<Value: ~Copyable> = Mutex<Value>
-#endif
+}

@@ -42,12 +42,12 @@ public struct DNSResolver: Resolver {
     let found: [SocketAddress]
     if let server = name.server {
       found = try await DNSQuery.addresses(
-        of: name.host, port: name.port, from: .chosen(Destination(server)), timeout: timeout)
+        of: name.host, port: name.port, from: .chosen(server.destination), timeout: timeout)
     } else {
       found = try await HostLookup.addresses(of: .host(name.host, name.port), timeout: timeout)
     }
     var seen: Set<Address> = []
-    let addresses = found.compactMap(Address.init(of:)).filter { seen.insert($0).inserted }
+    let addresses = found.map { Address($0.destination) }.filter { seen.insert($0).inserted }
     let source = name.server.map { " by \($0)" } ?? ""
     guard !addresses.isEmpty else {
       throw SocketError(
@@ -63,7 +63,7 @@ public struct DNSResolver: Resolver {
   /// replaces a good one).
   private func serviceConfig(of name: DNSTarget) async throws -> ServiceConfig? {
     guard serviceConfig else { return nil }
-    let server = name.server.map { DNSQuery.Server.chosen(Destination($0)) } ?? .system
+    let server = name.server.map { DNSQuery.Server.chosen($0.destination) } ?? .system
     let texts: [[UInt8]]
     do {
       texts = try await DNSQuery.texts(
@@ -72,23 +72,5 @@ public struct DNSResolver: Resolver {
     return try ServiceConfigChoice(
       hostname: HostLookup.localName ?? "", percentile: Int.random(in: 0..<100)
     ).choose(from: texts)
-  }
-}
-
-extension Destination {
-  init(_ address: Address) {
-    switch address {
-    case .host(let host, let port): self = .host(host, port)
-    case .unix(let path): self = .unix(path)
-    case .unixAbstract(let name): self = .unixAbstract(name)
-    }
-  }
-}
-
-extension Address {
-  /// Nil for what is no IP address.
-  fileprivate init?(of address: SocketAddress) {
-    guard case .host(let host, let port) = address.destination else { return nil }
-    self = .host(host, port)
   }
 }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import SwiftProtobuf
+private import Synchronization
+public import Trunkcall
+
+/// `grpc.health.v1.Health`: Check, Watch and List (gRPC `doc/health-checking.md`, gRFC A90).
+///
+/// The empty name stands for the whole server and is SERVING by default. A server tells its health
+/// services that a stop has begun: then every name is NOT_SERVING, whatever is set later.
+public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting {
+  typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
+
+  fileprivate struct State {
+    var book = HealthBook()
+    var watchers: [String: [UInt64: AsyncStream<Status>.Continuation]] = [:]
+    var lastWatcher: UInt64 = 0
+  }
+  private let state = Mutex(State())
+
+  public init() {}
+
+  /// Sets what `name` answers: SERVING or NOT_SERVING.
+  public func setServing(_ name: String, _ serving: Bool) {
+    state.withLock { state in
+      if state.book.set(name, serving) { state.tell([name]) }
+    }
+  }
+
+  public func beginShutdown() {
+    state.withLock { state in state.tell(state.book.beginShutdown()) }
+  }
+
+  /// - Throws: NOT_FOUND for a name that was never set.
+  public nonisolated(nonsending) func check(
+    _ request: Grpc_Health_V1_HealthCheckRequest, _ call: ServerCall
+  ) async throws -> Grpc_Health_V1_HealthCheckResponse {
+    try check(request.service)
+  }
+
+  /// Sends the state at once and after every change; a slow reader gets the newest. Lasts until the
+  /// call ends; a name that was never set is SERVICE_UNKNOWN until it is.
+  public nonisolated(nonsending) func watch(
+    _ request: Grpc_Health_V1_HealthCheckRequest,
+    _ replies: MessageWriter<Grpc_Health_V1_HealthCheckResponse>, _ call: ServerCall
+  ) async throws {
+    let (id, changes) = watch(request.service)
+    defer { unwatch(request.service, id) }
+    var last: Status?
+    for await status in changes where status != last {
+      last = status
+      try await replies.write(.with { $0.status = status })
+    }
+    try Task.checkCancellation()
+  }
+
+  /// - Throws: RESOURCE_EXHAUSTED for more than 100 names.
+  public nonisolated(nonsending) func list(
+    _ request: Grpc_Health_V1_HealthListRequest, _ call: ServerCall
+  ) async throws -> Grpc_Health_V1_HealthListResponse {
+    try list()
+  }
+
+  // MARK: Without a call
+
+  func check(_ name: String) throws(RPCError) -> Grpc_Health_V1_HealthCheckResponse {
+    guard let serving = state.withLock({ $0.book.isServing(name) }) else {
+      throw RPCError(.notFound, "unknown service \(name)")
+    }
+    return .with { $0.status = serving ? .serving : .notServing }
+  }
+
+  func list() throws(RPCError) -> Grpc_Health_V1_HealthListResponse {
+    guard let names = state.withLock({ $0.book.list() }) else {
+      throw RPCError(
+        .resourceExhausted, "more than \(HealthBook.listLimit) names; ask for them one by one")
+    }
+    return .with {
+      $0.statuses = names.mapValues { serving in
+        .with { $0.status = serving ? .serving : .notServing }
+      }
+    }
+  }
+
+  /// The state of `name` now, then each change. End it with ``unwatch(_:_:)``.
+  func watch(_ name: String) -> (id: UInt64, changes: AsyncStream<Status>) {
+    let (changes, continuation) = AsyncStream.makeStream(
+      of: Status.self, bufferingPolicy: .bufferingNewest(1))
+    let id = state.withLock { state in
+      state.lastWatcher += 1
+      state.watchers[name, default: [:]][state.lastWatcher] = continuation
+      continuation.yield(state.status(of: name))
+      return state.lastWatcher
+    }
+    return (id, changes)
+  }
+
+  func unwatch(_ name: String, _ id: UInt64) {
+    state.withLock { state in
+      state.watchers[name]?.removeValue(forKey: id)?.finish()
+      // Names come from peers: none may stay behind.
+      if state.watchers[name]?.isEmpty == true { state.watchers[name] = nil }
+    }
+  }
+
+  var watchedNames: Int { state.withLock { $0.watchers.count } }
+}
+
+extension HealthService.State {
+  func status(of name: String) -> HealthService.Status {
+    guard let serving = book.isServing(name) else { return .serviceUnknown }
+    return serving ? .serving : .notServing
+  }
+
+  /// Yielding under the lock keeps the order of changes.
+  func tell(_ names: [String]) {
+    for name in names {
+      let status = status(of: name)
+      for watcher in watchers[name, default: [:]].values { watcher.yield(status) }
+    }
+  }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import ArgumentParser
+internal import GreeterStubs
+internal import GreeterSupport
+internal import Logging
+internal import SwiftProtobuf
+internal import TrunkConsul
+internal import TrunkServices
+internal import Trunkcall
+
+@main
+struct GreeterServer: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "greeter-server",
+    abstract: "Serves helloworld.Greeter and health, and registers with the local Consul agent.",
+    discussion: """
+      Durations are written 250ms, 2s or 1m; a bare number is seconds. SIGINT and SIGTERM stop it \
+      gracefully: it leaves Consul, lets calls finish, and exits with 0.
+      """)
+
+  @Option(help: "The address to listen on.")
+  var host = "0.0.0.0"
+  @Option(help: "The port to listen on; 0 takes a free one.")
+  var port: UInt16 = 50051
+  @Option(help: "The service's name in Consul; health answers for it.")
+  var name = "helloworld"
+  @Option(help: "A tag in Consul; may be repeated.")
+  var tag = ["helloworld"]
+  @Option(
+    help: ArgumentHelp(
+      "What others connect to; PORT defaults to the bound one.", valueName: "host[:port]"))
+  var advertise = Advertised(address: .host("127.0.0.1", 0))
+  @Option(
+    help: ArgumentHelp(
+      "The Consul agent (default: CONSUL_HTTP_ADDR, else 127.0.0.1:8500).", valueName: "url"))
+  var consul: String?
+  @Flag(help: "Serve without Consul.")
+  var noRegister = false
+  @Option(help: "How often the agent checks this server's health.")
+  var checkInterval: Duration = .seconds(10)
+  @Option(help: "Event loops (default: one for each core).")
+  var loops: Int?
+  @Option(help: "How long calls may go on after a graceful stop began.")
+  var drain: Duration = .seconds(10)
+  @Option(help: "What to log to stderr.")
+  var logLevel: Logger.Level = .info
+
+  func validate() throws {
+    if let loops, !(1...1_024).contains(loops) {
+      throw ValidationError("--loops \(loops): 1 to 1024 are allowed")
+    }
+    if checkInterval < .seconds(1) {
+      throw ValidationError("--check-interval: Consul allows 1s and more")
+    }
+  }
+
+  func run() async throws {
+    logToStandardError(logLevel)
+    let logger = Logger(label: "greeter")
+    var options = ServerOptions()
+    options.drain = drain
+    options.loops = loops
+    let server = GRPCServer(
+      on: .tcp(host, port), services: [Greeter(logger: logger), HealthService()], options: options,
+      logger: logger)
+    do {
+      async let announced: Void = announce(server)
+      if noRegister {
+        try await runUntilSignalled(server, logger: logger)
+      } else {
+        let registration = try register(server, logger)
+        try await runUntilSignalled(server, registration, logger: logger)
+      }
+      try await announced
+    } catch {
+      complain("greeter-server: \(error)")
+      throw ExitCode.failure
+    }
+  }
+
+  private func announce(_ server: GRPCServer) async throws {
+    for address in try await server.listeningAddresses() { say("listening on \(address)") }
+  }
+
+  private func register(
+    _ server: GRPCServer, _ logger: Logger
+  ) throws(ConsulError) -> ConsulRegistration {
+    let agent = consul.map { ConsulAgent($0) } ?? .fromEnvironment
+    try agent.validate()
+    return ConsulRegistration(
+      name, of: server, agent: agent, tags: tag, advertise: advertise.address,
+      check: .grpc(interval: checkInterval), logger: logger)
+  }
+}
+
+struct Greeter: Helloworld_Greeter.Service {
+  let logger: Logger
+
+  func sayHello(
+    _ request: Helloworld_HelloRequest, _ call: ServerCall
+  ) async throws -> Helloworld_HelloReply {
+    logger.info("Received: \(request.name)")
+    return .with { $0.message = "Hello \(request.name)" }
+  }
+}
+
+/// `HOST[:PORT]`; port 0 stands for the bound one.
+struct Advertised: ExpressibleByArgument {
+  var address: Address
+
+  init(address: Address) { self.address = address }
+
+  init?(argument: String) {
+    guard let parsed = try? HostPort(parsing: argument) else { return nil }
+    address = .host(parsed.host, parsed.port ?? 0)
+  }
+
+  var defaultValueDescription: String { "127.0.0.1" }
+}

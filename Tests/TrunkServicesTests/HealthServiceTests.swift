@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Testing
+import Trunkcall
+
+@testable import TrunkServices
+
+@Suite("Health service")
+struct HealthServiceTests {
+  private typealias Status = HealthService.Status
+
+  private func status(_ health: HealthService, _ name: String) -> Status? {
+    try? health.check(name).status
+  }
+
+  @Test("the whole server (empty name) serves by default")
+  func wholeServer() throws {
+    #expect(try HealthService().check("").status == .serving)
+  }
+
+  @Test("Check of a name that was never set is NOT_FOUND")
+  func unknown() {
+    let error = #expect(throws: RPCError.self) { try HealthService().check("nobody") }
+    #expect(error?.code == .notFound)
+    #expect(error?.message == "unknown service nobody")
+  }
+
+  @Test("Check answers what was set last")
+  func set() {
+    let health = HealthService()
+    health.setServing("a", true)
+    #expect(status(health, "a") == .serving)
+    health.setServing("a", false)
+    #expect(status(health, "a") == .notServing)
+    #expect(status(health, "") == .serving)
+  }
+
+  @Test("after the stop began everything is NOT_SERVING and no later set wins")
+  func shutdown() {
+    let health = HealthService()
+    health.setServing("a", true)
+    health.beginShutdown()
+    health.setServing("a", true)
+    health.setServing("late", true)
+    health.setServing("", true)
+    for name in ["", "a", "late"] { #expect(status(health, name) == .notServing) }
+  }
+
+  @Test("List holds every name, and refuses more than 100 (A90)")
+  func list() throws {
+    let health = HealthService()
+    health.setServing("bad", false)
+    let statuses = try health.list().statuses.mapValues(\.status)
+    #expect(statuses == ["": .serving, "bad": .notServing])
+    for number in 0..<98 { health.setServing("\(number)", true) }
+    #expect(try health.list().statuses.count == 100)
+    health.setServing("one too many", true)
+    let error = #expect(throws: RPCError.self) { try health.list() }
+    #expect(error?.code == .resourceExhausted)
+  }
+
+  @Test("Watch sends the state at once and each change, the same state only once")
+  func watch() async {
+    let health = HealthService()
+    let (id, changes) = health.watch("a")
+    var seen = changes.makeAsyncIterator()
+    #expect(await seen.next() == .serviceUnknown)
+    health.setServing("other", true)
+    health.setServing("a", true)
+    #expect(await seen.next() == .serving)
+    health.setServing("a", true)
+    health.setServing("a", false)
+    #expect(await seen.next() == .notServing)
+    health.setServing("a", true)
+    #expect(await seen.next() == .serving)
+    health.beginShutdown()
+    #expect(await seen.next() == .notServing)
+    health.unwatch("a", id)
+    #expect(await seen.next() == nil)
+  }
+
+  @Test("a slow watcher gets the newest state")
+  func coalescing() async {
+    let health = HealthService()
+    let (_, changes) = health.watch("a")
+    for serving in [true, false, true, false] { health.setServing("a", serving) }
+    var seen = changes.makeAsyncIterator()
+    #expect(await seen.next() == .notServing)
+  }
+
+  @Test("a watch that ended leaves nothing behind")
+  func leaks() {
+    let health = HealthService()
+    let watches = (0..<100).map { ($0, health.watch("name \($0 / 2)").id) }
+    #expect(health.watchedNames == 50)
+    for (number, id) in watches { health.unwatch("name \(number / 2)", id) }
+    #expect(health.watchedNames == 0)
+  }
+}
