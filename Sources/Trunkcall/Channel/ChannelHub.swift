@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import Logging
-internal import Synchronization
 internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
@@ -17,7 +16,7 @@ final class ChannelHub: Sendable {
   let homeIndex: Int
   let control: LoopBound<ChannelControl>
   private let picks: [LoopBound<LoopPicks>]
-  private let shared: Mutex<PickTable>
+  private let shared: Locked<PickTable>
   /// As last published, for readers elsewhere.
   let watch = StateWatch()
 
@@ -28,7 +27,7 @@ final class ChannelHub: Sendable {
     let home = group.next()
     homeIndex = loops.firstIndex { $0 === home } ?? 0
     picks = loops.map { LoopBound(LoopPicks(), on: $0) }
-    shared = Mutex(PickTable(seed: UInt64.random(in: 1...UInt64.max)))
+    shared = Locked(PickTable(seed: UInt64.random(in: 1...UInt64.max)))
     let control = ChannelControl(parts, home: home, homeIndex: homeIndex)
     self.control = LoopBound(control, on: home)
     control.hub = self

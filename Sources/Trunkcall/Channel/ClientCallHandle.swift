@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import DequeModule
-internal import Synchronization
+internal import TrunkSockets
 internal import TrunkWire
 
 /// The application's end of a streaming call. Letting go of it cancels a call that has not ended.
@@ -11,7 +11,7 @@ internal import TrunkWire
 final class ClientCallHandle: ClientStream {
   private let call: ClientCall
   /// Messages that a reader on another thread brought along.
-  private let taken = Mutex<Deque<[UInt8]>>([])
+  private let taken = Locked<Deque<[UInt8]>>([])
 
   init(_ call: ClientCall) { self.call = call }
 

@@ -303,13 +303,3 @@ struct ConnectionSettings: Sendable {
   var lookUpTimeout: Duration
   var livenessTimeout: Duration?
 }
-
-extension Address {
-  var destination: Destination {
-    switch self {
-    case .host(let host, let port): .host(host, port)
-    case .unix(let path): .unix(path)
-    case .unixAbstract(let name): .unixAbstract(name)
-    }
-  }
-}

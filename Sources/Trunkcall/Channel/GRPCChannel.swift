@@ -185,5 +185,9 @@ public func withChannel<Result>(
 
 extension ResolverRegistry {
   /// What every channel knows without being told.
-  static var builtIn: ResolverRegistry { .literal }
+  static var builtIn: ResolverRegistry {
+    var registry = literal
+    registry.register(DNSResolver())
+    return registry
+  }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import Synchronization
 internal import TrunkDiscovery
+internal import TrunkSockets
 
 /// A channel's state for readers on any thread.
 final class StateWatch: Sendable {
@@ -10,7 +10,7 @@ final class StateWatch: Sendable {
     var watchers: [UInt64: AsyncStream<ConnectivityState>.Continuation] = [:]
     var lastKey: UInt64 = 0
   }
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   /// States that a slow watcher may be behind; older ones are dropped.
   private static let backlog = 16
