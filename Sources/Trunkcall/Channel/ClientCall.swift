@@ -341,6 +341,9 @@ extension ClientCall: HTTP2StreamHandler {
 
   func writable() { wakeSenders(nil) }
 
+  /// Servers send trailers.
+  func addTrailers(_ headers: inout HeaderList) {}
+
   func closed(_ reason: StreamCloseReason) {
     let connection = connection
     self.connection = nil
