@@ -1,8 +1,9 @@
+public import Logging
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-public import Logging
-private import Synchronization
+internal import Synchronization
 public import TrunkDiscovery
+internal import TrunkSockets
 
 /// Keeps a server registered with the local Consul agent while both run, and takes it out first
 /// when the server stops.
@@ -23,7 +24,7 @@ public final class ConsulRegistration: LongRunning {
   private let timing: RegistrationTiming
   private let logger: Logger
   /// Set before the first registration is sent: what must be taken out again.
-  private let definition = Mutex<ServiceDefinition?>(nil)
+  private let definition = Locked<ServiceDefinition?>(nil)
   private let stop = AsyncStream.makeStream(of: Never.self)
 
   /// Nothing is sent before ``run()``.

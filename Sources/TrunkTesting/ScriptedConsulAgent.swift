@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-private import Synchronization
+internal import Synchronization
 private import TrunkSockets
 
 /// A Consul agent that answers what a test tells it to, and remembers what it was asked.
@@ -92,7 +92,7 @@ public final class ScriptedConsulAgent: Sendable {
   }
   private let listener: ByteStreamListener
   private let script: Script
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   private init(_ listener: ByteStreamListener, _ script: @escaping Script) {
     self.listener = listener

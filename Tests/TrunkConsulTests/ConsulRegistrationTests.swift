@@ -1,9 +1,10 @@
+import Logging
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-import Logging
 import Synchronization
 import Testing
 import TrunkDiscovery
+import TrunkSockets
 import TrunkTesting
 
 @testable import TrunkConsul
@@ -28,8 +29,8 @@ import TrunkTesting
 
   @Test("SERVING, register, ask; at the end NOT_SERVING, deregister, wait until it is gone (R-14)")
   func life() async throws {
-    let log = Mutex<[String]>([])
-    let shown = Mutex(3)
+    let log = Locked<[String]>([])
+    let shown = Locked(3)
     let agent = try await ScriptedConsulAgent.start { request in
       log.withLock { $0.append("\(request.method) \(request.path)") }
       guard request.path.hasPrefix("/v1/health") else { return .answer(200, body: "{}") }
@@ -83,7 +84,7 @@ import TrunkTesting
     let registration = registration(of: server, at: "127.0.0.1:\(port)")
     let run = Task { try await registration.run() }
     #expect(try await eventually { server.serving == ["+hello"] })
-    let known = Mutex(false)
+    let known = Locked(false)
     let agent = try await ScriptedConsulAgent.start(port: port) { request in
       if request.path.hasSuffix("/register") { known.withLock { $0 = true } }
       if request.method == "GET", request.path.hasPrefix("/v1/agent"), !known.withLock({ $0 }) {

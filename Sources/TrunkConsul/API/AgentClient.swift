@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-private import Synchronization
+internal import Synchronization
 internal import TrunkDiscovery
 private import TrunkSockets
 
@@ -19,7 +19,7 @@ package final class AgentClient: Sendable {
   private let loop: EventLoop
   private let limits: HTTPLimits
   /// Connections that wait for their next request, at most ``maximumIdle``.
-  private let idle = Mutex<[ByteStream]>([])
+  private let idle = Locked<[ByteStream]>([])
   private static let maximumIdle = 2
   /// An agent is near; a host that does not answer by then is wrong or gone.
   private static let connectTimeout = Duration.seconds(3)

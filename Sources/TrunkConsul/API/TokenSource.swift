@@ -1,7 +1,8 @@
+private import FoundationEssentials
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-private import FoundationEssentials
-private import Synchronization
+internal import Synchronization
+internal import TrunkSockets
 
 /// The token to send with the next request. A file is read again when its modification time moved
 /// and after the agent said 403 (better than Consul's own client, which reads it once).
@@ -11,7 +12,7 @@ package final class TokenSource: Sendable {
     var token: String
   }
   private let token: ConsulAgent.Token?
-  private let cache = Mutex<Cache?>(nil)
+  private let cache = Locked<Cache?>(nil)
 
   package init(_ token: ConsulAgent.Token?) { self.token = token }
 

@@ -1,7 +1,8 @@
+package import Logging
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-package import Logging
-private import Synchronization
+internal import Synchronization
+internal import TrunkSockets
 
 /// One watch per agent and query, shared by all channels of the process (C-10: an agent allows 200
 /// connections from one address, and a long poll holds one).
@@ -33,7 +34,7 @@ package final class SharedWatches: Sendable {
       return nextID
     }
   }
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   /// What ``ConsulResolver`` uses.
   package static let shared = SharedWatches()

@@ -15,7 +15,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   private let listen: Listen
   private let core: ServerCore
   private let health: [any HealthReporting]
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   private struct State {
     enum Phase { case idle, starting, listening, draining, stopped }
@@ -161,7 +161,9 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
         let loop = loops[listeners.count % loops.count].loop
         let listener = try await loop.perform { () -> Result<LoopBound<Listener>, SocketError> in
           do throws(SocketError) {
-            let listener = try Listener(on: address, loop: loop, options: options) { next.loop.adopt($0) }
+            let listener = try Listener(on: address, loop: loop, options: options) {
+              next.loop.adopt($0)
+            }
             try listener.start()
             return .success(LoopBound(listener, on: loop))
           } catch { return .failure(error) }

@@ -184,8 +184,8 @@ extension ServerStream: MessageSource, MessageSink {
 
 /// The request of a unary call, for interceptors.
 final class OneMessage: MessageSource {
-  private let message: Mutex<[UInt8]?>
-  init(_ payload: [UInt8]) { message = Mutex(payload) }
+  private let message: Locked<[UInt8]?>
+  init(_ payload: [UInt8]) { message = Locked(payload) }
 
   func next() async throws(RPCError) -> [UInt8]? {
     message.withLock { message in

@@ -1,6 +1,6 @@
+internal import DequeModule
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import DequeModule
 internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
@@ -55,7 +55,7 @@ internal import TrunkSockets
     var trailing = Metadata()
     var initialSent = false
   }
-  let response = Mutex(Response())
+  let response = Locked(Response())
 
   init(_ stream: HTTP2Stream, _ connection: ServerConnection) {
     self.stream = stream
@@ -237,7 +237,9 @@ extension ServerStream {
     }
   }
 
-  private func runBare(_ handler: MethodTable.Handler, _ payload: [UInt8]?, _ call: ServerCall) async {
+  private func runBare(_ handler: MethodTable.Handler, _ payload: [UInt8]?, _ call: ServerCall)
+    async
+  {
     do {
       let interceptors = connection.server.interceptors
       switch handler {

@@ -1,7 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
-// Copyright 2026 The Trunkcall Authors
 import FoundationEssentials
 import Glibc
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
 import Synchronization
 import Testing
 import TrunkSockets
@@ -15,7 +15,7 @@ import TrunkSockets
 final class RealAgent: Sendable {
   let port: UInt16
   private let arguments: [String]
-  private let pid = Mutex<pid_t>(0)
+  private let pid = Locked<pid_t>(0)
 
   var agent: ConsulAgent { ConsulAgent("127.0.0.1:\(port)") }
   /// Set by the suite's trait.

@@ -2,11 +2,12 @@
 // Copyright 2026 The Trunkcall Authors
 import Synchronization
 import TrunkDiscovery
+import TrunkSockets
 
 /// A server that only says where it listens and remembers what it was told to serve.
 final class TestServer: AdvertisedServer {
   private let addresses: [Address]
-  private let told = Mutex<[String]>([])
+  private let told = Locked<[String]>([])
   private let onServing: @Sendable (Bool) -> Void
 
   init(_ addresses: Address..., onServing: @escaping @Sendable (Bool) -> Void = { _ in }) {
