@@ -90,7 +90,7 @@ struct GreeterServer: AsyncParsableCommand {
     try agent.validate()
     return ConsulRegistration(
       name, of: server, agent: agent, tags: tag, advertise: advertise.address,
-      check: .grpc(interval: checkInterval), logger: logger)
+      check: .grpc(every: checkInterval), logger: logger)
   }
 }
 
