@@ -106,7 +106,9 @@ let package = Package(
     // Tests mirror sources.
     tests("TrunkWireTests", ["TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
-    tests("TrunkSocketsTests", ["TrunkSockets"]),
+    .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),
+    tests("TrunkSocketsTests", ["TrunkSockets", "ScriptedDNS"]),
+    tests("TrunkcallResolverTests", ["Trunkcall", "TrunkDiscovery", "ScriptedDNS"]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
     tests(

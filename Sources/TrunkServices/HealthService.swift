@@ -28,7 +28,10 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   }
 
   public func beginShutdown() {
-    state.withLock { state in state.tell(state.book.beginShutdown()) }
+    state.withLock { state in
+      let changed = state.book.beginShutdown()
+      state.tell(changed)
+    }
   }
 
   /// - Throws: NOT_FOUND for a name that was never set.
