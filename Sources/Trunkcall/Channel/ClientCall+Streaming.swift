@@ -78,7 +78,11 @@ extension ClientCall {
   // MARK: Metadata in
 
   func waitForHeaders(_ waiter: UnsafeContinuation<Taken, Never>) {
-    if let headers = headers { waiter.resume(returning: headers) } else { headersWaiters.append(waiter) }
+    if let headers = headers {
+      waiter.resume(returning: headers)
+    } else {
+      headersWaiters.append(waiter)
+    }
   }
 
   var headers: Taken? {
@@ -124,7 +128,11 @@ extension ClientCall {
   func waitForRoom(_ waiter: UnsafeContinuation<RPCError?, Never>) {
     if case .failed(let error) = outcome { return waiter.resume(returning: error) }
     let mustWait = stream.map(\.isAboveMark) ?? (keptBytes > HTTP2Stream.writeMark)
-    if mustWait && outcome == nil { sendWaiters.append(waiter) } else { waiter.resume(returning: nil) }
+    if mustWait && outcome == nil {
+      sendWaiters.append(waiter)
+    } else {
+      waiter.resume(returning: nil)
+    }
   }
 
   func wakeSenders(_ error: RPCError?) {
