@@ -63,6 +63,12 @@ func endpoints(_ servers: [ScriptedServer]) -> Resolution {
   Resolution(servers.map { Endpoint(Address("127.0.0.1", $0.port)) })
 }
 
+/// A number that closures share.
+final class Counter: Sendable {
+  let count: Atomic<Int>
+  init(_ start: Int) { count = Atomic(start) }
+}
+
 /// Waits for something that happens elsewhere; fails after five seconds.
 func eventually(
   _ comment: Comment, _ condition: () async -> Bool, location: SourceLocation = #_sourceLocation

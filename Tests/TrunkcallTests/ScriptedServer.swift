@@ -214,7 +214,7 @@ private final class ScriptedConnection: ConnectionDriver, HTTP2SessionDelegate {
   }
   func streamOpened(_ stream: HTTP2Stream) {
     core.calls += 1
-    stream.handler = ScriptedStream(stream, core.script)
+    stream.handler = ScriptedStream(stream, core.loop, core.script)
   }
   func settingsReceived() {}
   func pingAcknowledged(_ payload: UInt64) {}
@@ -232,6 +232,7 @@ final class ScriptedStream: HTTP2StreamHandler {
   }
 
   let stream: HTTP2Stream
+  let loop: EventLoop
   private(set) var headers = Metadata()
   private(set) var messages: [[UInt8]] = []
   private let script: ScriptedServer.Script
@@ -240,8 +241,9 @@ final class ScriptedStream: HTTP2StreamHandler {
   /// False leaves the client without credit.
   var consumes = true
 
-  init(_ stream: HTTP2Stream, _ script: @escaping ScriptedServer.Script) {
+  init(_ stream: HTTP2Stream, _ loop: EventLoop, _ script: @escaping ScriptedServer.Script) {
     self.stream = stream
+    self.loop = loop
     self.script = script
   }
 
