@@ -119,6 +119,9 @@ let package = Package(
     .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),
     tests("TrunkSocketsTests", ["TrunkSockets", "ScriptedDNS"]),
     tests("TrunkcallResolverTests", ["Trunkcall", "TrunkDiscovery", "ScriptedDNS"]),
+    tests(
+      "TrunkcallTests",
+      ["Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", logging, deque]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
     tests(

@@ -20,7 +20,11 @@ final class ChannelHub: Sendable {
   /// As last published, for readers elsewhere.
   let watch = StateWatch()
 
-  init(_ parts: ChannelParts, group: EventLoopGroup) {
+  /// Only if the channel has loops of its own.
+  private let ownGroup: EventLoopGroup?
+
+  init(_ parts: ChannelParts, group: EventLoopGroup, ownGroup: EventLoopGroup?) {
+    self.ownGroup = ownGroup
     target = parts.target
     settings = parts.call
     loops = group.loops
@@ -31,6 +35,12 @@ final class ChannelHub: Sendable {
     let control = ChannelControl(parts, home: home, homeIndex: homeIndex)
     self.control = LoopBound(control, on: home)
     control.hub = self
+  }
+
+  /// Own loops end when nobody can reach them any more; never from one of themselves, as a loop
+  /// cannot join itself.
+  deinit {
+    if let ownGroup { Task.detached { ownGroup.shutdown() } }
   }
 
   var home: EventLoop { loops[homeIndex] }

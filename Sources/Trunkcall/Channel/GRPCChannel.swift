@@ -19,8 +19,6 @@ public import TrunkWire
 public final class GRPCChannel: CallInvoker, Sendable {
   let hub: ChannelHub
   let interceptors: [any ClientInterceptor]
-  /// Only if the channel has loops of its own: they end with it.
-  private let ownGroup: EventLoopGroup?
 
   /// - Parameters:
   ///   - target: `scheme://authority/endpoint`; see the resolvers for what each scheme allows.
@@ -46,20 +44,13 @@ public final class GRPCChannel: CallInvoker, Sendable {
       target: target, resolver: resolver, authority: resolver.authority(of: target),
       registry: balancers, balancer: balancer, options: options, logger: logger)
     // Without descriptors for loops of its own the channel shares the process's.
-    ownGroup = options.loops.flatMap { try? EventLoopGroup(loops: $0) }
-    hub = ChannelHub(parts, group: options.group ?? ownGroup ?? .shared)
+    let ownGroup = options.loops.flatMap { try? EventLoopGroup(loops: $0) }
+    hub = ChannelHub(parts, group: options.group ?? ownGroup ?? .shared, ownGroup: ownGroup)
     self.interceptors = interceptors
   }
 
   deinit {
-    let ownGroup = ownGroup
-    hub.onHome { $0.shutDown() }
-    guard let ownGroup else { return }
-    let hub = hub
-    Task {
-      await withUnsafeContinuation { waiter in hub.onHome { $0.waitForClose(waiter) } }
-      ownGroup.shutdown()
-    }
+    if state != .shutdown { hub.onHome { $0.shutDown() } }
   }
 
   /// What the channel calls, without secrets.
