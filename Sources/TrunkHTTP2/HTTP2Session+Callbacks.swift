@@ -7,6 +7,8 @@ extension HTTP2Session {
   func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
     let id = frame.pointee.hd.stream_id
     if role == .server, frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
+      // An owner that closed from within a callback hears of nothing more.
+      guard !isTerminated else { return 0 }
       let stream = HTTP2Stream(self, id: id)
       insert(stream)
       nghttp2_session_set_stream_user_data(pointer, id, Unmanaged.passUnretained(stream).toOpaque())

@@ -40,6 +40,10 @@ package final class HTTP2Session {
   private(set) var isReceiving = false
   /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
   package private(set) var isTerminated = false
+  /// The connection is gone: nghttp2's pointers to streams are stale.
+  private var isClosed = false
+  /// Clients: streams that may have to be closed although nghttp2 has not come to them.
+  private var hasCancelledUnsent = false
   package private(set) var goAwaySent = false
   package private(set) var goAwayReceived = false
   package private(set) var peerSettingsSeen = false
@@ -59,19 +63,21 @@ package final class HTTP2Session {
 
   /// Feeds received bytes. After a connection error nothing more is fed; drain, then close.
   package func receive(_ bytes: UnsafeRawBufferPointer) {
-    guard !isTerminated else { return }
+    // Once GOAWAY went out for good nghttp2 wants nothing more.
+    guard !isTerminated, nghttp2_session_want_read(pointer) != 0 else { return }
     isReceiving = true
     let used = nghttp2_session_mem_recv(
       pointer, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
     isReceiving = false
     if used < 0 { fail(Int32(truncatingIfNeeded: used)) }
+    closeUnsent()
     notifyWritable()
     if nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
   }
 
   /// Hands serialised frames to `sink`, one by one, until there are none or it has enough.
   package func drain(_ sink: (UnsafeRawBufferPointer) -> Bool) {
-    var more = true
+    var more = !isClosed
     while more {
       var data: UnsafePointer<UInt8>?
       let count = nghttp2_session_mem_send(pointer, &data)
@@ -81,6 +87,7 @@ package final class HTTP2Session {
       }
       more = sink(UnsafeRawBufferPointer(start: data, count: count))
     }
+    closeUnsent()
     notifyWritable()
   }
 
@@ -169,8 +176,11 @@ package final class HTTP2Session {
   /// The connection is gone: every stream left is closed with `reason`.
   package func close(_ reason: StreamCloseReason = .connectionLost) {
     isTerminated = true
+    isClosed = true
     while let stream = streams.last {
       remove(stream)
+      // nghttp2 may be in the middle of `receive`, and meet the stream again.
+      nghttp2_session_set_stream_user_data(pointer, stream.id, nil)
       finishStream(stream, stream.headersSent || role == .server ? reason : .notSent)
     }
     writable = []
@@ -222,8 +232,12 @@ package final class HTTP2Session {
     setNeedsFlush()
   }
 
-  func submitReset(_ id: Int32, _ code: UInt32) {
-    _ = nghttp2_submit_rst_stream(pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, code)
+  func submitReset(_ stream: HTTP2Stream, _ code: UInt32) {
+    _ = nghttp2_submit_rst_stream(pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code)
+    if role == .client && !stream.headersSent {
+      stream.isCancelled = true
+      hasCancelledUnsent = true
+    }
     setNeedsFlush()
   }
 
@@ -234,6 +248,7 @@ package final class HTTP2Session {
 
   func goAwayArrived(_ last: Int32, _ code: UInt32, _ text: String) {
     goAwayReceived = true
+    hasCancelledUnsent = true
     delegate?.goAwayReceived(last, code, text)
   }
 
@@ -263,6 +278,22 @@ package final class HTTP2Session {
     let handler = stream.handler
     stream.handler = nil
     handler?.closed(reason)
+  }
+
+  /// Requests that wait for MAX_CONCURRENT_STREAMS stay in nghttp2's queue until others end, even
+  /// when they were cancelled or GOAWAY has come: their owners are told now.
+  private func closeUnsent() {
+    guard role == .client, hasCancelledUnsent else { return }
+    hasCancelledUnsent = false
+    for stream in streams where !stream.headersSent && (goAwayReceived || stream.isCancelled) {
+      nghttp2_session_set_stream_user_data(pointer, stream.id, nil)
+      if !stream.isCancelled {
+        _ = nghttp2_submit_rst_stream(
+          pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, HTTP2ErrorCode.cancel)
+      }
+      remove(stream)
+      finishStream(stream, .notSent)
+    }
   }
 
   /// Tells writers of room only when nghttp2 is not in the middle of something.

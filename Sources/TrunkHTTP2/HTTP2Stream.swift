@@ -48,9 +48,10 @@ package final class HTTP2Stream {
   /// Position in the session's table.
   var tableIndex = -1
   var isClosed = false
-  /// The stream's HEADERS were serialised.
+  /// The stream's HEADERS were serialised; the peer may see them.
   package internal(set) var headersSent = false
-  package internal(set) var isRefused = false
+  /// Reset by its owner before that.
+  var isCancelled = false
   /// The peer has sent END_STREAM.
   package internal(set) var peerEnded = false
 
@@ -116,12 +117,12 @@ package final class HTTP2Stream {
 
   package func reset(_ code: UInt32) {
     guard !isClosed else { return }
-    session.submitReset(id, code)
+    session.submitReset(self, code)
   }
 
   /// Returns received bytes to the peer's window.
   package func consume(_ count: Int) {
-    guard count > 0 else { return }
+    guard count > 0, !isClosed else { return }
     let returned = min(count, unconsumed)
     unconsumed -= returned
     session.consumed(self, returned)

@@ -111,11 +111,18 @@ enum NGHTTP2 {
       session.onFrame(pointer, frame)
       return 0
     }
+    // Before, not after: nghttp2 reports a frame as sent only when it is asked for the next one, and
+    // a connection lost in between must not pass for one that never carried the request.
+    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { pointer, frame, _ in
+      if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue {
+        NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)?.headersSent = true
+      }
+      return 0
+    }
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { pointer, frame, _ in
       if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
         let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)
       {
-        stream.headersSent = true
         // The server is done before the client: RFC 9113 §8.1, and gRPC's "RST_STREAM NO_ERROR".
         if frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, !stream.peerEnded,
           stream.session.role == .server

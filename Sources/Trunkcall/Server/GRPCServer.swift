@@ -212,7 +212,10 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
         return false
       }
       group.addTask {
-        for loop in loops { await Drained.wait(loop) }
+        // All at once: every client is to hear of it now.
+        await withDiscardingTaskGroup { group in
+          for loop in loops { group.addTask { await Drained.wait(loop) } }
+        }
         return true
       }
       let inTime = await group.next() ?? false

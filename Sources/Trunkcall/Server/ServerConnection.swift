@@ -57,7 +57,9 @@ final class ServerConnection {
     return true
   }
 
-  func releaseHandlerSlot() { handlers -= 1 }
+  /// After the end nobody counts any more; what then calls this may run off the loop, which may
+  /// have ended as well.
+  func releaseHandlerSlot() { if phase != .closed { handlers -= 1 } }
 
   /// Handlers start after nghttp2 has returned, so that none runs inside its callbacks.
   func startAfterReceiving(_ stream: ServerStream) { starting.append(stream) }

@@ -20,7 +20,8 @@ internal import TrunkSockets
 /// connection's loop, or is set before the handler starts.
 @usableFromInline final class ServerStream: @unchecked Sendable {
   let loop: EventLoop
-  unowned let connection: ServerConnection
+  // Strong: a handler may outlive its connection. The session lets go of its streams when it closes.
+  let connection: ServerConnection
   let stream: HTTP2Stream
 
   // What the request said. Not changed after its headers.
@@ -41,6 +42,7 @@ internal import TrunkSockets
   private var handlerRuns = false
   private var deadlineTimer: LoopTimer?
   var status: RPCError?
+  private var refusesEncoding = false
 
   // Streams: see ServerStream+Messages.swift
   var inbox = Deque<[UInt8]>()
@@ -123,10 +125,8 @@ extension ServerStream: HTTP2StreamHandler {
     }
     guard let method else { return answer(unknownMethod()) }
     if let encoding = request.encoding {
-      return answer(
-        RPCError(
-          .unimplemented, "grpc-encoding \(encoding) is not supported",
-          metadata: ["grpc-accept-encoding": "identity"]))
+      refusesEncoding = true
+      return answer(RPCError(.unimplemented, "grpc-encoding \(encoding) is not supported"))
     }
     if let deadline { startDeadline(deadline) }
     switch method.handler {
@@ -184,10 +184,9 @@ extension ServerStream: HTTP2StreamHandler {
     let wasAnswered = phase == .answered
     phase = .closed
     deadlineTimer?.cancel()
-    if !wasAnswered {
-      end(RPCError(.cancelled, "the client cancelled the call or went away"))
-      connection.context.counters.cancelled()
-    }
+    // An answered call may still have tasks of its handler's making that wait for room to write.
+    end(RPCError(.cancelled, "the client cancelled the call or went away"))
+    if !wasAnswered { connection.context.counters.cancelled() }
     task?.cancel()
     if !handlerRuns { task = nil }
     connection.streamClosed()
@@ -312,7 +311,8 @@ extension ServerStream {
     status = error
     deadlineTimer?.cancel()
     connection.context.counters.ended(error)
-    if error == nil || headersSent {
+    // Initial metadata has no place in Trailers-Only.
+    if error == nil || headersSent || response.withLock({ !$0.initial.isEmpty }) {
       if !headersSent { sendHeaders() }
       stream.finishWithTrailers()
     } else {
@@ -323,10 +323,25 @@ extension ServerStream {
 
   /// Ends the call on the library's own account: the handler is told, the client gets the status.
   func fail(_ error: RPCError) {
+    let wasRunning = phase == .running
     end(error)
     answer(error)
     task?.cancel()
+    if wasRunning && stream.queued > 0 { resetIfStuck() }
   }
+
+  /// Trailers wait behind messages that the client does not read: it gets some time, then a bare
+  /// RST_STREAM.
+  private func resetIfStuck() {
+    let timer = LoopTimer(on: loop) { [weak self] in
+      guard let self, self.phase == .answered, !self.stream.isLocallyDone else { return }
+      self.stream.reset(HTTP2ErrorCode.cancel)
+    }
+    timer.schedule(after: ServerStream.trailersGrace)
+    deadlineTimer?.cancel()
+    deadlineTimer = timer
+  }
+  private static let trailersGrace: Duration = .seconds(1)
 
   func sendHeaders() {
     headersSent = true
@@ -356,7 +371,8 @@ extension ServerStream {
       if !status.message.isEmpty {
         headers.add("grpc-message", PercentEncoding.encode(status.message))
       }
-      if status.metadata.isSendable(alongStatus: true) { headers.add(status.metadata) }
+      if refusesEncoding { headers.add("grpc-accept-encoding", "identity") }
+      if status.metadata.violation() == nil { headers.add(status.metadata) }
     } else {
       headers.add("grpc-status", "0")
     }
@@ -412,43 +428,9 @@ extension ServerStream {
   }
 }
 
-extension Metadata {
-  /// A status' metadata may carry `grpc-…` names of the library's own; a handler's must be clean.
-  fileprivate func isSendable(alongStatus: Bool) -> Bool {
-    isEmpty || violation() == nil || self["grpc-accept-encoding"] != nil
-  }
-}
-
 extension String {
   fileprivate func withContiguousBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     var copy = self
     return copy.withUTF8 { body(UnsafeRawBufferPointer($0)) }
-  }
-}
-
-/// What of a request's headers only matters until they end.
-struct RequestHead {
-  struct HTTPProblem { var status: Int }
-  var path = ""
-  var isPost = false
-  var isGRPC = false
-  var badHeader: String?
-  var encoding: String?
-
-  /// Not gRPC at all: answered in HTTP's terms (PROTOCOL-HTTP2.md).
-  var httpProblem: HTTPProblem? {
-    if !isPost { return HTTPProblem(status: 405) }
-    return isGRPC ? nil : HTTPProblem(status: 415)
-  }
-
-  /// `application/grpc`, `application/grpc+proto`, `application/grpc;…`.
-  static func isGRPC(contentType value: UnsafeRawBufferPointer) -> Bool {
-    guard value.starts(with: "application/grpc") else { return false }
-    return value.count == 16 || value[16] == UInt8(ascii: "+") || value[16] == UInt8(ascii: ";")
-  }
-
-  static func isBinary(_ value: UnsafeRawBufferPointer) -> Bool {
-    value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
-      .allSatisfy { Base64.isValid(UnsafeRawBufferPointer(rebasing: $0)) }
   }
 }

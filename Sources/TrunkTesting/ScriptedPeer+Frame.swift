@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// One HTTP/2 frame as a value (RFC 9113 §6), to be sent or compared. CONTINUATION does not occur:
+/// a block that came in several frames is one `headers`.
+public enum ScriptedFrame: Sendable, Hashable {
+  case data(Int32, [UInt8], endStream: Bool = false)
+  case headers(Int32, [ScriptedHeader], endStream: Bool = false)
+  case reset(Int32, UInt32)
+  /// Identifiers and values, in order.
+  case settings([ScriptedSetting])
+  case settingsAck
+  case ping([UInt8], ack: Bool = false)
+  case goAway(lastStream: Int32, code: UInt32, debug: String = "")
+  case windowUpdate(Int32, UInt32)
+  /// Anything else, or something malformed on purpose.
+  case raw(type: UInt8, flags: UInt8, stream: Int32, payload: [UInt8])
+
+  /// Stream 0 is the connection.
+  public var stream: Int32 {
+    switch self {
+    case .data(let id, _, _), .headers(let id, _, _), .reset(let id, _), .windowUpdate(let id, _):
+      id
+    case .raw(_, _, let id, _): id
+    case .settings, .settingsAck, .ping, .goAway: 0
+    }
+  }
+}
+
+/// One field of a header block.
+public struct ScriptedHeader: Sendable, Hashable {
+  public var name: String
+  public var value: String
+  public init(_ name: String, _ value: String) {
+    self.name = name
+    self.value = value
+  }
+}
+
+/// One entry of a SETTINGS frame (RFC 9113 §6.5.2).
+public struct ScriptedSetting: Sendable, Hashable {
+  public var id: UInt16
+  public var value: UInt32
+  public init(_ id: UInt16, _ value: UInt32) {
+    self.id = id
+    self.value = value
+  }
+  public static func maxConcurrentStreams(_ value: UInt32) -> Self { Self(3, value) }
+  public static func initialWindowSize(_ value: UInt32) -> Self { Self(4, value) }
+}
+
+// MARK: - Bytes
+
+extension ScriptedFrame {
+  /// The frame as it goes on the wire.
+  public var bytes: [UInt8] {
+    switch self {
+    case .data(let id, let payload, let endStream):
+      ScriptedFrame.frame(0, endStream ? 1 : 0, id, payload)
+    case .headers(let id, let fields, let endStream):
+      // END_HEADERS; literal fields without indexing and without Huffman (RFC 7541 §6.2.2).
+      ScriptedFrame.frame(1, endStream ? 5 : 4, id, fields.flatMap(\.literal))
+    case .reset(let id, let code): ScriptedFrame.frame(3, 0, id, big(code))
+    case .settings(let entries):
+      ScriptedFrame.frame(4, 0, 0, entries.flatMap { big($0.id) + big($0.value) })
+    case .settingsAck: ScriptedFrame.frame(4, 1, 0, [])
+    case .ping(let payload, let ack): ScriptedFrame.frame(6, ack ? 1 : 0, 0, payload)
+    case .goAway(let last, let code, let debug):
+      ScriptedFrame.frame(7, 0, 0, big(UInt32(bitPattern: last)) + big(code) + Array(debug.utf8))
+    case .windowUpdate(let id, let count): ScriptedFrame.frame(8, 0, id, big(count))
+    case .raw(let type, let flags, let id, let payload):
+      ScriptedFrame.frame(type, flags, id, payload)
+    }
+  }
+
+  private static func frame(_ type: UInt8, _ flags: UInt8, _ id: Int32, _ payload: [UInt8]) -> [UInt8] {
+    big(UInt32(payload.count)).dropFirst() + [type, flags] + big(UInt32(bitPattern: id)) + payload
+  }
+}
+
+extension ScriptedHeader {
+  /// A literal field without indexing.
+  fileprivate var literal: [UInt8] {
+    [0] + ScriptedHeader.text(name) + ScriptedHeader.text(value)
+  }
+
+  private static func text(_ text: String) -> [UInt8] {
+    let bytes = Array(text.utf8)
+    guard bytes.count >= 127 else { return [UInt8(bytes.count)] + bytes }
+    var length: [UInt8] = [127]
+    var rest = bytes.count - 127
+    while rest >= 128 {
+      length.append(UInt8(rest & 127) | 128)
+      rest >>= 7
+    }
+    return length + [UInt8(rest)] + bytes
+  }
+}
+
+/// Network order.
+func big<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
+  withUnsafeBytes(of: number.bigEndian) { Array($0) }
+}
+
+func number(_ bytes: some Collection<UInt8>) -> UInt32 {
+  bytes.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
+}
