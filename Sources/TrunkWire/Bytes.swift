@@ -54,13 +54,15 @@ extension UnsafeRawBufferPointer {
     guard let base = baseAddress else { return hash }
     var index = 0
     while index + 8 <= count {
-      hash = (hash ^ base.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+      hash =
+        (hash ^ base.loadUnaligned(fromByteOffset: index, as: UInt64.self))
         &* 0xff51_afd7_ed55_8ccd
       hash ^= hash >> 32
       index += 8
     }
     while index < count {
-      hash = (hash ^ UInt64(base.load(fromByteOffset: index, as: UInt8.self)))
+      hash =
+        (hash ^ UInt64(base.load(fromByteOffset: index, as: UInt8.self)))
         &* 0xc4ce_b9fe_1a85_ec53
       hash ^= hash >> 29
       index += 1

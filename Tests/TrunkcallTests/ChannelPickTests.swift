@@ -31,7 +31,9 @@ import TrunkWire
       try await channel.ready(within: .seconds(5))
       func share(_ calls: Int) async throws -> [String: Int] {
         var share: [String: Int] = [:]
-        for _ in 0..<calls { share[text(try await channel.unary(method("M"), [])), default: 0] += 1 }
+        for _ in 0..<calls {
+          share[text(try await channel.unary(method("M"), [])), default: 0] += 1
+        }
         return share
       }
       await eventually("both serve") { (try? await share(4))?.count == 2 }
@@ -165,7 +167,7 @@ import TrunkWire
   func ready() async throws {
     let resolver = ManualResolver(Resolution([], note: "3 instances, 0 passing"))
     let channel = try GRPCChannel(to: "manual:///x", resolvers: [resolver])
-    let error = await failure { try await channel.ready(within: .milliseconds(100)) }
+    let error = await failure { try await channel.ready(within: .seconds(2)) }
     #expect(error?.code == .unavailable)
     #expect(error?.story.contains("3 instances, 0 passing") == true)
     #expect(channel.state == .transientFailure)

@@ -119,7 +119,7 @@ func eventually(
     channelOptions.authority = "own.authority"
     channelOptions.userAgentPrefix = "test/1"
     try await withChannel(to: server.target, options: channelOptions) { channel in
-      var options = CallOptions(timeout: .seconds(5))
+      var options = CallOptions(timeout: .seconds(60))
       options.metadata.add("1", for: "x-custom")
       let reply = try await channel.unaryResponse(method("M"), [], options)
       #expect(text(reply.message) == "own.authority")
@@ -135,7 +135,7 @@ func eventually(
       Array(value.utf8).withUnsafeBytes { GRPCTimeout.parse($0) }
     }
     let left = try #require(nanoseconds)
-    #expect(left > 4_000_000_000 && left < 5_000_000_000)
+    #expect(left > 30_000_000_000 && left < 60_000_000_000)
   }
 
   @Test("the endpoint's server name replaces the resolver's authority")
@@ -157,14 +157,17 @@ func eventually(
     }
   }
 
-  @Test("what the server does wrong becomes the status that statuscodes.md names", arguments: [
-    ("status", RPCError.Code.notFound), ("trailersOnly", .resourceExhausted),
-    ("html", .unknown), ("http503", .unavailable), ("noTrailers", .unknown),
-    ("cut", .internal), ("none", .unimplemented), ("two", .unimplemented),
-    ("compressed", .internal), ("badFlag", .internal), ("tooLarge", .resourceExhausted),
-    ("reset-cancel", .cancelled), ("reset-calm", .resourceExhausted), ("reset-internal", .internal),
-    ("manyHeaders", .resourceExhausted),
-  ])
+  @Test(
+    "what the server does wrong becomes the status that statuscodes.md names",
+    arguments: [
+      ("status", RPCError.Code.notFound), ("trailersOnly", .resourceExhausted),
+      ("html", .unknown), ("http503", .unavailable), ("noTrailers", .unknown),
+      ("cut", .internal), ("none", .unimplemented), ("two", .unimplemented),
+      ("compressed", .internal), ("badFlag", .internal), ("tooLarge", .resourceExhausted),
+      ("reset-cancel", .cancelled), ("reset-calm", .resourceExhausted),
+      ("reset-internal", .internal),
+      ("manyHeaders", .resourceExhausted),
+    ])
   func faults(name: String, code: RPCError.Code) async throws {
     let server = try await ScriptedServer(.init(), ScriptedServer.whenEnded(misbehave))
     try await withChannel(to: server.target) { channel in
@@ -183,7 +186,8 @@ func eventually(
   func metadata() async throws {
     let server = try await ScriptedServer()
     try await withChannel(to: server.target) { channel in
-      for (name, value) in [("grpc-x", "1"), ("a b", "1"), ("x", "ö"), (":path", "/"), ("te", "x")] {
+      for (name, value) in [("grpc-x", "1"), ("a b", "1"), ("x", "ö"), (":path", "/"), ("te", "x")]
+      {
         let error = await failure {
           _ = try await channel.unary(method("M"), [], CallOptions(metadata: [name: value]))
         }
