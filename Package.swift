@@ -121,7 +121,10 @@ let package = Package(
     tests("TrunkcallResolverTests", ["Trunkcall", "TrunkDiscovery", "ScriptedDNS"]),
     tests(
       "TrunkcallTests",
-      ["Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", logging, deque]),
+      [
+        "Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkTesting",
+        logging, deque,
+      ]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
     tests(
@@ -130,6 +133,16 @@ let package = Package(
     .target(
       name: "ProcessSupport", dependencies: ["TrunkSockets"], path: "Tests/ProcessSupport",
       swiftSettings: strict),
+    .target(
+      name: "EchoService", dependencies: ["EchoStubs", "Trunkcall", "TrunkSockets", protobuf],
+      path: "Tests/EchoService", swiftSettings: strict),
+    .testTarget(
+      name: "InteropTests",
+      dependencies: [
+        "EchoService", "EchoStubs", "ProcessSupport", "TrunkServices", "TrunkWire", "Trunkcall",
+        protobuf,
+      ],
+      exclude: ["Python"], swiftSettings: strict),
     tests(
       "IntegrationTests",
       [
