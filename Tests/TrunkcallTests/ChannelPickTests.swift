@@ -31,7 +31,9 @@ import TrunkWire
       try await channel.ready(within: .seconds(5))
       func share(_ calls: Int) async throws -> [String: Int] {
         var share: [String: Int] = [:]
-        for _ in 0..<calls { share[text(try await channel.unary(method("M"), [])), default: 0] += 1 }
+        for _ in 0..<calls {
+          share[text(try await channel.unary(method("M"), [])), default: 0] += 1
+        }
         return share
       }
       await eventually("both serve") { (try? await share(4))?.count == 2 }

@@ -97,7 +97,9 @@ import TrunkWire
     options.streamWindow = 100_000
     try await withChannel(to: server.target, options: options) { channel in
       let replies = try await channel.serverStreaming(method("M"), [])
-      await eventually("the server looked") { sent.count.load(ordering: .sequentiallyConsistent) > 0 }
+      await eventually("the server looked") {
+        sent.count.load(ordering: .sequentiallyConsistent) > 0
+      }
       let out = sent.count.load(ordering: .sequentiallyConsistent)
       #expect(out >= 60_000 && out <= 220_000, "\(out) bytes went out unread")
       var count = 0

@@ -157,14 +157,17 @@ func eventually(
     }
   }
 
-  @Test("what the server does wrong becomes the status that statuscodes.md names", arguments: [
-    ("status", RPCError.Code.notFound), ("trailersOnly", .resourceExhausted),
-    ("html", .unknown), ("http503", .unavailable), ("noTrailers", .unknown),
-    ("cut", .internal), ("none", .unimplemented), ("two", .unimplemented),
-    ("compressed", .internal), ("badFlag", .internal), ("tooLarge", .resourceExhausted),
-    ("reset-cancel", .cancelled), ("reset-calm", .resourceExhausted), ("reset-internal", .internal),
-    ("manyHeaders", .resourceExhausted),
-  ])
+  @Test(
+    "what the server does wrong becomes the status that statuscodes.md names",
+    arguments: [
+      ("status", RPCError.Code.notFound), ("trailersOnly", .resourceExhausted),
+      ("html", .unknown), ("http503", .unavailable), ("noTrailers", .unknown),
+      ("cut", .internal), ("none", .unimplemented), ("two", .unimplemented),
+      ("compressed", .internal), ("badFlag", .internal), ("tooLarge", .resourceExhausted),
+      ("reset-cancel", .cancelled), ("reset-calm", .resourceExhausted),
+      ("reset-internal", .internal),
+      ("manyHeaders", .resourceExhausted),
+    ])
   func faults(name: String, code: RPCError.Code) async throws {
     let server = try await ScriptedServer(.init(), ScriptedServer.whenEnded(misbehave))
     try await withChannel(to: server.target) { channel in
@@ -183,7 +186,8 @@ func eventually(
   func metadata() async throws {
     let server = try await ScriptedServer()
     try await withChannel(to: server.target) { channel in
-      for (name, value) in [("grpc-x", "1"), ("a b", "1"), ("x", "ö"), (":path", "/"), ("te", "x")] {
+      for (name, value) in [("grpc-x", "1"), ("a b", "1"), ("x", "ö"), (":path", "/"), ("te", "x")]
+      {
         let error = await failure {
           _ = try await channel.unary(method("M"), [], CallOptions(metadata: [name: value]))
         }

@@ -21,7 +21,8 @@ final class Subchannel {
   private var random = SystemRandomNumberGenerator()
 
   init(
-    _ id: SubchannelID, _ endpoint: Endpoint, load: LoadCounter?, loopIndex: Int, parts: ChannelParts,
+    _ id: SubchannelID, _ endpoint: Endpoint, load: LoadCounter?, loopIndex: Int,
+    parts: ChannelParts,
     control: ChannelControl
   ) {
     self.id = id
