@@ -291,9 +291,11 @@ final class ScriptedStream: HTTP2StreamHandler {
   func data(_ bytes: UnsafeRawBufferPointer) {
     var new: [[UInt8]] = []
     try? reader.receive(bytes) { message, _ in new.append(message) }
-    messages.append(contentsOf: new)
     if consumes { stream.consume(bytes.count) }
-    for message in new { script(self, .message(message)) }
+    for message in new {
+      messages.append(message)
+      script(self, .message(message))
+    }
   }
   func ended() { script(self, .ended) }
   func writable() {}

@@ -269,8 +269,12 @@ final class ChannelControl {
   // MARK: Waiting for ready
 
   func waitForReady(
-    _ key: UInt64, until deadline: UInt64, _ waiter: UnsafeContinuation<RPCError?, Never>
+    _ wait: WaitKey, until deadline: UInt64, _ waiter: UnsafeContinuation<RPCError?, Never>
   ) {
+    let key = wait.number
+    if wait.isCancelled {
+      return waiter.resume(returning: RPCError(.cancelled, "the task was cancelled"))
+    }
     if core.state == .ready, !publicationDue { return waiter.resume(returning: nil) }
     guard core.state != .shutdown else {
       return waiter.resume(returning: RPCError(.unavailable, "the channel is closed"))

@@ -78,11 +78,8 @@ extension ClientCall {
   // MARK: Metadata in
 
   func waitForHeaders(_ waiter: UnsafeContinuation<Taken, Never>) {
-    if let headers = headers {
-      waiter.resume(returning: headers)
-    } else {
-      headersWaiters.append(waiter)
-    }
+    guard let headers else { return headersWaiters.append(waiter) }
+    waiter.resume(returning: headers)
   }
 
   var headers: Taken? {
@@ -128,11 +125,8 @@ extension ClientCall {
   func waitForRoom(_ waiter: UnsafeContinuation<RPCError?, Never>) {
     if case .failed(let error) = outcome { return waiter.resume(returning: error) }
     let mustWait = stream.map(\.isAboveMark) ?? (keptBytes > HTTP2Stream.writeMark)
-    if mustWait && outcome == nil {
-      sendWaiters.append(waiter)
-    } else {
-      waiter.resume(returning: nil)
-    }
+    guard mustWait, outcome == nil else { return waiter.resume(returning: nil) }
+    sendWaiters.append(waiter)
   }
 
   func wakeSenders(_ error: RPCError?) {

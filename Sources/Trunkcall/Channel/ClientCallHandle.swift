@@ -39,11 +39,9 @@ final class ClientCallHandle: ClientStream {
 
   func send(_ frame: [UInt8]) async throws(RPCError) {
     let frame = MessageFrame.sealed(frame)
-    if call.isHere {
-      guard try call.enqueue(frame) else { return }
-    }
-    let isQueued = call.isHere
     let call = call
+    let isQueued = call.isHere
+    if isQueued, try !call.enqueue(frame) { return }
     let failure = await withTaskCancellationHandler {
       await withUnsafeContinuation { (waiter: UnsafeContinuation<RPCError?, Never>) in
         call.onPlace { call in

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 public import Logging
-internal import Synchronization
 public import TrunkDiscovery
 internal import TrunkSockets
 public import TrunkWire
@@ -71,19 +70,20 @@ public final class GRPCChannel: CallInvoker, Sendable {
   /// - Throws: UNAVAILABLE when the time is over, with the story of why; CANCELLED.
   public func ready(within timeout: Duration) async throws(RPCError) {
     let deadline = Clock.now().adding(timeout)
-    let key = GRPCChannel.waits.wrappingAdd(1, ordering: .relaxed).newValue
+    let key = WaitKey()
     let hub = hub
     let error = await withTaskCancellationHandler {
       await withUnsafeContinuation { waiter in
         hub.onHome { $0.waitForReady(key, until: deadline, waiter) }
       }
     } onCancel: {
-      hub.onHomeLater { $0.endReadyWait(key, RPCError(.cancelled, "the task was cancelled")) }
+      key.cancel()
+      hub.onHomeLater {
+        $0.endReadyWait(key.number, RPCError(.cancelled, "the task was cancelled"))
+      }
     }
     if let error { throw error }
   }
-
-  private static let waits = Atomic<UInt64>(0)
 
   /// Tries again now whatever waits for its next attempt: the network has changed.
   public func resetBackoff() { hub.onHome { $0.resetBackoff() } }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import Synchronization
 internal import TrunkDiscovery
 internal import TrunkSockets
 
@@ -159,7 +158,7 @@ final class ResolverRunner {
 
   /// Suspends a resolver until the gate opens.
   private static func refresh(_ hub: ChannelHub, _ generation: UInt64) async throws {
-    let key = RefreshKey()
+    let key = WaitKey()
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation {
         (waiter: CheckedContinuation<Void, any Error>) in
@@ -176,13 +175,4 @@ final class ResolverRunner {
       }
     }
   }
-}
-
-/// Names one wait of a resolver.
-private final class RefreshKey: Sendable {
-  private static let last = Atomic<UInt64>(0)
-  private let flag = Atomic<Bool>(false)
-  let number = RefreshKey.last.wrappingAdd(1, ordering: .relaxed).newValue
-  var isCancelled: Bool { flag.load(ordering: .acquiring) }
-  func cancel() { flag.store(true, ordering: .releasing) }
 }
