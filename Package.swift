@@ -144,6 +144,12 @@ let package = Package(
       ],
       exclude: ["Python"], swiftSettings: strict),
     tests(
+      "ExampleTests",
+      [
+        "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkServices", "TrunkWire", "GreeterStubs",
+        logging, protobuf,
+      ]),
+    tests(
       "IntegrationTests",
       [
         "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkWire", "GreeterStubs",
