@@ -110,7 +110,7 @@ public final class ConsulRegistration: LongRunning {
       logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")
     }
 
-    var random = SystemRandomNumberGenerator()
+    var random = SystemRandom()
     var state = RegistrationState(
       confirmEvery: timing.confirmInterval, life: check.kind == .ttl ? check.interval : nil)
     var step = state.begin()

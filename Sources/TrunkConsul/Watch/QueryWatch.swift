@@ -1,6 +1,7 @@
+internal import Logging
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import Logging
+internal import TrunkDiscovery
 
 /// Drives one ``BlockingQuery`` against an agent until its task is cancelled.
 struct QueryWatch: Sendable {
@@ -10,7 +11,7 @@ struct QueryWatch: Sendable {
   let logger: Logger
 
   func run(_ publish: (BlockingQuery.Snapshot) -> Void) async {
-    var random = SystemRandomNumberGenerator()
+    var random = SystemRandom()
     var rules = BlockingQuery(
       wait: query.wait, explains: query.health == .passing, timing: timing)
     var step = rules.begin(at: .now)

@@ -17,7 +17,7 @@ final class ResolverRunner {
   private let target: Target
   private let minInterval: Duration
   private var backoff: Backoff
-  private var random = SystemRandomNumberGenerator()
+  private var random = SystemRandom()
   private var task: Task<Void, Never>?
   /// Of the run at hand: what an earlier one says late is not heard.
   private var generation: UInt64 = 0

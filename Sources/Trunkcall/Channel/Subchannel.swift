@@ -18,7 +18,7 @@ final class Subchannel {
   private unowned let control: ChannelControl
   private var connections: [UInt32: LoopBound<ClientConnection>] = [:]
   private var timer: LoopTimer?
-  private var random = SystemRandomNumberGenerator()
+  private var random = SystemRandom()
 
   init(
     _ id: SubchannelID, _ endpoint: Endpoint, load: LoadCounter?, loopIndex: Int,
