@@ -107,6 +107,9 @@ let package = Package(
     tests("TrunkWireTests", ["TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     tests("TrunkSocketsTests", ["TrunkSockets"]),
+    tests(
+      "TrunkcallTests",
+      ["Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", logging, deque]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
     tests(

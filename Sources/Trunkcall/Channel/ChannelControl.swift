@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import DequeModule
+internal import Logging
+internal import TrunkDiscovery
+internal import TrunkSockets
+internal import TrunkWire
+
+/// The control side of a channel, on its home loop: the brain (``ChannelCore``), the subchannels, the
+/// resolver, the calls that wait, and the publishing of pickers. No locks, no calls on a connection.
+///
+/// Events are worked off one by one, so that what one causes never runs inside another. After the
+/// last one a publication is due, once a tick, if anything changed that calls look at.
+final class ChannelControl {
+  enum Event {
+    case core(ChannelCore.Event)
+    case subchannel(SubchannelID, SubchannelEvent)
+  }
+
+  let home: EventLoop
+  let connectionSettings: ConnectionSettings
+  /// Owns this object.
+  weak var hub: ChannelHub?
+  private let parts: ChannelParts
+  private let homeIndex: Int
+  private var core: ChannelCore
+  private var subchannels: [SubchannelID: Subchannel] = [:]
+  private(set) lazy var resolver = ResolverRunner(self, parts)
+
+  private var events = Deque<Event>()
+  private var isWorking = false
+
+  // Calls
+  private var table = PickTable(seed: UInt64.random(in: 1...UInt64.max))
+  private var routes: [UInt64: Route] = [:]
+  private var config: ServiceConfig?
+  private var routesChanged = false
+  private var publicationDue = false
+  private var queue: PickQueue<ClientCall>
+
+  // Connections, also those that only finish their calls
+  private var connections: [Key: LoopBound<ClientConnection>] = [:]
+  private struct Key: Hashable {
+    let subchannel: SubchannelID
+    let attempt: UInt32
+  }
+  private var nextLoop = 0
+
+  // Who waits
+  private var readyWaiters: [UInt64: (UnsafeContinuation<RPCError?, Never>, LoopTimer)] = [:]
+  private var closeWaiters: [UnsafeContinuation<Void, Never>] = []
+  private var closeTimer: LoopTimer?
+  private var idleWatch: IdleWatch?
+  private var lastWarning: UInt64?
+
+  /// Between two warnings of one channel.
+  private static let warningInterval: UInt64 = 60_000_000_000
+
+  init(_ parts: ChannelParts, home: EventLoop, homeIndex: Int) {
+    self.parts = parts
+    self.home = home
+    self.homeIndex = homeIndex
+    connectionSettings = parts.connection
+    queue = PickQueue(limit: max(0, parts.options.maxQueuedCalls))
+    var options = ChannelCore.Options()
+    options.registry = parts.registry
+    options.balancer = parts.balancer
+    options.defaultServiceConfig = parts.options.defaultServiceConfig
+    options.usesResolverConfig = !parts.options.disablesServiceConfig
+    core = ChannelCore(options)
+    nextLoop = homeIndex
+  }
+
+  // MARK: Events
+
+  func post(_ event: Event) {
+    events.append(event)
+    guard !isWorking else { return }
+    isWorking = true
+    while let next = events.popFirst() { handle(next) }
+    isWorking = false
+  }
+
+  private func handle(_ event: Event) {
+    let now = Clock.now()
+    switch event {
+    case .core(let event):
+      for action in core.handle(event, now: now) { perform(action) }
+      requestPublication()
+    case .subchannel(let id, let event): subchannels[id]?.handle(event, now: now)
+    }
+  }
+
+  private func perform(_ action: ChannelCore.Action) {
+    switch action {
+    case .open(let id, let endpoint, let load): open(id, endpoint, load)
+    case .update(let id, let endpoint): post(.subchannel(id, .update(endpoint)))
+    case .connect(let id): post(.subchannel(id, .connect))
+    case .close(let id):
+      guard let subchannel = subchannels.removeValue(forKey: id) else { return }
+      subchannel.handle(.close, now: Clock.now())
+      closed(id)
+    case .resolveAgain: resolver.resolveAgain()
+    case .changed(let state): turned(state)
+    case .configured(let config):
+      self.config = config
+      routesChanged = true
+    }
+  }
+
+  private func open(_ id: SubchannelID, _ endpoint: Endpoint, _ load: LoadCounter?) {
+    guard let hub else { return }
+    // Spread over the loops in turn, the home loop first: a channel with one server needs no hop
+    // between its control side and its calls.
+    let index = nextLoop
+    nextLoop = (nextLoop + 1) % hub.loops.count
+    subchannels[id] = Subchannel(
+      id, endpoint, load: load, loopIndex: index, parts: parts, control: self)
+  }
+
+  // MARK: Connections
+
+  func connectionBegan(
+    _ connection: LoopBound<ClientConnection>, _ id: SubchannelID, _ attempt: UInt32
+  ) {
+    connections[Key(subchannel: id, attempt: attempt)] = connection
+  }
+
+  func heard(_ event: ConnectionEvent, from attempt: UInt32, of id: SubchannelID) {
+    switch event {
+    case .ready: post(.subchannel(id, .ready(id: attempt)))
+    case .failed(let error): post(.subchannel(id, .failed(id: attempt, error: error)))
+    case .ended(let error): post(.subchannel(id, .ended(id: attempt, error: error)))
+    case .outcomes(let outcomes): post(.core(.completed(outcomes)))
+    case .gone:
+      connections[Key(subchannel: id, attempt: attempt)] = nil
+      subchannels[id]?.gone(attempt)
+      if connections.isEmpty, core.state == .shutdown { finishClosing() }
+    }
+  }
+
+  func opened(_ route: Route) {
+    routes[route.subchannel.raw] = route
+    routesChanged = true
+    requestPublication()
+  }
+
+  func closed(_ id: SubchannelID) {
+    guard routes.removeValue(forKey: id.raw) != nil else { return }
+    routesChanged = true
+    requestPublication()
+  }
+
+  // MARK: Publishing
+
+  private func requestPublication() {
+    guard !publicationDue, let hub else { return }
+    publicationDue = true
+    hub.onHomeLater { $0.publish() }
+  }
+
+  private func publish() {
+    publicationDue = false
+    let picker = core.takePicker()
+    guard picker != nil || routesChanged, let hub else { return }
+    routesChanged = false
+    let update = PickTable.Update(picker: picker, routes: routes, config: config)
+    table.apply(update)
+    hub.publish(update)
+    for call in queue.takeAll() {
+      call.leaveQueue()
+      admit(call)
+    }
+  }
+
+  // MARK: Calls
+
+  /// Picks for a call with the newest picker, or lets it wait, or fails it.
+  func admit(_ call: ClientCall) {
+    guard call.outcome == nil, !call.settleIfDue() else { return }
+    if core.state == .idle { wake() }
+    // What was just heard is not in the picker yet: it may name a connection that is gone.
+    if publicationDue { return wait(call) }
+    switch table.pick(call, now: home.now) {
+    case .go(let route, let token): call.move(to: route, token: token, from: homeIndex)
+    case .noRoute, .wait: wait(call)
+    case .connect(let id):
+      wait(call)
+      post(.subchannel(id, .connect))
+    case .fail(let error):
+      if call.waitForReady == true { wait(call) } else { call.settle(.failed(told(error))) }
+    case .drop(let error): call.settle(.failed(error.fromControlPlane))
+    }
+  }
+
+  private func wait(_ call: ClientCall) {
+    guard let ticket = queue.add(call) else {
+      return call.settle(
+        .failed(
+          RPCError(
+            .resourceExhausted, "\(queue.limit) calls are waiting for a server already",
+            story: story(.resourceExhausted, "").story)))
+    }
+    call.ticket = ticket
+    call.watchDeadline(on: home)
+  }
+
+  func leave(_ ticket: PickQueue<ClientCall>.Ticket) { queue.remove(ticket) }
+
+  // MARK: Story
+
+  /// The picker's error, with everything that is known beside it (5.3 lines 39, 42).
+  private func told(_ error: RPCError) -> RPCError {
+    guard error.code == .unavailable else { return error.fromControlPlane }
+    return story(balancer: error.message).error(now: Clock.now())
+  }
+
+  func story(_ code: RPCError.Code, _ message: String) -> RPCError {
+    let story = story(balancer: nil)
+    var error = story.error(code, now: Clock.now())
+    if !message.isEmpty { error.message = "\(message): \(story.message)" }
+    return error
+  }
+
+  private func story(balancer: String?) -> Story {
+    var fact = core.resolver
+    fact.nextTry = resolver.nextTry
+    return Story(
+      parts.target, resolver: fact, configError: core.configError, balancer: balancer,
+      tries: subchannels.values.flatMap(\.tries))
+  }
+
+  // MARK: State
+
+  /// A call or the application wants a connection.
+  func wake() {
+    guard core.state != .shutdown else { return }
+    resolver.start()
+    post(.core(.exitIdle))
+    guard idleWatch == nil, let timeout = parts.options.idleTimeout else { return }
+    let watch = IdleWatch(self, timeout: timeout)
+    idleWatch = watch
+    watch.start()
+  }
+
+  func resetBackoff() {
+    resolver.resetBackoff()
+    for id in subchannels.keys { post(.subchannel(id, .resetBackoff)) }
+  }
+
+  private func turned(_ state: ConnectivityState) {
+    hub?.watch.set(state)
+    switch state {
+    case .ready, .shutdown: settleReadyWaiters(state)
+    case .transientFailure: warn()
+    case .idle, .connecting: break
+    }
+  }
+
+  /// One line a minute at most, however often the channel falls.
+  private func warn() {
+    let now = Clock.now()
+    if let lastWarning, now - lastWarning < ChannelControl.warningInterval { return }
+    lastWarning = now
+    let error = story(.unavailable, "")
+    parts.logger.warning("\(error.message)\n\(error.story)")
+  }
+
+  // MARK: Waiting for ready
+
+  func waitForReady(
+    _ wait: WaitKey, until deadline: UInt64, _ waiter: UnsafeContinuation<RPCError?, Never>
+  ) {
+    let key = wait.number
+    if wait.isCancelled {
+      return waiter.resume(returning: RPCError(.cancelled, "the task was cancelled"))
+    }
+    if core.state == .ready, !publicationDue { return waiter.resume(returning: nil) }
+    guard core.state != .shutdown else {
+      return waiter.resume(returning: RPCError(.unavailable, "the channel is closed"))
+    }
+    let timer = LoopTimer(on: home) { [weak self] in
+      guard let self else { return }
+      self.endReadyWait(key, self.story(.unavailable, ""))
+    }
+    timer.schedule(at: deadline)
+    readyWaiters[key] = (waiter, timer)
+    wake()
+  }
+
+  func endReadyWait(_ key: UInt64, _ error: RPCError) {
+    guard let (waiter, timer) = readyWaiters.removeValue(forKey: key) else { return }
+    timer.cancel()
+    waiter.resume(returning: error)
+  }
+
+  private func settleReadyWaiters(_ state: ConnectivityState) {
+    let waiters = readyWaiters.values
+    readyWaiters = [:]
+    for (waiter, timer) in waiters {
+      timer.cancel()
+      waiter.resume(
+        returning: state == .ready ? nil : RPCError(.unavailable, "the channel is closed"))
+    }
+  }
+
+  // MARK: Idle
+
+  var hasWaitingCalls: Bool { !queue.isEmpty || !readyWaiters.isEmpty }
+  var openConnections: [LoopBound<ClientConnection>] { Array(connections.values) }
+
+  /// 5.3 line 40: policy and resolver are let go of; the next call wakes them.
+  func enterIdle() {
+    idleWatch?.stop()
+    idleWatch = nil
+    resolver.stop()
+    post(.core(.enterIdle))
+  }
+
+  // MARK: The end
+
+  /// New calls fail from now on, those under way go on until the deadline.
+  func shutDown() {
+    guard core.state != .shutdown else { return }
+    idleWatch?.stop()
+    idleWatch = nil
+    resolver.stop()
+    post(.core(.shutDown))
+    guard !connections.isEmpty else { return finishClosing() }
+    let timer = LoopTimer(on: home) { [weak self] in self?.closeNow() }
+    timer.schedule(after: parts.options.closeDeadline)
+    closeTimer = timer
+  }
+
+  private func closeNow() {
+    for connection in connections.values {
+      connection.onLoop { $0.cancelCalls("the channel was closed") }
+    }
+  }
+
+  func waitForClose(_ waiter: UnsafeContinuation<Void, Never>) {
+    if core.state == .shutdown, connections.isEmpty { return waiter.resume() }
+    closeWaiters.append(waiter)
+  }
+
+  private func finishClosing() {
+    closeTimer?.cancel()
+    closeTimer = nil
+    let waiters = closeWaiters
+    closeWaiters = []
+    for waiter in waiters { waiter.resume() }
+  }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import Logging
+internal import TrunkDiscovery
+internal import TrunkSockets
+internal import TrunkWire
+
+/// What every part of a channel can reach from every thread: its loops, their picks, and the way to
+/// the control side, which lives on the home loop.
+///
+/// Calls and connections keep it alive; it goes when the channel is closed and they have ended.
+final class ChannelHub: Sendable {
+  let target: Target
+  let settings: CallSettings
+  let loops: [EventLoop]
+  let homeIndex: Int
+  let control: LoopBound<ChannelControl>
+  private let picks: [LoopBound<LoopPicks>]
+  private let shared: Locked<PickTable>
+  /// As last published, for readers elsewhere.
+  let watch = StateWatch()
+
+  /// Only if the channel has loops of its own.
+  private let ownGroup: EventLoopGroup?
+
+  init(_ parts: ChannelParts, group: EventLoopGroup, ownGroup: EventLoopGroup?) {
+    self.ownGroup = ownGroup
+    target = parts.target
+    settings = parts.call
+    loops = group.loops
+    let home = group.next()
+    homeIndex = loops.firstIndex { $0 === home } ?? 0
+    picks = loops.map { LoopBound(LoopPicks(), on: $0) }
+    shared = Locked(PickTable(seed: UInt64.random(in: 1...UInt64.max)))
+    let control = ChannelControl(parts, home: home, homeIndex: homeIndex)
+    self.control = LoopBound(control, on: home)
+    control.hub = self
+  }
+
+  /// Own loops end when nobody can reach them any more; never from one of themselves, as a loop
+  /// cannot join itself.
+  deinit {
+    if let ownGroup { Task.detached { ownGroup.shutdown() } }
+  }
+
+  var home: EventLoop { loops[homeIndex] }
+
+  /// Runs `body` on the home loop, at once if the caller is there.
+  func onHome(_ body: @escaping @Sendable (ChannelControl) -> Void) {
+    home.run { [self] in body(control.value) }
+  }
+
+  /// As ``onHome(_:)``, but never inside the caller: for those who are in the middle of something.
+  func onHomeLater(_ body: @escaping @Sendable (ChannelControl) -> Void) {
+    home.later { [self] in body(control.value) }
+  }
+
+  /// The loop that the caller runs on, if it is one of the channel's.
+  var currentIndex: Int? {
+    for index in loops.indices where loops[index].isCurrent { return index }
+    return nil
+  }
+
+  /// Sends a new call on its way, from whatever thread it was made on.
+  func dispatch(_ call: ClientCall) {
+    let answer: PickTable.Answer
+    let here = currentIndex
+    if let here {
+      answer = picks[here].value.table.pick(call, now: loops[here].now)
+    } else {
+      answer = shared.withLock { $0.pick(call, now: Clock.now()) }
+    }
+    if case .go(let route, let token) = answer {
+      call.move(to: route, token: token, from: here)
+    } else {
+      // Waiting and failing is the home loop's business: it has the newest picker, and the story.
+      toHome(call)
+    }
+  }
+
+  /// Lets the home loop pick: the newest picker, after every event that was posted before.
+  func toHome(_ call: ClientCall) {
+    call.place(at: homeIndex)
+    home.later { [self] in control.value.admit(call) }
+  }
+
+  /// From the home loop: hands every loop its copy.
+  func publish(_ update: PickTable.Update) {
+    for (index, loop) in loops.enumerated() where index != homeIndex {
+      let picks = picks[index]
+      loop.run { picks.value.table.apply(update) }
+    }
+    shared.withLock { $0.apply(update) }
+    picks[homeIndex].value.table.apply(update)
+  }
+}
+
+/// The limits that calls are held to.
+struct CallSettings: Sendable {
+  var maxReceiveMessageSize: Int
+  var maxSendMessageSize: Int
+  var maxRetryBufferSize: Int
+  /// With a prefix; else the library's own, which lies in the program's text.
+  var userAgent: [UInt8]?
+}
+
+/// What a channel is made of.
+struct ChannelParts: Sendable {
+  var target: Target
+  var resolver: any Resolver
+  var authority: String
+  var registry: BalancerRegistry
+  var balancer: String
+  var options: ChannelOptions
+  var logger: Logger
+
+  var call: CallSettings {
+    CallSettings(
+      maxReceiveMessageSize: max(0, options.maxReceiveMessageSize),
+      maxSendMessageSize: min(max(0, options.maxSendMessageSize), Int(UInt32.max)),
+      maxRetryBufferSize: options.maxRetryBufferSize,
+      userAgent: options.userAgentPrefix.map { Array("\($0) \(RequestHeaders.userAgent)".utf8) })
+  }
+
+  var connection: ConnectionSettings {
+    ConnectionSettings(
+      http2: options.http2, socket: options.socket, lookUpTimeout: options.lookUpTimeout,
+      livenessTimeout: options.livenessTimeout)
+  }
+}

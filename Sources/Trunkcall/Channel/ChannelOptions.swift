@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+public import TrunkDiscovery
+internal import TrunkHTTP2
+package import TrunkSockets
+
+/// Every limit and choice of a channel, with its default. The table in docs/limits.md holds them all.
+public struct ChannelOptions: Sendable {
+  // Names
+
+  /// The `:authority` of every call; nil: the endpoint's server name, else what the resolver makes
+  /// of the target.
+  public var authority: String?
+  /// Goes before `grpc-swift-trunkcall/…` in the `user-agent`; nil sends the library's name alone.
+  public var userAgentPrefix: String?
+  /// The resolver for targets without a scheme. Default `dns` (gRPC naming.md).
+  public var defaultScheme = "dns"
+
+  // Messages
+
+  /// Largest reply message in bytes. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
+  public var maxReceiveMessageSize = 4 << 20
+  /// Largest request message in bytes. Default: what the format can say (2^32 - 1).
+  public var maxSendMessageSize = Int(UInt32.max)
+  /// Response header list in bytes, HTTP/2 counting (RFC 9113 §10.5.1). Default 16 KiB; beyond it
+  /// the call ends with RESOURCE_EXHAUSTED.
+  public var maxHeaderListSize = 16 << 10
+  /// Frames of one streaming call that are kept until the response headers come, for a transparent
+  /// retry. Default 256 KiB; a call that has sent more is not retried.
+  public var maxRetryBufferSize = 256 << 10
+
+  // Calls
+
+  /// Calls that may wait for a server. Default 10,000; beyond it RESOURCE_EXHAUSTED.
+  public var maxQueuedCalls = 10_000
+  /// For how long calls under way may go on after ``GRPCChannel/close()``. Default 10 s; then
+  /// CANCELLED.
+  public var closeDeadline: Duration = .seconds(10)
+
+  // Service config (gRPC A2, A6, A24)
+
+  /// In force when the resolver brings none.
+  public var defaultServiceConfig: ServiceConfig?
+  /// Ignores service configs from the resolver. Default false.
+  public var disablesServiceConfig = false
+
+  // Connections
+
+  /// How often a server is called that cannot be reached.
+  public var backoff = ConnectionBackoff()
+  /// From the start of an attempt until the server's SETTINGS. nil: the time until the next attempt,
+  /// at least 20 s (gRPC connection-backoff.md).
+  public var connectTimeout: Duration?
+  /// A host name in an address is looked up for at most this long. Default 5 s.
+  public var lookUpTimeout: Duration = .seconds(5)
+  /// Between two look-ups that the channel asks its resolver for. Default 30 s, as in grpc-go.
+  public var minResolutionInterval: Duration = .seconds(30)
+  /// Without a call for this long a channel lets go of connections and resolver. Default 30 min; nil
+  /// never does.
+  public var idleTimeout: Duration? = .seconds(30 * 60)
+  /// When a call expires on a connection from which nothing came since the call began, the server is
+  /// asked with one PING; without any sign of life for this long the connection is given up.
+  /// Default 1 s; nil never asks.
+  public var livenessTimeout: Duration? = .seconds(1)
+  /// Flow-control window of a stream in bytes. Default 1 MiB.
+  public var streamWindow = 1 << 20
+  /// Flow-control window of a connection in bytes; also what may lie unread in it. Default 4 MiB.
+  public var connectionWindow = 4 << 20
+  /// TCP keepalive after this idle time; nil turns it off. Default 60 s.
+  public var tcpKeepAlive: Duration? = .seconds(60)
+  /// `TCP_USER_TIMEOUT` (gRFC A18). Default 20 s.
+  public var tcpUserTimeout: Duration? = .seconds(20)
+  /// Event loops of its own; nil shares the process-wide group, one loop per core.
+  public var loops: Int?
+
+  /// A group that somebody else owns; tests use it.
+  package var group: EventLoopGroup?
+
+  public init() {}
+
+  var http2: HTTP2Settings {
+    var settings = HTTP2Settings()
+    settings.initialWindowSize = Int32(clamping: max(65_535, streamWindow))
+    settings.connectionWindowSize = Int32(clamping: max(65_535, connectionWindow))
+    settings.maxBufferedBytes = max(65_535, connectionWindow)
+    settings.maxHeaderListSize = max(1_024, maxHeaderListSize)
+    return settings
+  }
+
+  var socket: SocketOptions {
+    var options = SocketOptions()
+    options.keepAliveIdle = tcpKeepAlive
+    options.userTimeout = tcpUserTimeout
+    return options
+  }
+}
+
+/// gRPC `doc/connection-backoff.md`: from the start of one attempt to the start of the next. The
+/// resolver is called again by the same rule when it fails.
+public struct ConnectionBackoff: Sendable, Hashable {
+  /// Default 1 s.
+  public var initial: Duration = .seconds(1)
+  /// Default 1.6.
+  public var multiplier = 1.6
+  /// Default 120 s.
+  public var maximum: Duration = .seconds(120)
+  /// Each delay is multiplied by a number of `1-jitter ... 1+jitter`. Default 0.2.
+  public var jitter = 0.2
+
+  public init() {}
+
+  var value: Backoff {
+    var backoff = Backoff()
+    backoff.initial = initial
+    backoff.multiplier = multiplier
+    backoff.maximum = maximum
+    backoff.jitter = jitter
+    return backoff
+  }
+}

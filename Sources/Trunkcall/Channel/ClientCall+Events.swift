@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkDiscovery
+internal import TrunkHTTP2
+internal import TrunkSockets
+internal import TrunkWire
+
+// What the server's side of the stream does to a call, on the connection's loop.
+extension ClientCall: HTTP2StreamHandler {
+  func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    if outcome == nil { response.header(name, value) }
+  }
+
+  func headersEnded(_ kind: HeaderBlockKind, endStream: Bool, tooLarge: Bool) {
+    connection?.frameReceived()
+    guard outcome == nil else { return }
+    if tooLarge {
+      return giveUp(
+        RPCError(.resourceExhausted, "the response's header list is larger than the limit"))
+    }
+    switch response.blockEnded(endStream: endStream) {
+    case .interim: break
+    case .headers:
+      commit()
+      wakeHeadersWaiters()
+    case .ok: settle(completed())
+    case .failed(let error): settle(.failed(afterDeadline(error)))
+    }
+  }
+
+  func data(_ bytes: UnsafeRawBufferPointer) {
+    connection?.frameReceived()
+    guard outcome == nil, response.phase == .messages else {
+      stream?.consume(bytes.count)
+      return
+    }
+    owed += bytes.count
+    var compressed = false
+    do throws(FramingError) {
+      try reader.receive(bytes) { payload, isCompressed in
+        if isCompressed { compressed = true } else { take(payload) }
+      }
+    } catch {
+      return settle(.failed(error.rpcError))
+    }
+    if compressed { return settle(.failed(response.compressedMessage)) }
+    if isUnary || inbound.isEmpty {
+      // Nothing whole is waiting: the peer needs room to go on with the message under way.
+      stream?.consume(owed)
+      owed = 0
+    }
+    wakeReader()
+  }
+
+  func ended() {
+    if outcome == nil { settle(.failed(afterDeadline(ResponseState.missingStatus))) }
+  }
+
+  func writable() { wakeSenders(nil) }
+
+  /// Servers send trailers.
+  func addTrailers(_ headers: inout HeaderList) {}
+
+  func closed(_ reason: StreamCloseReason) {
+    let connection = connection
+    self.connection = nil
+    stream = nil
+    load?.ended()
+    load = nil
+    if outcome != nil {
+      report(connection)
+    } else if retries(reason, connection) {
+      report(connection)
+      connection?.callEnded()
+      return again()
+    } else {
+      settle(.failed(afterDeadline(status(reason, connection))))
+      report(connection)
+    }
+    connection?.callEnded()
+  }
+
+  private func take(_ payload: [UInt8]) {
+    guard outcome == nil else { return }
+    if !isUnary {
+      inbound.append(payload)
+    } else if reply == nil {
+      reply = payload
+    } else {
+      giveUp(RPCError(.unimplemented, "the server sent more than the one message that is due"))
+    }
+  }
+
+  /// 15: response headers commit the call; there is nothing to send again.
+  private func commit() {
+    canReplay = false
+    firstFrame = nil
+    moreFrames = []
+  }
+
+  private func completed() -> Outcome {
+    if reader.isMidMessage {
+      return .failed(RPCError(.internal, "the server ended the call in the middle of a message"))
+    }
+    if isUnary, reply == nil {
+      return .failed(
+        RPCError(.unimplemented, "the server sent no message where one is due"))
+    }
+    return .ok
+  }
+
+  private func retries(_ reason: StreamCloseReason, _ connection: ClientConnection?) -> Bool {
+    guard canReplay, response.phase == .headers else { return false }
+    switch reason {
+    case .notSent:
+      // A connection that goes on taking calls did not want this one: no use to try again.
+      return connection?.isTakingCalls == false
+    case .refused:
+      defer { wasRefused = true }
+      return !wasRefused
+    case .code, .connectionLost: return false
+    }
+  }
+
+  private func status(_ reason: StreamCloseReason, _ connection: ClientConnection?) -> RPCError {
+    let peer = peer ?? "the server"
+    switch reason {
+    case .connectionLost:
+      return RPCError(.unavailable, "\(peer): \(connection?.failure ?? "connection lost")")
+    case .notSent: return RPCError(.unavailable, "\(peer): the call could not be sent")
+    case .refused: return RPCError(.unavailable, "\(peer) refused the call")
+    case .code(let code):
+      if response.phase == .messages, code == HTTP2ErrorCode.noError {
+        return ResponseState.missingStatus
+      }
+      return RPCError(
+        RPCError.Code(resetCode: code),
+        "\(peer) reset the stream with \(HTTP2ErrorCode.name(code))")
+    }
+  }
+
+  /// 5.7: CANCELLED that arrives after the deadline is shown as DEADLINE_EXCEEDED.
+  private func afterDeadline(_ error: RPCError) -> RPCError {
+    guard error.code == .cancelled, deadline != .max, deadline <= Clock.now() else { return error }
+    return RPCError(.deadlineExceeded, "the deadline has passed")
+  }
+
+  private func report(_ connection: ClientConnection?) {
+    guard let token, let connection else { return }
+    self.token = nil
+    var code: RPCError.Code?
+    switch outcome {
+    case .ok: code = nil
+    case .failed(let error): code = error.code
+    case nil: code = .unavailable
+    }
+    let now = Clock.now()
+    let latency = Duration.nanoseconds(
+      Int64(clamping: now > attemptBegan ? now - attemptBegan : 0))
+    connection.note(
+      PickOutcome(subchannel: subchannel, token: token, code: code, latency: latency))
+  }
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import DequeModule
+internal import TrunkHTTP2
+internal import TrunkWire
+
+/// What a reader of a call gets.
+enum Taken: Sendable {
+  case one([UInt8])
+  /// Several that were there already, for a reader on another thread.
+  case many([[UInt8]])
+  case end
+  case failed(RPCError)
+  case metadata(Metadata)
+}
+
+/// The verbs of a streaming call, on the loop where it is.
+extension ClientCall {
+  /// Bytes of messages that are handed over at once to a reader on another thread.
+  static let batchSize = 64 * 1024
+
+  // MARK: Messages in
+
+  /// What is there for a reader; nil if it has to wait.
+  func takeOne() -> Taken? {
+    guard let message = inbound.popFirst() else { return ending() }
+    credit(message.count + MessageFrame.prefixLength)
+    return .one(message)
+  }
+
+  func takeBatch() -> Taken? {
+    guard let first = inbound.popFirst() else { return ending() }
+    var bytes = first.count + MessageFrame.prefixLength
+    guard !inbound.isEmpty, bytes < ClientCall.batchSize else {
+      credit(bytes)
+      return .one(first)
+    }
+    var batch = [first]
+    while bytes < ClientCall.batchSize, let next = inbound.popFirst() {
+      batch.append(next)
+      bytes += next.count + MessageFrame.prefixLength
+    }
+    credit(bytes)
+    return .many(batch)
+  }
+
+  func waitForMessage(_ waiter: UnsafeContinuation<Taken, Never>) {
+    if let taken = takeBatch() { return waiter.resume(returning: taken) }
+    guard messageWaiter == nil else {
+      return waiter.resume(
+        returning: .failed(RPCError(.internal, "two tasks read from one call at the same time")))
+    }
+    messageWaiter = waiter
+  }
+
+  func wakeReader() {
+    guard let waiter = messageWaiter, let taken = takeBatch() else { return }
+    messageWaiter = nil
+    waiter.resume(returning: taken)
+  }
+
+  private func ending() -> Taken? {
+    switch outcome {
+    case .ok: .end
+    case .failed(let error): .failed(error)
+    case nil: nil
+    }
+  }
+
+  /// The application took `count` bytes: the server may send as many (real back-pressure).
+  private func credit(_ count: Int) {
+    // When all that is left is a message under way, it needs the room to arrive in.
+    let due = inbound.isEmpty ? owed : min(count, owed)
+    owed -= due
+    stream?.consume(due)
+  }
+
+  // MARK: Metadata in
+
+  func waitForHeaders(_ waiter: UnsafeContinuation<Taken, Never>) {
+    guard let headers else { return headersWaiters.append(waiter) }
+    waiter.resume(returning: headers)
+  }
+
+  var headers: Taken? {
+    if response.phase == .messages { return .metadata(response.initialMetadata) }
+    switch outcome {
+    case .ok: return .metadata(response.initialMetadata)
+    // A call that failed after its headers had some.
+    case .failed(let error):
+      return response.hadHeaders ? .metadata(response.initialMetadata) : .failed(error)
+    case nil: return nil
+    }
+  }
+
+  func wakeHeadersWaiters() {
+    guard !headersWaiters.isEmpty, let headers else { return }
+    let waiters = headersWaiters
+    headersWaiters = []
+    for waiter in waiters { waiter.resume(returning: headers) }
+  }
+
+  // MARK: Messages out
+
+  /// Queues a frame.
+  /// - Returns: whether the writer should wait for room.
+  func enqueue(_ frame: [UInt8]) throws(RPCError) -> Bool {
+    switch outcome {
+    case .failed(let error): throw error
+    case .ok: return false  // the server did not want the rest; its replies are there to be read
+    case nil: break
+    }
+    if let refusal = refusal(of: frame) {
+      giveUp(refusal)
+      throw refusal
+    }
+    keep(frame)
+    if let stream {
+      stream.write(frame)
+      return stream.isAboveMark
+    }
+    return keptBytes > HTTP2Stream.writeMark
+  }
+
+  func waitForRoom(_ waiter: UnsafeContinuation<RPCError?, Never>) {
+    if case .failed(let error) = outcome { return waiter.resume(returning: error) }
+    let mustWait = stream.map(\.isAboveMark) ?? (keptBytes > HTTP2Stream.writeMark)
+    guard mustWait, outcome == nil else { return waiter.resume(returning: nil) }
+    sendWaiters.append(waiter)
+  }
+
+  func wakeSenders(_ error: RPCError?) {
+    guard !sendWaiters.isEmpty else { return }
+    let waiters = sendWaiters
+    sendWaiters = []
+    for waiter in waiters { waiter.resume(returning: error) }
+  }
+
+  func endRequests() {
+    guard !requestsEnded else { return }
+    requestsEnded = true
+    stream?.finish()
+  }
+
+  /// Frames are kept for a transparent retry: without limit while nothing has left (they lie in the
+  /// stream's queue anyway), then up to the channel's limit.
+  private func keep(_ frame: [UInt8]) {
+    guard canReplay else { return }
+    keptBytes += frame.count
+    if stream?.headersSent == true, keptBytes > hub.settings.maxRetryBufferSize {
+      canReplay = false
+      firstFrame = nil
+      moreFrames = []
+    } else if firstFrame == nil {
+      firstFrame = frame
+    } else {
+      moreFrames.append(frame)
+    }
+  }
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import DequeModule
+internal import Synchronization
+internal import TrunkDiscovery
+internal import TrunkHTTP2
+internal import TrunkSockets
+internal import TrunkWire
+
+/// One call, from its first pick to its one status.
+///
+/// ```
+///   made ── dispatch ──► on a connection ── trailers, reset, deadline, cancel ──► settled
+///                │  ▲          │
+///                ▼  │          │ never sent, or refused: transparent retry (5.3 lines 21-24)
+///             home: waits ◄────┘
+/// ```
+/// It has a place, the loop that alone touches it; whoever moves it stores the new place, hands it
+/// over through that loop's inbox, and touches it no more.
+///
+/// `@unchecked Sendable`: before `dispatch` one thread has it, then the loop at its place; results
+/// are read by the caller after the loop has resumed it, and not written again.
+final class ClientCall: @unchecked Sendable {
+  enum Outcome: Sendable {
+    case ok
+    case failed(RPCError)
+  }
+
+  let hub: ChannelHub
+  let method: MethodName
+  let metadata: Metadata
+  let isUnary: Bool
+
+  private let placeIndex = Atomic<Int>(-1)
+  private let cancelRequested = Atomic<Bool>(false)
+  private let over = Atomic<Bool>(false)
+
+  // What it is held to
+  /// `CLOCK_MONOTONIC` nanoseconds; `.max` for none.
+  var deadline: UInt64
+  private(set) var waitForReady: Bool?
+  private var sendLimit: Int
+  private var receiveLimit: Int
+  private let start: UInt64
+  private var hasConfig = false
+
+  // The attempt at hand
+  var stream: HTTP2Stream?
+  var connection: ClientConnection?
+  private(set) var peer: String?
+  var load: LoadCounter?
+  var token: UInt64?
+  var subchannel = SubchannelID(0)
+  var attemptBegan: UInt64 = 0
+  var wasRefused = false
+  private var timer: LoopTimer?
+  /// Its place in the home loop's queue, while it is there.
+  var ticket: PickQueue<ClientCall>.Ticket?
+
+  // Requests, kept until the response headers for a transparent retry
+  var firstFrame: [UInt8]?
+  var moreFrames: [[UInt8]] = []
+  var keptBytes = 0
+  var canReplay = true
+  var requestsEnded = false
+
+  // The response
+  var response = ResponseState()
+  var reader: MessageReader
+  var reply: [UInt8]?
+  var inbound = Deque<[UInt8]>()
+  /// Received bytes of this stream that the peer has no credit back for.
+  var owed = 0
+  private(set) var outcome: Outcome?
+
+  // Who waits
+  var unaryWaiter: UnsafeContinuation<Void, Never>?
+  var messageWaiter: UnsafeContinuation<Taken, Never>?
+  var headersWaiters: [UnsafeContinuation<Taken, Never>] = []
+  var sendWaiters: [UnsafeContinuation<RPCError?, Never>] = []
+
+  init(_ hub: ChannelHub, _ request: CallRequest, isUnary: Bool) {
+    self.hub = hub
+    method = request.method
+    metadata = request.options.metadata
+    self.isUnary = isUnary
+    start = Clock.now()
+    deadline = request.options.timeout.map { [start] in start.adding($0) } ?? .max
+    if request.options.inheritsDeadline, let inherited = InheritedDeadline.current {
+      deadline = min(deadline, inherited)
+    }
+    waitForReady = request.options.waitForReady
+    sendLimit = hub.settings.maxSendMessageSize
+    receiveLimit =
+      request.options.maxReceiveMessageSize.map { max(0, $0) } ?? hub.settings.maxReceiveMessageSize
+    reader = MessageReader(limit: receiveLimit)
+  }
+
+  // MARK: Where it is
+
+  var isHere: Bool {
+    let index = placeIndex.load(ordering: .acquiring)
+    return index >= 0 && hub.loops[index].isCurrent
+  }
+
+  var isOver: Bool { over.load(ordering: .acquiring) }
+  var isCancelled: Bool { cancelRequested.load(ordering: .sequentiallyConsistent) }
+
+  func place(at index: Int) { placeIndex.store(index, ordering: .sequentiallyConsistent) }
+
+  /// Runs `body` where the call is, at once if that is here.
+  func onPlace(_ body: @escaping @Sendable (ClientCall) -> Void) {
+    let index = placeIndex.load(ordering: .sequentiallyConsistent)
+    guard index >= 0 else { return }
+    let loop = hub.loops[index]
+    if loop.isCurrent { body(self) } else { loop.later { [self] in onPlace(body) } }
+  }
+
+  /// From any thread, any number of times.
+  func cancel() {
+    // The flag first, then the place: either the job finds the call, or the call finds the flag.
+    cancelRequested.store(true, ordering: .sequentiallyConsistent)
+    if isOver { return }
+    onPlace { $0.giveUp(RPCError(.cancelled, "the call was cancelled")) }
+  }
+
+  // MARK: The service config
+
+  /// 5.3 line 10: the earlier deadline, the smaller limits; wait-for-ready if the application did
+  /// not say.
+  func adopt(_ config: ServiceConfig) {
+    guard !hasConfig else { return }
+    hasConfig = true
+    guard let method = config.method(method.text) else { return }
+    if let timeout = method.timeout { deadline = min(deadline, start.adding(timeout)) }
+    if waitForReady == nil { waitForReady = method.waitForReady }
+    if let limit = method.maxRequestMessageBytes { sendLimit = min(sendLimit, limit) }
+    if let limit = method.maxResponseMessageBytes {
+      receiveLimit = min(receiveLimit, limit)
+      reader = MessageReader(limit: receiveLimit)
+    }
+  }
+
+  /// Why a frame cannot be sent; nil if it can.
+  func refusal(of frame: [UInt8]) -> RPCError? {
+    guard frame.count >= MessageFrame.prefixLength else {
+      return RPCError(.internal, "the encoder left no room for the message's prefix")
+    }
+    let size = frame.count - MessageFrame.prefixLength
+    guard size > sendLimit else { return nil }
+    return RPCError(
+      .resourceExhausted, "message of \(size) bytes is larger than the limit of \(sendLimit) bytes")
+  }
+
+  // MARK: On its way
+
+  /// Hands the call to a connection's loop; nothing here touches it afterwards.
+  func move(to route: Route, token: UInt64?, from here: Int?) {
+    place(at: route.loopIndex)
+    if here == route.loopIndex { return arrive(route, token) }
+    hub.loops[route.loopIndex].later { [self] in arrive(route, token) }
+  }
+
+  private func arrive(_ route: Route, _ token: UInt64?) {
+    guard outcome == nil, !settleIfDue() else { return }
+    if isUnary, let firstFrame, let refusal = refusal(of: firstFrame) {
+      return settle(.failed(refusal))
+    }
+    let connection = route.connection.value
+    let now = Clock.now()
+    guard let stream = connection.open(self) else { return hub.toHome(self) }
+    self.stream = stream
+    self.connection = connection
+    self.token = token
+    subchannel = route.subchannel
+    attemptBegan = now
+    peer = connection.peer
+    load = route.load
+    load?.began()
+    if let firstFrame { stream.write(firstFrame) }
+    for frame in moreFrames { stream.write(frame) }
+    if requestsEnded { stream.finish() }
+    watchDeadline(on: connection.loop)
+    if !sendWaiters.isEmpty, !stream.isAboveMark { wakeSenders(nil) }
+  }
+
+  /// Settles a call that was cancelled or ran out of time while it travelled.
+  func settleIfDue() -> Bool {
+    if isCancelled {
+      giveUp(RPCError(.cancelled, "the call was cancelled"))
+    } else if deadline != .max, deadline <= Clock.now() {
+      giveUp(expired())
+    } else {
+      return false
+    }
+    return true
+  }
+
+  func watchDeadline(on loop: EventLoop) {
+    guard deadline != .max, timer == nil else { return }
+    // The timer is let go of when the call settles or moves on; until then each holds the other.
+    let timer = LoopTimer(on: loop) { self.deadlinePassed() }
+    timer.schedule(at: deadline)
+    self.timer = timer
+  }
+
+  private func deadlinePassed() {
+    timer = nil
+    connection?.callExpired(began: attemptBegan)
+    giveUp(expired())
+  }
+
+  private func expired() -> RPCError {
+    guard ticket != nil else { return RPCError(.deadlineExceeded, "the deadline has passed") }
+    return hub.control.value.story(.deadlineExceeded, "the deadline has passed")
+  }
+
+  /// Never left the client, or was refused: another pick, by the home loop. Counts in no budget.
+  func again() {
+    stopTimer()
+    response = ResponseState()
+    reader = MessageReader(limit: receiveLimit)
+    peer = nil
+    owed = 0
+    hub.toHome(self)
+  }
+
+  private func stopTimer() {
+    timer?.cancel()
+    timer = nil
+  }
+
+  func leaveQueue() {
+    ticket = nil
+    stopTimer()
+  }
+
+  // MARK: The end
+
+  /// Ends the call from this side: what was received and not taken is dropped.
+  func giveUp(_ error: RPCError) {
+    guard outcome == nil else { return }
+    inbound.removeAll()
+    reply = nil
+    settle(.failed(error))
+  }
+
+  /// The one status. Everybody who waits is told.
+  func settle(_ result: Outcome) {
+    guard outcome == nil else { return }
+    outcome = result
+    if let ticket { hub.control.value.leave(ticket) }
+    ticket = nil
+    stopTimer()
+    over.store(true, ordering: .releasing)
+    resetStream()
+    firstFrame = nil
+    moreFrames = []
+    if let unaryWaiter {
+      self.unaryWaiter = nil
+      return unaryWaiter.resume()
+    }
+    wakeReader()
+    wakeHeadersWaiters()
+    if case .failed(let error) = result { wakeSenders(error) } else { wakeSenders(nil) }
+  }
+
+  /// What the caller of a unary call gets, once it was resumed.
+  func unaryReply() throws(RPCError) -> UnaryReply {
+    if case .failed(let error) = outcome { throw error }
+    guard outcome != nil, let reply else {
+      throw RPCError(.internal, "the call was resumed before its end")
+    }
+    return UnaryReply(
+      payload: reply, initialMetadata: response.initialMetadata,
+      trailingMetadata: response.trailingMetadata, peer: peer ?? "")
+  }
+
+  private func resetStream() {
+    guard let stream, stream.isOpen else { return }
+    if stream.peerEnded {
+      // A server's status is final; what was still to be sent is not wanted (5.7).
+      if !stream.isLocallyDone { stream.reset(HTTP2ErrorCode.noError) }
+    } else {
+      stream.reset(HTTP2ErrorCode.cancel)
+    }
+  }
+}

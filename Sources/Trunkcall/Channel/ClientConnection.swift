@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkDiscovery
+internal import TrunkHTTP2
+internal import TrunkSockets
+internal import TrunkWire
+
+/// What a connection tells the home loop.
+enum ConnectionEvent: Sendable {
+  /// The server's SETTINGS arrived (5.4: not just TCP).
+  case ready
+  /// It never got that far.
+  case failed(String)
+  /// It takes no more calls; nil after a GOAWAY in good order. Those under way go on.
+  case ended(String?)
+  /// The socket is closed; nothing more comes.
+  case gone
+  case outcomes([PickOutcome])
+}
+
+/// One connection to a server: socket below, HTTP/2 session in the middle, calls above. Never leaves
+/// its loop.
+///
+/// ```
+///   dialing ──► handshake ── SETTINGS ──► ready ── GOAWAY, drain() ──► draining ── last call ──┐
+///      └───────────┴──── failed ─────────► closed ◄──── broke ───┴────────────────────────────┘
+/// ```
+final class ClientConnection {
+  let loop: EventLoop
+  let loopIndex: Int
+  /// The `:authority` of its calls.
+  let authority: [UInt8]
+  /// `10.0.0.7:50051`.
+  private(set) var peer: String
+  /// Why it broke, for the calls that were on it.
+  private(set) var failure = "the connection was closed"
+
+  private enum Phase { case dialing, handshake, ready, draining, closed }
+  private var phase = Phase.dialing
+  private let address: Address
+  private let settings: ConnectionSettings
+  private let report: @Sendable (ConnectionEvent) -> Void
+  private var dialer: Dialer?
+  private var socket: SocketConnection?
+  private var session: HTTP2Session?
+  private var timer: LoopTimer?
+  private var liveness: Liveness?
+  private var livenessTimer: LoopTimer?
+  private var outcomes: [PickOutcome] = []
+  private var isAbandoned = false
+  /// Calls that were put on it; the idle watch looks at it.
+  private(set) var callsBegun: UInt64 = 0
+  private(set) var callsUnderWay = 0
+
+  init(
+    _ loop: EventLoop, loopIndex: Int, to address: Address, authority: [UInt8],
+    _ settings: ConnectionSettings, report: @escaping @Sendable (ConnectionEvent) -> Void
+  ) {
+    self.loop = loop
+    self.loopIndex = loopIndex
+    self.address = address
+    self.authority = authority
+    self.settings = settings
+    self.report = report
+    peer = "\(address)"
+    if let timeout = settings.livenessTimeout {
+      liveness = Liveness(timeout: UInt64(max(1, timeout.nanoseconds)))
+    }
+  }
+
+  // MARK: From the home loop
+
+  func begin(deadline: UInt64) {
+    guard phase == .dialing, dialer == nil else { return }
+    let dialer = Dialer(loop, options: settings.socket, deadline: deadline) { [weak self] result in
+      self?.dialed(result, deadline)
+    }
+    self.dialer = dialer
+    dialer.dial(address.destination, lookUpTimeout: settings.lookUpTimeout)
+  }
+
+  /// Closes at once; of `.ready`, `.failed` and `.ended` nothing is heard any more.
+  func abandon(_ why: String) {
+    isAbandoned = true
+    broke(why)
+  }
+
+  /// Lets its calls finish, then closes.
+  func drain() {
+    switch phase {
+    case .dialing, .handshake: abandon("no longer needed")
+    case .ready:
+      phase = .draining
+      isAbandoned = true
+      closeIfDone()
+    case .draining, .closed: break
+    }
+  }
+
+  /// The time that its calls had to finish is over.
+  func cancelCalls(_ why: String) {
+    for stream in session?.allStreams ?? [] {
+      (stream.handler as? ClientCall)?.giveUp(RPCError(.cancelled, why))
+    }
+    socket?.close(afterFlush: true)
+  }
+
+  // MARK: Calls
+
+  /// Opens a stream for a call.
+  /// - Returns: nil if no stream can be opened here any more.
+  func open(_ call: ClientCall) -> HTTP2Stream? {
+    guard phase == .ready, let session, !session.goAwayReceived else { return nil }
+    call.writeHeaders(&session.headers, authority: authority)
+    guard let stream = session.open(call) else {
+      // Out of stream ids (RFC 9113 §5.1.1), or terminated: the next call needs another connection.
+      retire()
+      return nil
+    }
+    callsBegun &+= 1
+    callsUnderWay += 1
+    return stream
+  }
+
+  var isTakingCalls: Bool { phase == .ready }
+
+  private func retire() {
+    guard phase == .ready else { return }
+    tell(.ended(nil))
+    phase = .draining
+    let bound = LoopBound(self, on: loop)
+    loop.later { bound.value.closeIfDraining() }
+  }
+
+  func callEnded() {
+    callsUnderWay -= 1
+    if phase == .draining { closeIfDone() }
+  }
+
+  func note(_ outcome: PickOutcome) {
+    if outcomes.isEmpty {
+      let bound = LoopBound(self, on: loop)
+      loop.later {
+        let batch = bound.value.outcomes
+        bound.value.outcomes = []
+        bound.value.report(.outcomes(batch))
+      }
+    }
+    outcomes.append(outcome)
+  }
+
+  /// HEADERS or DATA came for a call.
+  func frameReceived() { liveness?.frameReceived() }
+
+  /// A call that began on it at `began` has expired: is there anybody?
+  func callExpired(began: UInt64) {
+    guard phase == .ready || phase == .draining, let socket else { return }
+    let now = Clock.now()
+    guard
+      liveness?.callExpired(began: began, lastReceived: socket.lastReceived, now: now) == true,
+      let timeout = liveness?.timeout
+    else { return }
+    session?.ping(ClientConnection.livenessPing)
+    let timer = LoopTimer(on: loop) { [weak self] in self?.lookForLife() }
+    let (due, overflow) = now.addingReportingOverflow(timeout)
+    timer.schedule(at: overflow ? .max : due)
+    livenessTimer = timer
+  }
+
+  private static let livenessPing: UInt64 = 0x616c_6976_653f
+
+  private func lookForLife() {
+    guard let socket, liveness?.look(lastReceived: socket.lastReceived) == .dead else { return }
+    broke("no answer to a ping")
+  }
+
+  // MARK: Inside
+
+  private func dialed(_ result: Result<SocketConnection, SocketError>, _ deadline: UInt64) {
+    guard phase == .dialing else { return }
+    dialer = nil
+    switch result {
+    case .failure(let error): broke("\(error)")
+    case .success(let socket):
+      phase = .handshake
+      self.socket = socket
+      if let peer = socket.peer?.destination, case .host = peer { self.peer = "\(peer)" }
+      session = HTTP2Session(.client, settings: settings.http2, delegate: self)
+      let timer = LoopTimer(on: loop) { [weak self] in
+        self?.broke("connected, but no HTTP/2 SETTINGS came in time")
+      }
+      timer.schedule(at: deadline)
+      self.timer = timer
+      socket.start(self)
+    }
+  }
+
+  private func closeIfDone() {
+    guard callsUnderWay == 0, let session, let socket else { return }
+    session.goAway()
+    socket.close(afterFlush: true)
+  }
+
+  /// Tells the home loop how it ended, once, and closes.
+  private func broke(_ why: String) {
+    switch phase {
+    case .closed: return
+    case .dialing, .handshake: tell(.failed(why))
+    case .ready: tell(.ended(why))
+    case .draining: break
+    }
+    failure = why
+    phase = .closed
+    timer?.cancel()
+    livenessTimer?.cancel()
+    dialer?.cancel()
+    dialer = nil
+    socket?.close()
+    session?.close()
+    session = nil
+    report(.gone)
+  }
+
+  private func tell(_ event: ConnectionEvent) {
+    if !isAbandoned { report(event) }
+  }
+}
+
+// MARK: - Socket and session
+
+extension ClientConnection: ConnectionDriver {
+  func received(_ bytes: UnsafeRawBufferPointer) {
+    guard let session else { return }
+    session.receive(bytes)
+    if session.isFinished { socket?.close(afterFlush: true) }
+  }
+
+  func fill(_ output: inout OutputBuffer) {
+    guard let session else { return }
+    session.drain { frame in
+      output.append(frame)
+      return !output.isFull
+    }
+    if session.isFinished { socket?.close(afterFlush: true) }
+  }
+
+  func closed(_ error: SocketError?) {
+    if let error {
+      broke("\(error)")
+    } else if session?.isTerminated == true {
+      broke("HTTP/2 connection error")
+    } else {
+      broke("the server closed the connection")
+    }
+  }
+}
+
+extension ClientConnection: HTTP2SessionDelegate {
+  func streamOpened(_ stream: HTTP2Stream) {}
+
+  func settingsReceived() {
+    guard phase == .handshake else { return }
+    phase = .ready
+    timer?.cancel()
+    timer = nil
+    tell(.ready)
+  }
+
+  /// Any byte counts; it has been noted by the socket.
+  func pingAcknowledged(_ payload: UInt64) {}
+
+  /// Streams above the last id are closed as refused, the others go on (RFC 9113 §6.8).
+  func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String) {
+    let text = debugText.isEmpty ? "" : " (\(debugText))"
+    switch phase {
+    case .handshake:
+      failure = "the server sent GOAWAY \(HTTP2ErrorCode.name(code))\(text)"
+      tell(.failed(failure))
+      isAbandoned = true
+      phase = .draining
+    case .ready:
+      failure = "the server sent GOAWAY \(HTTP2ErrorCode.name(code))\(text)"
+      tell(.ended(code == HTTP2ErrorCode.noError ? nil : failure))
+      phase = .draining
+    case .dialing, .draining, .closed: return
+    }
+    // Not from within the callback: nghttp2 is about to close the streams above the last id.
+    let bound = LoopBound(self, on: loop)
+    loop.later { bound.value.closeIfDraining() }
+  }
+
+  private func closeIfDraining() {
+    if phase == .draining { closeIfDone() }
+  }
+
+  func needsFlush() { socket?.setNeedsFlush() }
+}
+
+/// What a channel's connections have in common.
+struct ConnectionSettings: Sendable {
+  var http2: HTTP2Settings
+  var socket: SocketOptions
+  var lookUpTimeout: Duration
+  var livenessTimeout: Duration?
+}

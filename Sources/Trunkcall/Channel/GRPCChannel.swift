@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+public import Logging
+public import TrunkDiscovery
+internal import TrunkSockets
+public import TrunkWire
+
+/// Calls the servers that stand behind a name.
+///
+/// A channel resolves its target, keeps connections as its load-balancing policy wants them, and sends
+/// each call to the server that the policy picks. It does no I/O before the first call, ``connect()``
+/// or ``ready(within:)``. Letting go of the last reference closes it.
+///
+/// ```swift
+/// let channel = try GRPCChannel(to: "dns:///orders.example:50051", balancer: "round_robin")
+/// try await channel.ready(within: .seconds(5))
+/// ```
+public final class GRPCChannel: CallInvoker, Sendable {
+  let hub: ChannelHub
+  let interceptors: [any ClientInterceptor]
+
+  /// - Parameters:
+  ///   - target: `scheme://authority/endpoint`; see the resolvers for what each scheme allows.
+  ///   - resolvers: beside the built-in ones (`dns`, `passthrough`, `ipv4`, `ipv6`, `unix`,
+  ///     `unix-abstract`); one with the same scheme goes before.
+  ///   - balancers: the policies that `balancer` and service configs may name. To add one:
+  ///     `var balancers = BalancerRegistry(); balancers.register(MyPolicy.self)`.
+  ///   - balancer: the policy while the service config names none.
+  ///   - interceptors: around every call, the first one outermost.
+  /// - Throws: ``TargetError``: malformed, unknown scheme, or what the resolver refuses. A failing
+  ///   network is no error here.
+  public init(
+    to target: String, resolvers: [any Resolver] = [],
+    balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
+    interceptors: [any ClientInterceptor] = [], options: ChannelOptions = ChannelOptions(),
+    logger: Logger = Logger(label: "trunkcall.channel")
+  ) throws(TargetError) {
+    var registry = ResolverRegistry.builtIn
+    registry.defaultScheme = options.defaultScheme
+    for resolver in resolvers { registry.register(resolver) }
+    let (target, resolver) = try registry.find(target)
+    let parts = ChannelParts(
+      target: target, resolver: resolver, authority: resolver.authority(of: target),
+      registry: balancers, balancer: balancer, options: options, logger: logger)
+    // Without descriptors for loops of its own the channel shares the process's.
+    let ownGroup = options.loops.flatMap { try? EventLoopGroup(loops: $0) }
+    hub = ChannelHub(parts, group: options.group ?? ownGroup ?? .shared, ownGroup: ownGroup)
+    self.interceptors = interceptors
+  }
+
+  deinit {
+    if state != .shutdown { hub.onHome { $0.shutDown() } }
+  }
+
+  /// What the channel calls, without secrets.
+  public var target: String { hub.target.description }
+
+  // MARK: State
+
+  /// gRPC `doc/connectivity-semantics-and-api.md`.
+  public var state: ConnectivityState { hub.watch.current }
+
+  /// The state of now, then every change; ends after `.shutdown`. A slow reader misses old ones.
+  public var stateChanges: AsyncStream<ConnectivityState> { hub.watch.changes() }
+
+  /// Begins to connect, if the channel is idle; returns at once.
+  public func connect() { hub.onHome { $0.wake() } }
+
+  /// Connects, and suspends until calls can be made.
+  /// - Throws: UNAVAILABLE when the time is over, with the story of why; CANCELLED.
+  public func ready(within timeout: Duration) async throws(RPCError) {
+    let deadline = Clock.now().adding(timeout)
+    let key = WaitKey()
+    let hub = hub
+    let error = await withTaskCancellationHandler {
+      await withUnsafeContinuation { waiter in
+        hub.onHome { $0.waitForReady(key, until: deadline, waiter) }
+      }
+    } onCancel: {
+      key.cancel()
+      hub.onHomeLater {
+        $0.endReadyWait(key.number, RPCError(.cancelled, "the task was cancelled"))
+      }
+    }
+    if let error { throw error }
+  }
+
+  /// Tries again now whatever waits for its next attempt: the network has changed.
+  public func resetBackoff() { hub.onHome { $0.resetBackoff() } }
+
+  /// Closes the channel: new calls fail with UNAVAILABLE, those under way go on for at most
+  /// ``ChannelOptions/closeDeadline``. Returns when every connection is closed.
+  public func close() async {
+    let hub = hub
+    await withUnsafeContinuation { waiter in
+      hub.onHome {
+        $0.shutDown()
+        $0.waitForClose(waiter)
+      }
+    }
+  }
+
+  // MARK: Calls
+
+  public func unary(_ request: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply {
+    guard interceptors.isEmpty else { return try await intercepted(request, frame) }
+    if let refusal = RequestHeaders.refusal(of: request.options.metadata) { throw refusal }
+    let call = ClientCall(hub, request, isUnary: true)
+    call.firstFrame = MessageFrame.sealed(frame)
+    call.requestsEnded = true
+    await withTaskCancellationHandler {
+      await withUnsafeContinuation { waiter in
+        call.unaryWaiter = waiter
+        call.hub.dispatch(call)
+      }
+    } onCancel: {
+      call.cancel()
+    }
+    return try call.unaryReply()
+  }
+
+  public func stream(_ request: CallRequest) async throws(RPCError) -> any ClientStream {
+    guard interceptors.isEmpty else { return try await openThroughInterceptors(request) }
+    return try open(request)
+  }
+
+  private func open(_ request: CallRequest) throws(RPCError) -> any ClientStream {
+    if let refusal = RequestHeaders.refusal(of: request.options.metadata) { throw refusal }
+    let call = ClientCall(hub, request, isUnary: false)
+    let handle = ClientCallHandle(call)
+    hub.dispatch(call)
+    return handle
+  }
+
+  private func openThroughInterceptors(
+    _ request: CallRequest
+  ) async throws(RPCError) -> any ClientStream {
+    try await interceptors.open(request) { [self] request throws(RPCError) in try open(request) }
+  }
+
+  /// Interceptors see every call as a stream.
+  private func intercepted(
+    _ request: CallRequest, _ frame: [UInt8]
+  ) async throws(RPCError) -> UnaryReply {
+    let stream = try await openThroughInterceptors(request)
+    try await stream.send(frame)
+    try await stream.finish()
+    let payload = try await stream.onlyMessage()
+    return UnaryReply(
+      payload: payload, initialMetadata: try await stream.initialMetadata(),
+      trailingMetadata: await stream.trailingMetadata(), peer: await stream.peer() ?? "")
+  }
+}
+
+/// Makes a channel, runs `body` with it, and closes it, also when `body` throws.
+/// - Throws: ``TargetError``, or what `body` throws.
+public func withChannel<Result>(
+  to target: String, resolvers: [any Resolver] = [],
+  balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
+  interceptors: [any ClientInterceptor] = [], options: ChannelOptions = ChannelOptions(),
+  logger: Logger = Logger(label: "trunkcall.channel"),
+  _ body: (GRPCChannel) async throws -> Result
+) async throws -> Result {
+  let channel = try GRPCChannel(
+    to: target, resolvers: resolvers, balancers: balancers, balancer: balancer,
+    interceptors: interceptors, options: options, logger: logger)
+  do {
+    let result = try await body(channel)
+    await channel.close()
+    return result
+  } catch {
+    await channel.close()
+    throw error
+  }
+}
+
+extension ResolverRegistry {
+  /// What every channel knows without being told.
+  static var builtIn: ResolverRegistry {
+    var registry = literal
+    registry.register(DNSResolver())
+    return registry
+  }
+}

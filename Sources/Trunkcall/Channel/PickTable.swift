@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkDiscovery
+internal import TrunkSockets
+internal import TrunkWire
+
+/// A connection that takes calls, and where it lives.
+struct Route: Sendable {
+  let connection: LoopBound<ClientConnection>
+  /// Into the channel's loops.
+  let loopIndex: Int
+  let subchannel: SubchannelID
+  let load: LoadCounter?
+}
+
+/// One copy of what is needed to send a call on its way: every loop has one, callers elsewhere share
+/// one behind a lock, and the home loop has the newest.
+struct PickTable: Sendable {
+  enum Answer {
+    case go(Route, token: UInt64?)
+    /// A route that is not open yet or no more: the home loop knows better.
+    case noRoute
+    case wait
+    case connect(SubchannelID)
+    case fail(RPCError)
+    case drop(RPCError)
+  }
+
+  private(set) var picker: any Picker
+  private(set) var routes: [UInt64: Route] = [:]
+  private(set) var config: ServiceConfig?
+  private var random: XorShift
+
+  init(seed: UInt64) {
+    picker = ConstantPicker(.wait)
+    random = XorShift(seed: seed)
+  }
+
+  /// What a publication changes. Without a picker the copy keeps its own, and its place in it.
+  struct Update: Sendable {
+    var picker: (any Picker)?
+    var routes: [UInt64: Route]
+    var config: ServiceConfig?
+  }
+
+  mutating func apply(_ update: Update) {
+    if let picker = update.picker { self.picker = picker }
+    routes = update.routes
+    config = update.config
+  }
+
+  mutating func pick(_ call: ClientCall, now: UInt64) -> Answer {
+    if let config { call.adopt(config) }
+    let answer = picker.pick(
+      PickContext(
+        path: call.method.text, metadata: call.metadata, random: random.next(), nanoseconds: now))
+    switch answer {
+    case .use(let id, let token):
+      guard let route = routes[id.raw] else { return .noRoute }
+      return .go(route, token: token)
+    case .wait: return .wait
+    case .connect(let id): return .connect(id)
+    case .fail(let error): return .fail(error)
+    case .drop(let error): return .drop(error)
+    }
+  }
+}
+
+/// Marsaglia's xorshift64: a number per pick, without a system call.
+struct XorShift: RandomNumberGenerator, Sendable {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed == 0 ? 0x9e37_79b9_7f4a_7c15 : seed }
+
+  mutating func next() -> UInt64 {
+    state ^= state << 13
+    state ^= state >> 7
+    state ^= state << 17
+    return state
+  }
+}
+
+/// The copy of one loop.
+final class LoopPicks {
+  var table: PickTable
+  init() { table = PickTable(seed: UInt64.random(in: 1...UInt64.max)) }
+}

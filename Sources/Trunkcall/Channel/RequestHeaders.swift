@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkHTTP2
+internal import TrunkSockets
+internal import TrunkWire
+
+/// The request's header block (PROTOCOL-HTTP2.md, Requests): pseudo-headers, `te`, the timeout, the
+/// rest of the call's definition, then the application's metadata.
+enum RequestHeaders {
+  static let userAgent = "grpc-swift-trunkcall/0.1.0"
+
+  /// nghttp2 sends header blocks of at most 64 KiB; this is what the application may fill of it.
+  static let maxMetadataSize = 60_000
+
+  /// Why the metadata cannot be sent.
+  static func refusal(of metadata: Metadata) -> RPCError? {
+    guard !metadata.isEmpty else { return nil }
+    if let violation = metadata.violation() { return RPCError(.internal, violation) }
+    let size = metadata.storage.count
+    guard size > maxMetadataSize else { return nil }
+    return RPCError(
+      .resourceExhausted,
+      "metadata of \(size) bytes is larger than the limit of \(maxMetadataSize) bytes")
+  }
+}
+
+extension ClientCall {
+  func writeHeaders(_ list: inout HeaderList, authority: [UInt8]) {
+    list.add(":method", "POST")
+    list.add(":scheme", "http")
+    list.add(":path", method.bytes)
+    list.add(":authority", authority)
+    list.add("te", "trailers")
+    if deadline != .max {
+      let now = Clock.now()
+      // What remains now: the call may have waited for a server.
+      list.add(
+        "grpc-timeout", GRPCTimeout.encode(nanoseconds: deadline > now ? deadline - now : 1))
+    }
+    list.add("content-type", "application/grpc")
+    if let userAgent = hub.settings.userAgent {
+      list.add("user-agent", userAgent)
+    } else {
+      list.add("user-agent", "grpc-swift-trunkcall/0.1.0")
+    }
+    list.add(metadata)
+  }
+}

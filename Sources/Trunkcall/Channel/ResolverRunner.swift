@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkDiscovery
+internal import TrunkSockets
+
+/// Runs the resolver of a channel: as long as the channel is in use, again after a failure with
+/// backoff, and never more often than allowed. Home loop only; `resolve` itself runs on the global
+/// pool.
+///
+/// ```
+///   stopped ── start() ──► running ── threw ──► waiting ── backoff over, resetBackoff() ──► running
+///                             └── returned: done, the last snapshot stays in force
+/// ```
+final class ResolverRunner {
+  private unowned let control: ChannelControl
+  private let resolver: any Resolver
+  private let target: Target
+  private let minInterval: Duration
+  private var backoff: Backoff
+  private var random = SystemRandomNumberGenerator()
+  private var task: Task<Void, Never>?
+  /// Of the run at hand: what an earlier one says late is not heard.
+  private var generation: UInt64 = 0
+  private var isRunning = false
+  private var isDone = false
+  private var retry: LoopTimer?
+
+  // The gate of refreshRequested()
+  private var wanted = false
+  private var lastLook: UInt64 = 0
+  private var waiters: [UInt64: CheckedContinuation<Void, any Error>] = [:]
+  private var gate: LoopTimer?
+
+  /// When `resolve` is called again, while it waits; for the story.
+  var nextTry: UInt64? { retry?.isScheduled == true ? retry?.deadline : nil }
+
+  init(_ control: ChannelControl, _ parts: ChannelParts) {
+    self.control = control
+    resolver = parts.resolver
+    target = parts.target
+    minInterval = parts.options.minResolutionInterval
+    backoff = parts.options.backoff.value
+  }
+
+  func start() {
+    guard !isRunning, !isDone, nextTry == nil else { return }
+    run()
+  }
+
+  func stop() {
+    generation += 1
+    isRunning = false
+    isDone = false
+    task?.cancel()
+    task = nil
+    retry?.cancel()
+    gate?.cancel()
+    wanted = false
+    backoff.reset()
+    releaseWaiters(throwing: CancellationError())
+  }
+
+  func resetBackoff() {
+    backoff.reset()
+    guard nextTry != nil else { return }
+    retry?.cancel()
+    run()
+  }
+
+  // MARK: Runs
+
+  private func run() {
+    guard let hub = control.hub else { return }
+    generation += 1
+    isRunning = true
+    lastLook = control.home.now
+    let generation = generation
+    let session = ResolverSession(
+      onReport: { [weak hub] resolution in
+        hub?.onHomeLater { $0.resolver.reported(resolution, generation) }
+      },
+      onRefresh: { [weak hub] in
+        guard let hub else { throw CancellationError() }
+        try await ResolverRunner.refresh(hub, generation)
+      })
+    let resolver = resolver
+    let target = target
+    task = Task { [weak hub] in
+      var failure: String?
+      do {
+        try await resolver.resolve(target, session)
+      } catch {
+        failure = "\(error)"
+      }
+      hub?.onHomeLater { [failure] in $0.resolver.ended(failure, generation) }
+    }
+  }
+
+  private func reported(_ resolution: Resolution, _ generation: UInt64) {
+    guard generation == self.generation else { return }
+    backoff.reset()
+    wanted = false
+    control.post(.core(.resolution(resolution)))
+  }
+
+  private func ended(_ failure: String?, _ generation: UInt64) {
+    guard generation == self.generation else { return }
+    isRunning = false
+    task = nil
+    guard let failure else {
+      isDone = true
+      return
+    }
+    let delay = backoff.next(using: &random)
+    let timer = retry ?? LoopTimer(on: control.home) { [weak self] in self?.run() }
+    retry = timer
+    timer.schedule(at: Clock.now().adding(.nanoseconds(Int64(clamping: delay))))
+    control.post(.core(.resolutionFailed(note: failure)))
+  }
+
+  // MARK: Looking again
+
+  /// The channel would like a fresher answer.
+  func resolveAgain() {
+    wanted = true
+    openGate()
+  }
+
+  private func openGate() {
+    guard wanted, !waiters.isEmpty else { return }
+    let due = lastLook.adding(minInterval)
+    guard due <= Clock.now() else {
+      let timer = gate ?? LoopTimer(on: control.home) { [weak self] in self?.openGate() }
+      gate = timer
+      if !timer.isScheduled { timer.schedule(at: due) }
+      return
+    }
+    wanted = false
+    lastLook = Clock.now()
+    releaseWaiters(throwing: nil)
+  }
+
+  private func releaseWaiters(throwing error: (any Error)?) {
+    let released = waiters.values
+    waiters = [:]
+    for waiter in released {
+      if let error { waiter.resume(throwing: error) } else { waiter.resume() }
+    }
+  }
+
+  private func wait(
+    _ key: UInt64, _ generation: UInt64, _ waiter: CheckedContinuation<Void, any Error>
+  ) {
+    guard generation == self.generation else { return waiter.resume(throwing: CancellationError()) }
+    waiters[key] = waiter
+    openGate()
+  }
+
+  /// Suspends a resolver until the gate opens.
+  private static func refresh(_ hub: ChannelHub, _ generation: UInt64) async throws {
+    let key = WaitKey()
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation {
+        (waiter: CheckedContinuation<Void, any Error>) in
+        hub.onHomeLater { control in
+          if key.isCancelled { return waiter.resume(throwing: CancellationError()) }
+          control.resolver.wait(key.number, generation, waiter)
+        }
+      }
+    } onCancel: {
+      key.cancel()
+      hub.onHomeLater { control in
+        control.resolver.waiters.removeValue(forKey: key.number)?.resume(
+          throwing: CancellationError())
+      }
+    }
+  }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkWire
+
+/// What a server's side of a stream means to a call. A value: header fields and block ends in, what
+/// they come to out.
+///
+/// ```
+///   headers ── 1xx ──► headers
+///      │ └── END_STREAM (Trailers-Only) ──────────────► ended
+///      └── 200, application/grpc ──► messages ── trailers ──► ended
+/// ```
+/// 1. A `grpc-status` decides. Without one, the HTTP status does (http-grpc-status-mapping.md).
+/// 2. What is neither 200 nor gRPC is no gRPC: the call ends at its headers.
+/// 3. Names that HTTP/2 and gRPC use themselves are not metadata; everything else is.
+struct ResponseState: Sendable {
+  enum Phase: Sendable, Hashable { case headers, messages, ended }
+
+  enum BlockEnd: Sendable {
+    /// A 1xx: the response is still to come.
+    case interim
+    case headers
+    case ok
+    case failed(RPCError)
+  }
+
+  private(set) var phase = Phase.headers
+  /// Response headers came, and not only trailers.
+  private(set) var hadHeaders = false
+  private(set) var initialMetadata = Metadata()
+  private(set) var trailingMetadata = Metadata()
+  /// `grpc-encoding`, if it is not `identity`.
+  private(set) var encoding: [UInt8]?
+
+  // The block at hand.
+  private var httpStatus = 0
+  private var status: GRPCStatus?
+  private var message: [UInt8] = []
+  private var isGRPC = false
+  private var contentType: [UInt8] = []
+  private var metadata = Metadata()
+
+  mutating func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    guard let first = name.first else { return }
+    switch first {
+    case UInt8(ascii: ":"):
+      if name.equals(":status") { httpStatus = ResponseState.number(value) }
+      return
+    case UInt8(ascii: "c") where name.equals("content-type"):
+      isGRPC = ResponseState.isGRPC(value)
+      if !isGRPC { contentType = Array(value.prefix(64)) }
+      return
+    case UInt8(ascii: "g") where name.starts(with: "grpc-"):
+      if name.equals("grpc-status") {
+        status = GRPCStatus(parsing: value)
+        return
+      }
+      if name.equals("grpc-message") {
+        message = Array(value)
+        return
+      }
+      if name.equals("grpc-encoding") {
+        if !value.equals("identity") { encoding = Array(value.prefix(64)) }
+        return
+      }
+      if name.equals("grpc-accept-encoding") { return }
+    default: break
+    }
+    metadata.append(name, value)
+  }
+
+  mutating func blockEnded(endStream: Bool) -> BlockEnd {
+    defer {
+      metadata = Metadata()
+      message = []
+      status = nil
+    }
+    switch phase {
+    case .headers:
+      if (100..<200).contains(httpStatus), !endStream { return .interim }
+      if endStream { return trailersOnly() }
+      guard httpStatus == 200, isGRPC else {
+        phase = .ended
+        return .failed(status.flatMap(failure) ?? notGRPC())
+      }
+      phase = .messages
+      hadHeaders = true
+      initialMetadata = metadata
+      return .headers
+    case .messages:
+      phase = .ended
+      trailingMetadata = metadata
+      guard endStream else {
+        // RFC 9113 §8.1: a second block is the trailers, and trailers end the stream.
+        return .failed(RPCError(.internal, "the server sent headers twice"))
+      }
+      return end()
+    case .ended: return .interim
+    }
+  }
+
+  private mutating func trailersOnly() -> BlockEnd {
+    phase = .ended
+    trailingMetadata = metadata
+    if status == nil, httpStatus != 200 || !isGRPC { return .failed(notGRPC()) }
+    return end()
+  }
+
+  private func end() -> BlockEnd {
+    guard let status else { return .failed(ResponseState.missingStatus) }
+    return failure(status).map { .failed($0) } ?? .ok
+  }
+
+  private func failure(_ status: GRPCStatus) -> RPCError? {
+    switch status {
+    case .ok: nil
+    case .failure(let code):
+      RPCError(
+        code, message.withUnsafeBytes { PercentEncoding.decode($0) }, origin: .peer,
+        metadata: metadata)
+    }
+  }
+
+  private func notGRPC() -> RPCError {
+    let type =
+      contentType.isEmpty
+      ? "no content-type" : "content-type \"\(String(decoding: contentType, as: UTF8.self))\""
+    let text =
+      isGRPC
+      ? "the server answered HTTP status \(httpStatus)"
+      : "the server answered HTTP status \(httpStatus) with \(type), which is not gRPC"
+    return RPCError(RPCError.Code(httpStatus: httpStatus), text, metadata: metadata)
+  }
+
+  static var missingStatus: RPCError {
+    RPCError(.unknown, "the server ended the call without a grpc-status")
+  }
+
+  /// A message with the compressed flag: no decompression is offered, so it is a fault either way.
+  var compressedMessage: RPCError {
+    guard let encoding else {
+      return RPCError(.internal, "the server sent a compressed message without grpc-encoding")
+    }
+    let name = String(decoding: encoding, as: UTF8.self)
+    return RPCError(.internal, "the server compressed a message with \"\(name)\", unasked")
+  }
+
+  /// `application/grpc`, alone or before `+` or `;` (PROTOCOL-HTTP2.md, Content-Type).
+  private static func isGRPC(_ value: UnsafeRawBufferPointer) -> Bool {
+    guard value.starts(with: "application/grpc") else { return false }
+    guard value.count > 16 else { return true }
+    return value[16] == UInt8(ascii: "+") || value[16] == UInt8(ascii: ";")
+  }
+
+  /// Three digits; 0 for anything else.
+  private static func number(_ value: UnsafeRawBufferPointer) -> Int {
+    guard value.count == 3 else { return 0 }
+    var number = 0
+    for byte in value {
+      guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return 0 }
+      number = number * 10 + Int(byte - UInt8(ascii: "0"))
+    }
+    return number
+  }
+}
