@@ -51,7 +51,8 @@ let package = Package(
   traits: [
     .trait(
       name: "ServiceLifecycle",
-      description: "Conform servers, channels and registrations to swift-service-lifecycle's Service."),
+      description:
+        "Conform servers, channels and registrations to swift-service-lifecycle's Service."),
     .default(enabledTraits: ["ServiceLifecycle"]),
   ],
   dependencies: [
@@ -67,7 +68,8 @@ let package = Package(
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2",
       providers: [.apt(["libnghttp2-dev"]), .brew(["libnghttp2"])]),
-    .target(name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
+    .target(
+      name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
 
     // The library, from the bottom up; Scripts/check-imports holds the arrows.
     library("TrunkWire", [deque]),
@@ -88,16 +90,24 @@ let package = Package(
     // Programs
     .executableTarget(
       name: "protoc-gen-trunkcall",
-      dependencies: [.product(name: "SwiftProtobufPluginLibrary", package: "swift-protobuf"), protobuf],
+      dependencies: [
+        .product(name: "SwiftProtobufPluginLibrary", package: "swift-protobuf"), protobuf,
+      ],
       swiftSettings: strict),
     library("GreeterStubs", ["Trunkcall", "TrunkProtobuf", protobuf]),
     library("GreeterSupport", [arguments, logging]),
     program(
       "greeter-server",
-      ["Trunkcall", "TrunkConsul", "TrunkServices", "GreeterStubs", "GreeterSupport", logging, protobuf]),
+      [
+        "Trunkcall", "TrunkConsul", "TrunkServices", "GreeterStubs", "GreeterSupport", logging,
+        protobuf,
+      ]),
     program(
       "greeter-client",
-      ["Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", "GreeterSupport", logging, protobuf]),
+      [
+        "Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", "GreeterSupport", logging,
+        protobuf,
+      ]),
 
     // Generated code for tests: a service that does as it is told, and names hard to generate for.
     stubs("EchoStubs"),
@@ -106,15 +116,39 @@ let package = Package(
     // Tests mirror sources.
     tests("TrunkWireTests", ["TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
-    tests("TrunkSocketsTests", ["TrunkSockets"]),
+    .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),
+    tests("TrunkSocketsTests", ["TrunkSockets", "ScriptedDNS"]),
+    tests("TrunkcallResolverTests", ["Trunkcall", "TrunkDiscovery", "ScriptedDNS"]),
     tests(
       "TrunkcallTests",
-      ["Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", logging, deque]),
+      [
+        "Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkTesting",
+        logging, deque,
+      ]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
     tests(
       "TrunkConsulTests",
       ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging, lifecycle]),
+    .target(
+      name: "ProcessSupport", dependencies: ["TrunkSockets"], path: "Tests/ProcessSupport",
+      swiftSettings: strict),
+    .target(
+      name: "EchoService", dependencies: ["EchoStubs", "Trunkcall", "TrunkSockets", protobuf],
+      path: "Tests/EchoService", swiftSettings: strict),
+    .testTarget(
+      name: "InteropTests",
+      dependencies: [
+        "EchoService", "EchoStubs", "ProcessSupport", "TrunkServices", "TrunkWire", "Trunkcall",
+        protobuf,
+      ],
+      exclude: ["Python"], swiftSettings: strict),
+    tests(
+      "IntegrationTests",
+      [
+        "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkWire", "GreeterStubs",
+        "ProcessSupport", "greeter-server", "greeter-client", protobuf,
+      ]),
     tests(
       "TrunkProtobufTests",
       [

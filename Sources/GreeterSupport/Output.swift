@@ -1,7 +1,7 @@
-public import Logging
-
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+public import Logging
+
 #if canImport(Glibc)
   private import Glibc
 #else

@@ -56,7 +56,8 @@ extension HTTP2Session {
       }
     case NGHTTP2_GOAWAY.rawValue:
       let goAway = frame.pointee.goaway
-      let text = UnsafeBufferPointer(start: goAway.opaque_data, count: min(goAway.opaque_data_len, 256))
+      let text = UnsafeBufferPointer(
+        start: goAway.opaque_data, count: min(goAway.opaque_data_len, 256))
       goAwayArrived(goAway.last_stream_id, goAway.error_code, String(decoding: text, as: UTF8.self))
     default: break
     }

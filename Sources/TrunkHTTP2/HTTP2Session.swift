@@ -148,7 +148,8 @@ package final class HTTP2Session {
   package func ping(_ payload: UInt64) {
     withUnsafeBytes(of: payload) {
       _ = nghttp2_submit_ping(
-        pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), $0.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue),
+        $0.baseAddress?.assumingMemoryBound(to: UInt8.self))
     }
     setNeedsFlush()
   }
@@ -167,7 +168,8 @@ package final class HTTP2Session {
     goAwaySent = true
     let last = nghttp2_session_get_last_proc_stream_id(pointer)
     let text = Array(debugText.utf8)
-    _ = nghttp2_submit_goaway(pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, code, text, text.count)
+    _ = nghttp2_submit_goaway(
+      pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, code, text, text.count)
     setNeedsFlush()
   }
 
@@ -195,9 +197,11 @@ package final class HTTP2Session {
     guard stream.tableIndex >= 0 else { return }
     remove(stream)
     let reason: StreamCloseReason =
-      if role == .client && !stream.headersSent { .notSent }
-      else if role == .client && code == HTTP2ErrorCode.refusedStream { .refused }
-      else { .code(code) }
+      if role == .client && !stream.headersSent {
+        .notSent
+      } else if role == .client && code == HTTP2ErrorCode.refusedStream { .refused } else {
+        .code(code)
+      }
     finishStream(stream, reason)
   }
 

@@ -143,7 +143,8 @@ package final class HTTP2Stream {
       let count = min(room - filled, head.count - headOffset)
       head.withUnsafeBytes { bytes in
         if let base = bytes.baseAddress {
-          UnsafeMutableRawPointer(target + filled).copyMemory(from: base + headOffset, byteCount: count)
+          UnsafeMutableRawPointer(target + filled).copyMemory(
+            from: base + headOffset, byteCount: count)
         }
       }
       filled += count

@@ -52,7 +52,9 @@ package struct HeaderList: ~Copyable {
     (0..<count).reduce(0) { $0 + fields[$1].namelen + fields[$1].valuelen + 32 }
   }
 
-  func withFields<R>(_ body: (UnsafeMutablePointer<nghttp2_nv>, Int) -> R) -> R { body(fields, count) }
+  func withFields<R>(_ body: (UnsafeMutablePointer<nghttp2_nv>, Int) -> R) -> R {
+    body(fields, count)
+  }
 
   private mutating func keep(_ bytes: [UInt8]) -> UnsafePointer<UInt8> {
     bytes.withUnsafeBytes { keep($0) }

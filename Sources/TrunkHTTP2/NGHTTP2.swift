@@ -29,7 +29,8 @@ enum NGHTTP2 {
   }
 
   static func submitRequest(
-    _ session: OpaquePointer, _ fields: UnsafePointer<nghttp2_nv>, _ count: Int, _ stream: HTTP2Stream
+    _ session: OpaquePointer, _ fields: UnsafePointer<nghttp2_nv>, _ count: Int,
+    _ stream: HTTP2Stream
   ) -> Int32 {
     var provider = bodyProvider(stream)
     return nghttp2_submit_request(

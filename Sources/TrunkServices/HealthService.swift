@@ -27,8 +27,14 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     }
   }
 
+  /// Everything is NOT_SERVING from now on, and watches end after having said so.
   public func beginShutdown() {
-    state.withLock { state in state.tell(state.book.beginShutdown()) }
+    state.withLock { state in
+      let changed = state.book.beginShutdown()
+      state.tell(changed)
+      // A watch has no end of its own and would hold up every stop for the whole drain.
+      for watcher in state.watchers.values.flatMap(\.values) { watcher.finish() }
+    }
   }
 
   /// - Throws: NOT_FOUND for a name that was never set.
@@ -38,8 +44,9 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     try check(request.service)
   }
 
-  /// Sends the state at once and after every change; a slow reader gets the newest. Lasts until the
-  /// call ends; a name that was never set is SERVICE_UNKNOWN until it is.
+  /// Sends the state at once and after every change; a slow reader gets the newest. A name that was
+  /// never set is SERVICE_UNKNOWN until it is. Lasts until the call ends or the server's stop begins.
+  /// - Throws: UNAVAILABLE at the server's stop.
   public nonisolated(nonsending) func watch(
     _ request: Grpc_Health_V1_HealthCheckRequest,
     _ replies: MessageWriter<Grpc_Health_V1_HealthCheckResponse>, _ call: ServerCall
@@ -52,6 +59,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
       try await replies.write(.with { $0.status = status })
     }
     try Task.checkCancellation()
+    throw RPCError(.unavailable, "the server is shutting down")
   }
 
   /// - Throws: RESOURCE_EXHAUSTED for more than 100 names.
@@ -90,6 +98,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
       state.lastWatcher += 1
       state.watchers[name, default: [:]][state.lastWatcher] = continuation
       continuation.yield(state.status(of: name))
+      if state.book.isShuttingDown { continuation.finish() }
       return state.lastWatcher
     }
     return (id, changes)

@@ -73,7 +73,9 @@ extension ScriptedFrame {
     }
   }
 
-  private static func frame(_ type: UInt8, _ flags: UInt8, _ id: Int32, _ payload: [UInt8]) -> [UInt8] {
+  private static func frame(_ type: UInt8, _ flags: UInt8, _ id: Int32, _ payload: [UInt8])
+    -> [UInt8]
+  {
     big(UInt32(payload.count)).dropFirst() + [type, flags] + big(UInt32(bitPattern: id)) + payload
   }
 }

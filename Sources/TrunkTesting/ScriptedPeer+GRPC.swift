@@ -37,9 +37,10 @@ extension ScriptedPeer {
     ).bytes
     for (index, message) in messages.enumerated() {
       let isLast = index == messages.count - 1
-      bytes += ScriptedFrame.data(
-        stream, ScriptedPeer.message(message), endStream: end && isLast
-      ).bytes
+      bytes +=
+        ScriptedFrame.data(
+          stream, ScriptedPeer.message(message), endStream: end && isLast
+        ).bytes
     }
     try await send(raw: bytes)
   }

@@ -61,7 +61,9 @@ public actor ScriptedPeer {
     let stream = try await ByteStream.connect(
       to: destination, on: EventLoopGroup.shared.next(), timeout: patience)
     let peer = try ScriptedPeer(stream, answersByItself: answersByItself)
-    if preface { try await peer.send(raw: ScriptedPeer.preface + ScriptedFrame.settings(settings).bytes) }
+    if preface {
+      try await peer.send(raw: ScriptedPeer.preface + ScriptedFrame.settings(settings).bytes)
+    }
     return peer
   }
 
@@ -153,7 +155,8 @@ public actor ScriptedPeer {
         isComplete = head[4] & 4 != 0
       }
       let fields = try inflater.inflate(block).map {
-        ScriptedHeader(String(decoding: $0.name, as: UTF8.self), String(decoding: $0.value, as: UTF8.self))
+        ScriptedHeader(
+          String(decoding: $0.name, as: UTF8.self), String(decoding: $0.value, as: UTF8.self))
       }
       return .headers(stream, fields, endStream: endStream)
     case 3 where payload.count == 4: return .reset(stream, number(payload))
@@ -161,7 +164,8 @@ public actor ScriptedPeer {
     case 4:
       return .settings(
         stride(from: 0, to: payload.count - payload.count % 6, by: 6).map {
-          ScriptedSetting(UInt16(payload[$0]) << 8 | UInt16(payload[$0 + 1]), number(payload[($0 + 2)...]))
+          ScriptedSetting(
+            UInt16(payload[$0]) << 8 | UInt16(payload[$0 + 1]), number(payload[($0 + 2)...]))
         })
     case 6: return .ping(payload, ack: endStream)
     case 7 where payload.count >= 8:

@@ -73,9 +73,23 @@ struct HealthServiceTests {
     #expect(await seen.next() == .notServing)
     health.setServing("a", true)
     #expect(await seen.next() == .serving)
+    health.unwatch("a", id)
+    #expect(await seen.next() == nil)
+  }
+
+  @Test("at the server's stop a watch says NOT_SERVING and ends, a later one too")
+  func watchAtStop() async {
+    let health = HealthService()
+    health.setServing("a", true)
+    let (_, before) = health.watch("a")
+    var seen = before.makeAsyncIterator()
+    #expect(await seen.next() == .serving)
     health.beginShutdown()
     #expect(await seen.next() == .notServing)
-    health.unwatch("a", id)
+    #expect(await seen.next() == nil)
+    let (_, after) = health.watch("a")
+    seen = after.makeAsyncIterator()
+    #expect(await seen.next() == .notServing)
     #expect(await seen.next() == nil)
   }
 

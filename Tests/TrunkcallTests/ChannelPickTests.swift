@@ -167,7 +167,7 @@ import TrunkWire
   func ready() async throws {
     let resolver = ManualResolver(Resolution([], note: "3 instances, 0 passing"))
     let channel = try GRPCChannel(to: "manual:///x", resolvers: [resolver])
-    let error = await failure { try await channel.ready(within: .milliseconds(100)) }
+    let error = await failure { try await channel.ready(within: .seconds(2)) }
     #expect(error?.code == .unavailable)
     #expect(error?.story.contains("3 instances, 0 passing") == true)
     #expect(channel.state == .transientFailure)

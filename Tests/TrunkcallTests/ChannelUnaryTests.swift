@@ -119,7 +119,7 @@ func eventually(
     channelOptions.authority = "own.authority"
     channelOptions.userAgentPrefix = "test/1"
     try await withChannel(to: server.target, options: channelOptions) { channel in
-      var options = CallOptions(timeout: .seconds(5))
+      var options = CallOptions(timeout: .seconds(60))
       options.metadata.add("1", for: "x-custom")
       let reply = try await channel.unaryResponse(method("M"), [], options)
       #expect(text(reply.message) == "own.authority")
@@ -135,7 +135,7 @@ func eventually(
       Array(value.utf8).withUnsafeBytes { GRPCTimeout.parse($0) }
     }
     let left = try #require(nanoseconds)
-    #expect(left > 4_000_000_000 && left < 5_000_000_000)
+    #expect(left > 30_000_000_000 && left < 60_000_000_000)
   }
 
   @Test("the endpoint's server name replaces the resolver's authority")

@@ -1,7 +1,7 @@
-internal import DequeModule
-internal import Glibc
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import DequeModule
+internal import Glibc
 internal import Synchronization
 
 /// A few helper threads for calls that block (look-ups). They start on demand, end when idle, and a

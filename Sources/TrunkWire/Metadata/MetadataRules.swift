@@ -71,24 +71,3 @@ extension Metadata {
     "'" + String(decoding: name, as: UTF8.self) + "'"
   }
 }
-
-extension UnsafeRawBufferPointer {
-  /// Whether these are the ASCII bytes of `text`.
-  package func equals(_ text: StaticString) -> Bool {
-    count == text.utf8CodeUnitCount && starts(with: text)
-  }
-
-  package func starts(with text: StaticString) -> Bool {
-    count >= text.utf8CodeUnitCount && matches(text, at: 0)
-  }
-
-  package func ends(with text: StaticString) -> Bool {
-    count >= text.utf8CodeUnitCount && matches(text, at: count - text.utf8CodeUnitCount)
-  }
-
-  private func matches(_ text: StaticString, at offset: Int) -> Bool {
-    let letters = text.utf8Start
-    for i in 0..<text.utf8CodeUnitCount where self[offset + i] != letters[i] { return false }
-    return true
-  }
-}

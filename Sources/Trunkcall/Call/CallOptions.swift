@@ -17,7 +17,8 @@ public struct CallOptions: Sendable {
   public var maxReceiveMessageSize: Int?
 
   public init() {}
-  public init(timeout: Duration? = nil, waitForReady: Bool? = nil, metadata: Metadata = Metadata()) {
+  public init(timeout: Duration? = nil, waitForReady: Bool? = nil, metadata: Metadata = Metadata())
+  {
     self.timeout = timeout
     self.waitForReady = waitForReady
     self.metadata = metadata
@@ -30,7 +31,10 @@ public struct CallRequest: Sendable {
   public var options: CallOptions
   public var idempotency: Idempotency
 
-  public init(_ method: MethodName, _ options: CallOptions = CallOptions(), idempotency: Idempotency = .unknown) {
+  public init(
+    _ method: MethodName, _ options: CallOptions = CallOptions(),
+    idempotency: Idempotency = .unknown
+  ) {
     self.method = method
     self.options = options
     self.idempotency = idempotency

@@ -35,7 +35,8 @@ extension [any ClientInterceptor] {
 
 extension [any ServerInterceptor] {
   func run(
-    _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink, from index: Int = 0,
+    _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink,
+    from index: Int = 0,
     _ end: @escaping @Sendable (ServerCall, any MessageSource, any MessageSink) async throws -> Void
   ) async throws {
     guard index < count else { return try await end(call, requests, replies) }

@@ -38,7 +38,8 @@ package func run(
     }
     if let first = try await group.next() {
       take(first)
-      logger.debug("stopping", metadata: ["because": first.index < 0 ? "signal" : "a service ended"])
+      logger.debug(
+        "stopping", metadata: ["because": first.index < 0 ? "signal" : "a service ended"])
     }
     for index in services.indices.reversed() where !ended.contains(index) {
       services[index].shutDown()

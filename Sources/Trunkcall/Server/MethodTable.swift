@@ -91,7 +91,8 @@ extension MessageSource {
   }
 }
 
-/// The methods of one server, found by the bytes of `:path` (one look, no String).
+/// The methods of one server, found by the bytes of `:path` (one look, no String). Only registered
+/// names are in the table, so a peer cannot make it collide.
 final class MethodIndex: Sendable {
   let methods: [ServedMethod]
   private let slots: [Int32]
@@ -104,7 +105,7 @@ final class MethodIndex: Sendable {
     mask = UInt64(size - 1)
     var slots = [Int32](repeating: -1, count: size)
     for (index, method) in methods.enumerated() {
-      var slot = method.name.bytes.withUnsafeBytes { MethodIndex.hash($0) } & mask
+      var slot = method.name.bytes.withUnsafeBytes { $0.quickHash } & mask
       while slots[Int(slot)] >= 0 { slot = (slot + 1) & mask }
       slots[Int(slot)] = Int32(index)
     }
@@ -112,16 +113,12 @@ final class MethodIndex: Sendable {
   }
 
   func find(_ path: UnsafeRawBufferPointer) -> ServedMethod? {
-    var slot = MethodIndex.hash(path) & mask
+    var slot = path.quickHash & mask
     while true {
       let index = slots[Int(slot)]
       if index < 0 { return nil }
       let method = methods[Int(index)]
-      if method.name.bytes.count == path.count,
-        method.name.bytes.withUnsafeBytes({ $0.elementsEqual(path) })
-      {
-        return method
-      }
+      if method.name.bytes.withUnsafeBytes({ $0.equals(path) }) { return method }
       slot = (slot + 1) & mask
     }
   }
@@ -131,12 +128,5 @@ final class MethodIndex: Sendable {
     guard let slash = path.dropFirst().firstIndex(of: "/") else { return false }
     let prefix = path[...slash]
     return methods.contains { $0.name.text.hasPrefix(prefix) }
-  }
-
-  /// FNV-1a. Only registered names are in the table, so a peer cannot make it collide.
-  private static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    return hash ^ hash >> 32
   }
 }

@@ -15,6 +15,8 @@ final class ServerConnection {
   let context: ServerLoop
   let loop: EventLoop
   let peer: String
+  /// Guards the metadata that handlers add to their responses.
+  let responseLock = Locked(())
   private let socket: SocketConnection
   private(set) lazy var session = HTTP2Session(.server, settings: server.http2, delegate: self)
 

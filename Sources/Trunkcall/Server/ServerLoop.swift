@@ -114,7 +114,9 @@ final class ServerCounters: Sendable {
   }
   func started() { bump(callsStarted) }
   func cancelled() { bump(callsCancelled) }
-  func ended(_ error: RPCError?) { if error == nil { bump(callsSucceeded) } else { bump(callsFailed) } }
+  func ended(_ error: RPCError?) {
+    if error == nil { bump(callsSucceeded) } else { bump(callsFailed) }
+  }
   func connected(_ change: Int) {
     connections.store(connections.load(ordering: .relaxed) + change, ordering: .relaxed)
   }

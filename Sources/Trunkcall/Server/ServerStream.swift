@@ -16,7 +16,7 @@ internal import TrunkSockets
 /// The client may go away at any point: `closed` then cancels the handler. The slot of a handler is
 /// free when the handler has ended, not when its stream has.
 ///
-/// `@unchecked Sendable`: what is not `let` or behind `response`'s lock is touched only on the
+/// `@unchecked Sendable`: what is not `let` or behind the connection's `responseLock` is touched only on the
 /// connection's loop, or is set before the handler starts.
 @usableFromInline final class ServerStream: @unchecked Sendable {
   let loop: EventLoop
@@ -57,13 +57,20 @@ internal import TrunkSockets
     var trailing = Metadata()
     var initialSent = false
   }
-  let response = Locked(Response())
+  // Reached through `withResponse` only.
+  private var lockedResponse = Response()
 
   init(_ stream: HTTP2Stream, _ connection: ServerConnection) {
     self.stream = stream
     self.connection = connection
     loop = connection.loop
     reader = MessageReader(limit: connection.server.options.maxReceiveMessageSize)
+  }
+
+  /// What a handler on another thread may add to while the loop reads it. One lock for all streams of
+  /// a connection: a lock of each stream's own costs generic metadata on every call.
+  func withResponse<R: Sendable>(_ body: (inout Response) -> R) -> R {
+    connection.responseLock.withLock { _ in body(&lockedResponse) }
   }
 
   var methodName: String { method?.name.text ?? request.path }
@@ -312,7 +319,7 @@ extension ServerStream {
     deadlineTimer?.cancel()
     connection.context.counters.ended(error)
     // Initial metadata has no place in Trailers-Only.
-    if error == nil || headersSent || response.withLock({ !$0.initial.isEmpty }) {
+    if error == nil || headersSent || withResponse({ !$0.initial.isEmpty }) {
       if !headersSent { sendHeaders() }
       stream.finishWithTrailers()
     } else {
@@ -349,7 +356,7 @@ extension ServerStream {
     session.headers.add(":status", "200")
     session.headers.add("content-type", "application/grpc")
     session.headers.add(
-      response.withLock { response in
+      withResponse { response in
         response.initialSent = true
         return response.initial
       })
@@ -376,7 +383,7 @@ extension ServerStream {
     } else {
       headers.add("grpc-status", "0")
     }
-    headers.add(response.withLock { $0.trailing })
+    headers.add(withResponse { $0.trailing })
   }
 
   private func answerHTTP(_ problem: RequestHead.HTTPProblem) {
@@ -409,7 +416,7 @@ extension ServerStream {
 
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
-    let isLate = response.withLock { response in
+    let isLate = withResponse { response in
       if !response.initialSent { response.initial.append(contentsOf: metadata) }
       return response.initialSent
     }
@@ -420,7 +427,7 @@ extension ServerStream {
 
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
-    response.withLock { $0.trailing.append(contentsOf: metadata) }
+    withResponse { $0.trailing.append(contentsOf: metadata) }
   }
 
   private static func check(_ metadata: Metadata) throws(RPCError) {

@@ -1,7 +1,7 @@
-import FoundationEssentials
-import Glibc
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import FoundationEssentials
+import Glibc
 import Synchronization
 import Testing
 import TrunkSockets

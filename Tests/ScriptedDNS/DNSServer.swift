@@ -1,43 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-import Glibc
-import Synchronization
-
-@testable import TrunkSockets
+internal import Glibc
+internal import Synchronization
 
 /// A DNS server on a loopback UDP port, on a thread of its own.
-final class DNSServer: Sendable {
-  typealias Answer = @Sendable (_ question: String, _ type: UInt16) -> DNSRecords?
-  struct DNSRecords {
-    var responseCode: UInt8 = 0
+package final class DNSServer: Sendable {
+  package typealias Answer = @Sendable (_ question: String, _ type: UInt16) -> DNSRecords?
+  package struct DNSRecords: Sendable {
+    package var responseCode: UInt8
     /// Those of the type that is asked for are sent; the owner is the question's name.
-    var records: [DNSRecord] = []
+    package var records: [DNSRecord]
+    package init(responseCode: UInt8 = 0, records: [DNSRecord] = []) {
+      self.responseCode = responseCode
+      self.records = records
+    }
   }
-  struct DNSRecord {
-    var type: UInt16
-    var data: [UInt8]
-    init(_ type: UInt16, _ data: [UInt8]) {
+  package struct DNSRecord: Sendable {
+    package var type: UInt16
+    package var data: [UInt8]
+    package init(_ type: UInt16, _ data: [UInt8]) {
       self.type = type
       self.data = data
     }
   }
 
-  let port: UInt16
+  package let port: UInt16
   private let fd: Int32
-  private let asked = Notes<String>()
+  private let asked = Questions()
 
   /// What was asked so far: `name type`.
-  var questions: [String] { asked.all }
+  package var questions: [String] { asked.list.withLock { $0 } }
 
   /// - Parameter answer: nil answers nothing at all.
-  init(ip: String = "127.0.0.1", _ answer: @escaping Answer) throws {
-    guard let any = SocketAddress(ip: ip, port: 0) else { throw SocketError.closed("address") }
-    let fd = socket(any.family, Int32(SOCK_DGRAM.rawValue), 0)
-    guard fd >= 0, any.withPointer({ bind(fd, $0, $1) }) == 0,
-      let address = Socket.localAddress(fd)
-    else { throw SocketError("bind") }
+  package init(ip: String = "127.0.0.1", _ answer: @escaping Answer) throws {
+    let fd = socket(ip.contains(":") ? AF_INET6 : AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    guard let port = DNSServer.bind(fd, ip) else {
+      close(fd)
+      throw Failure()
+    }
+    self.port = port
     self.fd = fd
-    port = address.port
     let asked = asked
     let body = Body { DNSServer.serve(fd, asked, answer) }
     var thread = pthread_t()
@@ -52,14 +54,38 @@ final class DNSServer: Sendable {
   }
 
   /// Ends the thread.
-  func stop() { shutdown(fd, Int32(SHUT_RDWR)) }
+  package func stop() { shutdown(fd, Int32(SHUT_RDWR)) }
+
+  package struct Failure: Error {}
+
+  private final class Questions: Sendable {
+    let list = Mutex<[String]>([])
+  }
+
+  /// The port that the kernel chose.
+  private static func bind(_ fd: Int32, _ ip: String) -> UInt16? {
+    var storage = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    return withUnsafeMutableBytes(of: &storage) { bytes -> UInt16? in
+      // Family (2 bytes), port (2), then the address: at once, or behind IPv6's flow label (4).
+      let isV6 = ip.contains(":")
+      guard let base = bytes.baseAddress else { return nil }
+      base.storeBytes(of: sa_family_t(isV6 ? AF_INET6 : AF_INET), as: sa_family_t.self)
+      guard inet_pton(isV6 ? AF_INET6 : AF_INET, ip, base + (isV6 ? 8 : 4)) == 1 else { return nil }
+      let size = isV6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size
+      let address = base.assumingMemoryBound(to: sockaddr.self)
+      guard Glibc.bind(fd, address, socklen_t(size)) == 0, getsockname(fd, address, &length) == 0
+      else { return nil }
+      return UInt16(bytes[2]) << 8 | UInt16(bytes[3])
+    }
+  }
 
   private final class Body: Sendable {
     let run: @Sendable () -> Void
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
   }
 
-  private static func serve(_ fd: Int32, _ asked: Notes<String>, _ answer: Answer) {
+  private static func serve(_ fd: Int32, _ asked: Questions, _ answer: Answer) {
     defer { close(fd) }
     var buffer = [UInt8](repeating: 0, count: 2_048)
     while true {
@@ -71,7 +97,7 @@ final class DNSServer: Sendable {
         }
       }
       guard count > 12, let (name, type) = question(Array(buffer.prefix(count))) else { return }
-      asked.add("\(name) \(type)")
+      asked.list.withLock { $0.append("\(name) \(type)") }
       guard let records = answer(name, type) else { continue }
       var wire = DNSWire(
         question: name, type: type, id: UInt16(buffer[0]) << 8 | UInt16(buffer[1]),

@@ -2,27 +2,27 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// Writes DNS answers for tests, well-formed and not.
-struct DNSWire {
-  var bytes: [UInt8]
+package struct DNSWire {
+  package var bytes: [UInt8]
 
   /// An answer to `question` with no records yet. The name stands at byte 12.
-  init(question: String, type: UInt16, id: UInt16 = 0, responseCode: UInt8 = 0) {
+  package init(question: String, type: UInt16, id: UInt16 = 0, responseCode: UInt8 = 0) {
     bytes = DNSWire.big(id) + [0x81, 0x80 | responseCode, 0, 1, 0, 0, 0, 0, 0, 0]
     bytes += DNSWire.name(question) + DNSWire.big(type) + [0, 1]
   }
 
-  mutating func add(owner: String, type: UInt16, data: [UInt8]) {
+  package mutating func add(owner: String, type: UInt16, data: [UInt8]) {
     add(rawOwner: DNSWire.name(owner), type: type, data: data)
   }
 
-  mutating func add(rawOwner: [UInt8], type: UInt16, data: [UInt8]) {
+  package mutating func add(rawOwner: [UInt8], type: UInt16, data: [UInt8]) {
     bytes[7] += 1
     bytes += rawOwner + DNSWire.big(type) + [0, 1, 0, 0, 0, 60]
     bytes += DNSWire.big(UInt16(data.count)) + data
   }
 
-  static func name(_ text: String) -> [UInt8] {
+  package static func name(_ text: String) -> [UInt8] {
     text.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) } + [0]
   }
-  static func big(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xff)] }
+  package static func big(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xff)] }
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Comparing header names is done several times per field of every call: eight bytes at a time.
+extension UnsafeRawBufferPointer {
+  /// Whether these are the ASCII bytes of `text`.
+  @inlinable package func equals(_ text: StaticString) -> Bool {
+    count == text.utf8CodeUnitCount && matches(text.utf8Start, text.utf8CodeUnitCount, at: 0)
+  }
+
+  @inlinable package func starts(with text: StaticString) -> Bool {
+    count >= text.utf8CodeUnitCount && matches(text.utf8Start, text.utf8CodeUnitCount, at: 0)
+  }
+
+  @inlinable package func ends(with text: StaticString) -> Bool {
+    let length = text.utf8CodeUnitCount
+    return count >= length && matches(text.utf8Start, length, at: count - length)
+  }
+
+  /// Whether both hold the same bytes.
+  @inlinable package func equals(_ other: UnsafeRawBufferPointer) -> Bool {
+    guard count == other.count else { return false }
+    guard let start = other.baseAddress else { return true }
+    return matches(start, count, at: 0)
+  }
+
+  /// The caller has checked that `length` bytes lie at `offset`.
+  @inlinable func matches(_ other: UnsafeRawPointer, _ length: Int, at offset: Int) -> Bool {
+    guard length > 0, let base = baseAddress else { return length == 0 }
+    let own = base + offset
+    var index = 0
+    while index + 8 <= length {
+      if own.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        != other.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+      {
+        return false
+      }
+      index += 8
+    }
+    while index < length {
+      if own.load(fromByteOffset: index, as: UInt8.self)
+        != other.load(fromByteOffset: index, as: UInt8.self)
+      {
+        return false
+      }
+      index += 1
+    }
+    return true
+  }
+
+  /// A hash for tables of known names; not for keys that a peer could choose to collide.
+  @inlinable package var quickHash: UInt64 {
+    var hash = UInt64(truncatingIfNeeded: count) &* 0x9e37_79b9_7f4a_7c15
+    guard let base = baseAddress else { return hash }
+    var index = 0
+    while index + 8 <= count {
+      hash =
+        (hash ^ base.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+        &* 0xff51_afd7_ed55_8ccd
+      hash ^= hash >> 32
+      index += 8
+    }
+    while index < count {
+      hash =
+        (hash ^ UInt64(base.load(fromByteOffset: index, as: UInt8.self)))
+        &* 0xc4ce_b9fe_1a85_ec53
+      hash ^= hash >> 29
+      index += 1
+    }
+    return hash
+  }
+}

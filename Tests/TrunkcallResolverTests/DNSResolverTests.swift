@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import ScriptedDNS
+import Synchronization
+import Testing
+import TrunkDiscovery
+import Trunkcall
+
+@Suite("dns resolver")
+struct DNSResolverTests {
+  /// A channel's side of the line: reports come out of a stream, refreshes are asked for.
+  private struct Line {
+    let session: ResolverSession
+    let reports: AsyncStream<Resolution>
+    let refresh: AsyncStream<Void>.Continuation
+
+    init() {
+      let (reports, report) = AsyncStream.makeStream(of: Resolution.self)
+      let (wishes, refresh) = AsyncStream.makeStream(of: Void.self)
+      self.reports = reports
+      self.refresh = refresh
+      session = ResolverSession {
+        report.yield($0)
+      } onRefresh: {
+        var iterator = wishes.makeAsyncIterator()
+        if await iterator.next() == nil { throw CancellationError() }
+      }
+    }
+
+    /// The first report of `text`, resolved once.
+    func first(_ text: String, by resolver: DNSResolver = DNSResolver()) async throws -> Resolution
+    {
+      let target = try Target.parse(text)
+      try resolver.validate(target)
+      return try await withThrowingTaskGroup(of: Resolution?.self) { group in
+        group.addTask {
+          try await resolver.resolve(target, session)
+          return nil
+        }
+        group.addTask {
+          var iterator = reports.makeAsyncIterator()
+          return await iterator.next()
+        }
+        defer { group.cancelAll() }
+        while let result = try await group.next() { if let result { return result } }
+        throw CancellationError()
+      }
+    }
+  }
+
+  private static let twoAddresses: DNSServer.Answer = { name, _ in
+    name == "svc.example"
+      ? .init(records: [.init(1, [10, 0, 0, 1]), .init(1, [10, 0, 0, 2])])
+      : .init(responseCode: 3)
+  }
+
+  @Test(
+    "an IP literal is answered at once; the port is 443 unless written",
+    arguments: [
+      ("dns:///10.1.2.3", Address("10.1.2.3", 443)), ("dns:///10.1.2.3:7", Address("10.1.2.3", 7)),
+      ("dns:///[::1]:7", Address("::1", 7)), ("dns:[::1]", Address("::1", 443)),
+    ])
+  func literals(_ text: String, _ address: Address) async throws {
+    let resolution = try await Line().first(text)
+    #expect(resolution.endpoints == [Endpoint(address)])
+  }
+
+  @Test("the system's look-up knows localhost; every address is an endpoint of its own")
+  func localhost() async throws {
+    let resolution = try await Line().first("dns:///localhost:50051")
+    #expect(!resolution.endpoints.isEmpty)
+    for endpoint in resolution.endpoints {
+      #expect(endpoint.addresses.count == 1)
+      #expect(
+        [Address("127.0.0.1", 50051), Address("::1", 50051)].contains(endpoint.addresses.first))
+    }
+  }
+
+  @Test("an authority is the DNS server that is asked")
+  func chosenServer() async throws {
+    let server = try DNSServer(DNSResolverTests.twoAddresses)
+    defer { server.stop() }
+    let resolution = try await Line().first("dns://127.0.0.1:\(server.port)/svc.example:7")
+    #expect(
+      resolution.endpoints == [Endpoint(Address("10.0.0.1", 7)), Endpoint(Address("10.0.0.2", 7))])
+    #expect(resolution.note == "dns svc.example by 127.0.0.1:\(server.port): 2 addresses")
+    #expect(resolution.serviceConfig == nil)
+    #expect(!server.questions.contains { $0.hasPrefix("_grpc_config") })
+  }
+
+  @Test("it looks again when the channel asks, and only then")
+  func refresh() async throws {
+    let last = Mutex<UInt8>(0)
+    let server = try DNSServer { _, type in
+      let number = last.withLock { last in
+        if type == 1 { last += 1 }
+        return last
+      }
+      return .init(records: [.init(1, [10, 0, 0, number])])
+    }
+    defer { server.stop() }
+    let line = Line()
+    let target = try Target.parse("dns://127.0.0.1:\(server.port)/svc.example")
+    let running = Task { try await DNSResolver().resolve(target, line.session) }
+    var reports = line.reports.makeAsyncIterator()
+    for number in 1...3 as ClosedRange<UInt8> {
+      let resolution = await reports.next()
+      #expect(resolution?.endpoints == [Endpoint(Address("10.0.0.\(number)", 443))])
+      #expect(server.questions.count == 2 * Int(number))
+      line.refresh.yield()
+    }
+    running.cancel()
+    await #expect(throws: CancellationError.self) { try await running.value }
+  }
+
+  @Test("a name that is not there, or has no address, is an error that says what was said")
+  func errors() async throws {
+    let server = try DNSServer { name, _ in .init(responseCode: name == "bare.example" ? 0 : 3) }
+    defer { server.stop() }
+    let port = server.port
+    for (name, said) in [
+      ("gone.example", "by DNS server 127.0.0.1:\(port): no such name (NXDOMAIN)"),
+      ("bare.example", "by 127.0.0.1:\(port): the name has no address"),
+    ] {
+      do {
+        _ = try await Line().first("dns://127.0.0.1:\(port)/\(name)")
+        Issue.record("\(name) was found")
+      } catch { #expect("\(error)" == "look-up of \(name) \(said)") }
+    }
+  }
+
+  private func server(config: String) throws -> DNSServer {
+    let text = "grpc_config=" + config
+    // A TXT record's strings are at most 255 bytes long (RFC 1035 §3.3).
+    var data: [UInt8] = []
+    var rest = ArraySlice(text.utf8)
+    while !rest.isEmpty {
+      data += [UInt8(rest.prefix(255).count)] + rest.prefix(255)
+      rest = rest.dropFirst(255)
+    }
+    let record = DNSServer.DNSRecord(16, data)
+    return try DNSServer { name, _ in
+      .init(
+        records: name == "_grpc_config.svc.example"
+          ? [.init(16, [1, 0x78]), record] : [.init(1, [10, 0, 0, 1])])
+    }
+  }
+
+  private func config(_ json: String) async throws -> ServiceConfig? {
+    let server = try server(config: json)
+    defer { server.stop() }
+    return try await Line().first(
+      "dns://127.0.0.1:\(server.port)/svc.example", by: DNSResolver(serviceConfig: true)
+    ).serviceConfig
+  }
+
+  @Test("a service config comes from TXT when that is switched on; the first fit counts (A2)")
+  func serviceConfig() async throws {
+    let wanted = #"{"loadBalancingPolicy":"round_robin"}"#
+    let other = #"{"loadBalancingPolicy":"pick_first"}"#
+    let padding = String(repeating: " ", count: 300)
+    let found = try await config(
+      #"[{"clientLanguage":["go","java"],"serviceConfig":\#(other)},\#(padding)"#
+        + #"{"clientHostname":["no such host"],"serviceConfig":\#(other)},"#
+        + #"{"percentage":0,"serviceConfig":\#(other)},"#
+        + #"{"clientLanguage":["Swift"],"percentage":100,"serviceConfig":\#(wanted)},"#
+        + #"{"serviceConfig":\#(other)}]"#)
+    #expect(found?.balancer == "round_robin")
+  }
+
+  @Test("no choice that fits, or no record, is no config; a bad one is an error with its path")
+  func noOrBadConfig() async throws {
+    #expect(try await config(#"[{"clientLanguage":["go"],"serviceConfig":{}}]"#) == nil)
+    let server = try DNSServer(DNSResolverTests.twoAddresses)
+    defer { server.stop() }
+    let resolution = try await Line().first(
+      "dns://127.0.0.1:\(server.port)/svc.example", by: DNSResolver(serviceConfig: true))
+    #expect(resolution.serviceConfig == nil && resolution.endpoints.count == 2)
+    for (json, path) in [
+      ("{}", "grpc_config"), (#"[{"percentage":101}]"#, "grpc_config[0].percentage"),
+      (#"[{}]"#, "grpc_config[0].serviceConfig"),
+      (#"[{"serviceConfig":{"loadBalancingPolicy":7}}]"#, "loadBalancingPolicy"),
+    ] {
+      let error = await #expect(throws: ServiceConfigError.self) { try await config(json) }
+      #expect(error?.path == path)
+    }
+  }
+}
