@@ -115,6 +115,7 @@ let package = Package(
 
     // Tests mirror sources.
     tests("TrunkWireTests", ["TrunkWire"]),
+    tests("TrunkHTTP2Tests", ["TrunkHTTP2", "TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),
     tests("TrunkSocketsTests", ["TrunkSockets", "ScriptedDNS"]),

@@ -130,8 +130,9 @@ public actor ScriptedPeer {
       payload)
     if answersByItself {
       switch frame {
-      case .settings: try await send(.settingsAck)
-      case .ping(let payload, false): try await send(.ping(payload, ack: true))
+      // A side that has closed already still has something to be read.
+      case .settings: try? await send(.settingsAck)
+      case .ping(let payload, false): try? await send(.ping(payload, ack: true))
       default: break
       }
     }
