@@ -193,7 +193,8 @@ struct ConnectionTests {
     #expect(server.output().isEmpty, "\(name)")
   }
 
-  @Test("random bytes never trap, and every stream that was opened is closed once", arguments: 0..<8)
+  @Test(
+    "random bytes never trap, and every stream that was opened is closed once", arguments: 0..<8)
   func noise(_ seed: UInt64) {
     var state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 1
     func random() -> UInt8 {

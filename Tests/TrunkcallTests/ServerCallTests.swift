@@ -11,7 +11,8 @@ import TrunkWire
 struct AdHocService: RPCService {
   var unary: [String: @Sendable ([UInt8], ServerCall) async throws -> [UInt8]] = [:]
   var streams:
-    [String: @Sendable (RequestStream<[UInt8]>, MessageWriter<[UInt8]>, ServerCall) async throws -> Void] =
+    [String:
+      @Sendable (RequestStream<[UInt8]>, MessageWriter<[UInt8]>, ServerCall) async throws -> Void] =
       [:]
 
   func register(in table: inout MethodTable) {
@@ -42,7 +43,8 @@ struct ServerCallTests {
 
   @Test("a server that ends first sends RST_STREAM NO_ERROR behind its trailers")
   func endsFirst() async throws {
-    let service = AdHocService(streams: ["Hasty": { _, replies, _ in try await replies.write([1]) }])
+    let service = AdHocService(streams: ["Hasty": { _, replies, _ in try await replies.write([1]) }]
+    )
     try await withServer([service]) { _, port in
       let peer = try await Peer.connect(port: port)
       try await peer.send(.headers(1, Peer.request("/t.AdHoc/Hasty")))
@@ -97,7 +99,8 @@ struct ServerCallTests {
       try await peer.call(1, "/t.AdHoc/Meta", messages: [[]])
       let response = try await peer.response(1)
       #expect(response.status == 0 && response["x"] == nil)
-      #expect(codes.withLock { $0 } == Array(repeating: .internal, count: 5) + [.failedPrecondition])
+      #expect(
+        codes.withLock { $0 } == Array(repeating: .internal, count: 5) + [.failedPrecondition])
       await peer.close()
     }
   }
@@ -131,9 +134,11 @@ struct ServerCallTests {
       }
       #expect(credit == 0, "60,000 bytes lie unread, and the window is 65,535")
       gate.open()
-      while credit < 30_000, case .windowUpdate(1, let count)? = try await peer.next(where: {
-        if case .windowUpdate(1, _) = $0 { true } else { false }
-      }) { credit += Int(count) }
+      while credit < 30_000,
+        case .windowUpdate(1, let count)? = try await peer.next(where: {
+          if case .windowUpdate(1, _) = $0 { true } else { false }
+        })
+      { credit += Int(count) }
       #expect(credit >= 30_000)
       try await peer.send(.data(1, Peer.message([1]), endStream: true))
       #expect(try await peer.response(1).messages == [[7]])
@@ -226,7 +231,9 @@ struct ServerCallTests {
         try await peer.call(stream, "/t.AdHoc/Stubborn", messages: [[]])
       }
       #expect(try await holds { server.statistics.callsStarted == 4 })
-      for stream in stride(from: Int32(1), through: 7, by: 2) { try await peer.send(.reset(stream, 8)) }
+      for stream in stride(from: Int32(1), through: 7, by: 2) {
+        try await peer.send(.reset(stream, 8))
+      }
       try await peer.call(9, "/t.AdHoc/Echo", messages: [[]])
       #expect(try await peer.response(9).status == 8)
       gate.open()

@@ -59,7 +59,8 @@ struct ServerDispatchTests {
     #expect(try await places("Where", calls: calls) == [UInt8](repeating: 1, count: calls))
   }
 
-  @Test("a hog is moved after its second long run, also one that has suspended before",
+  @Test(
+    "a hog is moved after its second long run, also one that has suspended before",
     arguments: ["Burn", "Block", "SleepThenBurn"])
   func moved(_ method: String) async throws {
     let places = try await places(method, calls: 8)
