@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 import EchoStubs
 import FoundationEssentials
+import Glibc
 import ProcessSupport
 import SwiftProtobuf
 import Testing
@@ -15,6 +16,12 @@ struct ClientInteropTests {
   private func withPeer(
     _ body: (Trunkcall_Test_Echo.Client) async throws -> Void
   ) async throws {
+    try await withStoppablePeer { echo, _ in try await body(echo) }
+  }
+
+  private func withStoppablePeer(
+    _ body: (Trunkcall_Test_Echo.Client, ChildProcess) async throws -> Void
+  ) async throws {
     let peer = try Grpcio.start("server")
     let line = try #require(
       try await peer.line(containing: "listening ", within: .seconds(60)), "\(peer.text)")
@@ -23,7 +30,7 @@ struct ClientInteropTests {
       try await channel.ready(within: .seconds(10))
       var client = Trunkcall_Test_Echo.Client(channel)
       client.options.timeout = .seconds(20)
-      try await body(client)
+      try await body(client, peer)
     }
   }
 
@@ -166,6 +173,31 @@ struct ClientInteropTests {
       #expect(try await stream?.next()?.number == 0)
       stream = nil
       #expect(try await echo.unary(.with { $0.text = "after" }).text == "after")
+    }
+  }
+
+  @Test("a stop of the server (GOAWAY): the call under way finishes, later ones are UNAVAILABLE")
+  func goAway() async throws {
+    try await withStoppablePeer { echo, peer in
+      let chat = try await echo.chat()
+      try await chat.requests.write(.with { $0.text = "before" })
+      #expect(try await chat.responses.next()?.text == "before")
+      peer.signal(SIGTERM)
+      // A call that meets the stop half way is CANCELLED by grpcio itself; the next ones find the
+      // port closed.
+      let end = ContinuousClock.now + .seconds(10)
+      var refused: RPCError?
+      while ContinuousClock.now < end, refused?.origin != .local {
+        refused = await failure { () async throws(RPCError) in
+          _ = try await echo.unary(.with { $0.text = "late" })
+        }
+        if refused?.origin == .peer { #expect(refused?.code == .cancelled) }
+      }
+      #expect(refused?.code == .unavailable, "\(refused as Any)")
+      try await chat.requests.write(.with { $0.text = "after" })
+      #expect(try await chat.responses.next()?.text == "after")
+      try await chat.requests.finish()
+      #expect(try await chat.responses.next() == nil)
     }
   }
 

@@ -175,7 +175,7 @@ import TrunkWire
   func slowButAlive() async throws {
     let server = try await ScriptedServer { _, _ in }
     var options = ChannelOptions()
-    options.livenessTimeout = .milliseconds(100)
+    options.livenessTimeout = .seconds(1)
     try await withChannel(to: server.target, options: options) { channel in
       try await channel.ready(within: .seconds(5))
       try await Task.sleep(for: .milliseconds(20))
@@ -185,7 +185,7 @@ import TrunkWire
         }
         #expect(error?.code == .deadlineExceeded)
       }
-      try await Task.sleep(for: .milliseconds(150))
+      try await Task.sleep(for: .milliseconds(1_200))
       #expect(channel.state == .ready)
     }
     #expect(await server.counts.accepted == 1)

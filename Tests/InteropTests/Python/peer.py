@@ -2,10 +2,11 @@
 # Copyright 2026 The Trunkcall Authors
 """The foreign side of the interop tests: grpcio as client or server of trunkcall.test.Echo.
 
-  peer.py server PROTOS          prints `listening PORT`, serves until it is killed
+  peer.py server PROTOS          prints `listening PORT`, serves; SIGTERM: calls under way finish
   peer.py client PROTOS ADDRESS  runs every case, prints one line of JSON for each
 """
 import json
+import signal
 import sys
 import tempfile
 import threading
@@ -89,6 +90,8 @@ def serve(protos):
     pb_grpc.add_EchoServicer_to_server(make_servicer(pb, pb_grpc), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    signal.signal(signal.SIGTERM, lambda *_: server.stop(grace=10))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the parent's thread blocks it
     print(f"listening {port}", flush=True)
     server.wait_for_termination()
 
