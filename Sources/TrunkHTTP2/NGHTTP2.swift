@@ -9,6 +9,7 @@ internal import CNGHTTP2
 enum NGHTTP2 {
   // Written once, before the first session; nghttp2 only reads it.
   nonisolated(unsafe) private static let callbacks: OpaquePointer? = makeCallbacks()
+  // As above.
   nonisolated(unsafe) private static let options: OpaquePointer? = makeOptions()
 
   static func makeSession(_ role: HTTP2Session.Role) -> OpaquePointer {
