@@ -16,6 +16,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let tls = Target.Dependency.target(name: "TrunkTLS", condition: .when(traits: ["TLS"]))
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle",
   condition: .when(traits: ["ServiceLifecycle"]))
@@ -53,7 +54,10 @@ let package = Package(
       name: "ServiceLifecycle",
       description:
         "Conform servers, channels and registrations to swift-service-lifecycle's Service."),
-    .default(enabledTraits: ["ServiceLifecycle"]),
+    .trait(
+      name: "TLS",
+      description: "TLS and mutual TLS, for calls and for the Consul agent, by OpenSSL 3."),
+    .default(enabledTraits: ["ServiceLifecycle", "TLS"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
@@ -68,6 +72,9 @@ let package = Package(
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2",
       providers: [.apt(["libnghttp2-dev"]), .brew(["libnghttp2"])]),
+    .systemLibrary(
+      name: "COpenSSL", pkgConfig: "openssl",
+      providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
     .target(
       name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
 
@@ -77,10 +84,15 @@ let package = Package(
     library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2", deque]),
     library("TrunkSockets", ["CTrunkLinux", deque]),
     library(
-      "Trunkcall",
-      ["TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", logging, deque, lifecycle]),
+      "TrunkTLS",
+      ["TrunkSockets", .target(name: "COpenSSL", condition: .when(traits: ["TLS"]))]),
     library(
-      "TrunkConsul", ["TrunkWire", "TrunkDiscovery", "TrunkSockets", logging, lifecycle]),
+      "Trunkcall",
+      [
+        "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", tls, logging, deque, lifecycle,
+      ]),
+    library(
+      "TrunkConsul", ["TrunkWire", "TrunkDiscovery", "TrunkSockets", tls, logging, lifecycle]),
     library("TrunkProtobuf", ["Trunkcall", protobuf]),
     library("TrunkServices", ["Trunkcall", "TrunkProtobuf", protobuf]),
     library(

@@ -6,10 +6,10 @@ package struct OutputBuffer: ~Copyable {
   /// A driver stops adding once this many bytes are in: they go out, then it is asked again.
   package static let mark = 128 * 1024
 
-  private var base: UnsafeMutableRawBufferPointer
+  private var base = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   package private(set) var count = 0
 
-  init() { base = .allocate(byteCount: OutputBuffer.mark + 32 * 1024, alignment: 16) }
+  init() {}
   deinit { base.deallocate() }
 
   package var isFull: Bool { count >= OutputBuffer.mark }
@@ -27,8 +27,8 @@ package struct OutputBuffer: ~Copyable {
 
   private mutating func grow(by extra: Int) {
     let larger = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: max(base.count * 2, count + extra), alignment: 16)
-    larger.copyMemory(from: bytes)
+      byteCount: max(base.count * 2, count + extra, OutputBuffer.mark + 32 * 1024), alignment: 16)
+    if count > 0 { larger.copyMemory(from: bytes) }
     base.deallocate()
     base = larger
   }
