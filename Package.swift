@@ -127,6 +127,10 @@ let package = Package(
 
     // Tests mirror sources.
     tests("TrunkWireTests", ["TrunkWire"]),
+    .target(
+      name: "TestCertificates", dependencies: ["ProcessSupport"], path: "Tests/TestCertificates",
+      swiftSettings: strict),
+    tests("TrunkTLSTests", [tls, "TestCertificates", "TrunkSockets"]),
     tests("TrunkHTTP2Tests", ["TrunkHTTP2", "TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),

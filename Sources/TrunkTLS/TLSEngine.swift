@@ -58,7 +58,11 @@
       SSL_set_accept_state(ssl)
     }
 
-    deinit { SSL_free(ssl) }
+    deinit {
+      // Else OpenSSL takes a connection without close_notify for a bad one, and forgets its session.
+      if phase != .failed { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
+      SSL_free(ssl)
+    }
 
     private static func make(_ context: TLSContext) throws(TLSError) -> OpaquePointer {
       OpenSSLErrors.clear()

@@ -9,7 +9,7 @@ package struct OutputBuffer: ~Copyable {
   private var base = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   package private(set) var count = 0
 
-  init() {}
+  package init() {}
   deinit { base.deallocate() }
 
   package var isFull: Bool { count >= OutputBuffer.mark }
@@ -21,7 +21,7 @@ package struct OutputBuffer: ~Copyable {
     count += bytes.count
   }
 
-  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: base[0..<count]) }
+  package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: base[0..<count]) }
 
   mutating func removeAll() { count = 0 }
 
