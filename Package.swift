@@ -140,7 +140,7 @@ let package = Package(
       "TrunkcallTests",
       [
         "Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkTesting",
-        logging, deque,
+        "ProcessSupport", "TestCertificates", logging, deque,
       ]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
