@@ -170,7 +170,7 @@ let package = Package(
       "IntegrationTests",
       [
         "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkWire", "GreeterStubs",
-        "ProcessSupport", "greeter-server", "greeter-client", protobuf,
+        "ProcessSupport", "TestCertificates", "greeter-server", "greeter-client", protobuf,
       ]),
     tests(
       "TrunkProtobufTests",

@@ -12,7 +12,8 @@
       return { peer in
         let id = try identity(of: peer)
         guard allowed.contains(id) else {
-          throw TLSError("\(id) is not allowed; allowed: \(allowed.sorted().joined(separator: ", "))")
+          throw TLSError(
+            "\(id) is not allowed; allowed: \(allowed.sorted().joined(separator: ", "))")
         }
       }
     }

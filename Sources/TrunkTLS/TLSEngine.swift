@@ -120,7 +120,9 @@
         OpenSSLErrors.clear()
         let count = SSL_read(ssl, scratch.baseAddress, Int32(clamping: scratch.count))
         if count > 0 {
-          guard plain(UnsafeRawBufferPointer(rebasing: scratch[..<Int(count)])) else { return false }
+          guard plain(UnsafeRawBufferPointer(rebasing: scratch[..<Int(count)])) else {
+            return false
+          }
           continue
         }
         switch SSL_get_error(ssl, count) {

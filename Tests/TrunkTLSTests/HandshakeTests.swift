@@ -112,7 +112,8 @@
       #expect(pair.serverReceived.isEmpty && pair.clientReceived.isEmpty)
     }
 
-    @Test("a verifier has the last word, and its reason is told; SPIFFE takes the place of the name")
+    @Test(
+      "a verifier has the last word, and its reason is told; SPIFFE takes the place of the name")
     func verifiers() async throws {
       let certificates = try await TestCertificates.make()
       let ca = TLSTrust.file(certificates.file("ca.pem"))
@@ -216,7 +217,8 @@
       let server = try TLSContext.server(
         ServerTLS(certificates.identity("server"), certificates.identity("sni")))
       for (name, subject) in [
-        ("first.test.google.fr", "CN=*.test.google.com"), ("second.test.google.fr", "CN=*.test.google.com"),
+        ("first.test.google.fr", "CN=*.test.google.com"),
+        ("second.test.google.fr", "CN=*.test.google.com"),
         ("localhost", "CN=*.test.google.com"),
       ] {
         let pair = try EnginePair(certificates.client(), server, name: name)

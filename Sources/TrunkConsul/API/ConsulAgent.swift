@@ -51,7 +51,8 @@ public struct ConsulAgent: Sendable, Hashable {
     #if !TLS
       if isSecure(address) {
         throw .badAddress(
-          description, reason: "TLS to the agent needs the package trait TLS; allowed: http://, unix://")
+          description,
+          reason: "TLS to the agent needs the package trait TLS; allowed: http://, unix://")
       }
     #else
       _ = address

@@ -163,7 +163,8 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
       switch hidden {
       case nil: return "no instance is registered"
       case .withoutToken: return "no instance is visible: the agent has ACLs and no token was sent"
-      case .withToken: return "no instance is visible: the agent has ACLs and the token may not see it"
+      case .withToken:
+        return "no instance is visible: the agent has ACLs and the token may not see it"
       }
     }
     let others = [

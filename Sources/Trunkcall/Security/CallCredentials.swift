@@ -76,7 +76,8 @@ extension CallCredentialsRequest {
       if let timeout {
         group.addTask {
           try await Task.sleep(for: timeout)
-          throw RPCError(.deadlineExceeded, "the deadline passed while waiting for call credentials")
+          throw RPCError(
+            .deadlineExceeded, "the deadline passed while waiting for call credentials")
         }
       }
       return try await group.next() ?? Metadata()
