@@ -87,12 +87,16 @@ extension AgentClient {
   /// The agent's version, `1.8.7`; nil if it does not say.
   func version(timeout: Duration) async throws -> ConsulVersion? {
     struct About: Decodable {
-      struct Config: Decodable { var Version: String? }
-      var Config: Config?
+      struct Config: Decodable {
+        var version: String?
+        enum CodingKeys: String, CodingKey { case version = "Version" }
+      }
+      var config: Config?
+      enum CodingKeys: String, CodingKey { case config = "Config" }
     }
     let answer = try await send(HTTPRequest(.get, "v1", "agent", "self"), timeout: timeout)
     let about = try? JSONDecoder().decode(About.self, from: Data(answer.body))
-    return about?.Config?.Version.flatMap(ConsulVersion.init)
+    return about?.config?.version.flatMap(ConsulVersion.init)
   }
 
   /// The instances of an answer.
