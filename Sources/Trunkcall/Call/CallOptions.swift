@@ -15,6 +15,8 @@ public struct CallOptions: Sendable {
   public var inheritsDeadline = true
   /// Largest reply message in bytes; nil: the channel's (default 4 MiB).
   public var maxReceiveMessageSize: Int?
+  /// Asked for metadata before this call, after the channel's.
+  public var credentials: [any CallCredentials] = []
 
   public init() {}
   public init(timeout: Duration? = nil, waitForReady: Bool? = nil, metadata: Metadata = Metadata())

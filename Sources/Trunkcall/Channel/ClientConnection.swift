@@ -185,13 +185,19 @@ final class ClientConnection {
       phase = .handshake
       self.socket = socket
       if let peer = socket.peer?.destination, case .host = peer { self.peer = "\(peer)" }
+      let filter: (any ByteFilter)?
+      do throws(SocketError) {
+        filter = try settings.filter?(String(decoding: authority, as: UTF8.self), address)
+      } catch {
+        return broke("\(error)")
+      }
       session = HTTP2Session(.client, settings: settings.http2, delegate: self)
       let timer = LoopTimer(on: loop) { [weak self] in
         self?.broke("connected, but no HTTP/2 SETTINGS came in time")
       }
       timer.schedule(at: deadline)
       self.timer = timer
-      socket.start(self)
+      socket.start(self, filter: filter)
     }
   }
 
@@ -302,4 +308,6 @@ struct ConnectionSettings: Sendable {
   var socket: SocketOptions
   var lookUpTimeout: Duration
   var livenessTimeout: Duration?
+  /// TLS; nil for plaintext.
+  var filter: ChannelSecurity.Filter?
 }

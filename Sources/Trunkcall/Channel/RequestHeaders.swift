@@ -27,7 +27,7 @@ enum RequestHeaders {
 extension ClientCall {
   func writeHeaders(_ list: inout HeaderList, authority: [UInt8]) {
     list.add(":method", "POST")
-    list.add(":scheme", "http")
+    if hub.settings.isSecure { list.add(":scheme", "https") } else { list.add(":scheme", "http") }
     list.add(":path", method.bytes)
     list.add(":authority", authority)
     list.add("te", "trailers")

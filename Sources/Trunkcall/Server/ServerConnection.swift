@@ -4,6 +4,10 @@ internal import DequeModule
 internal import TrunkHTTP2
 internal import TrunkSockets
 
+#if TLS
+  internal import TrunkTLS
+#endif
+
 /// One client's connection: socket below, HTTP/2 session in the middle, calls above. Never leaves
 /// its loop.
 ///
@@ -18,6 +22,10 @@ final class ServerConnection {
   /// Guards the metadata that handlers add to their responses.
   let responseLock = Locked(())
   private let socket: SocketConnection
+  #if TLS
+    /// Who the client is, by its certificate. Set before the first call, and never again.
+    private(set) var tlsPeer: TLSPeer?
+  #endif
   private(set) lazy var session = HTTP2Session(.server, settings: server.http2, delegate: self)
 
   private enum Phase { case handshake, serving, announced, draining, closed }
@@ -48,7 +56,10 @@ final class ServerConnection {
     timer.schedule(after: server.options.handshakeTimeout)
     handshakeTimer = timer
     _ = session
-    socket.start(self)
+    do throws(SocketError) { socket.start(self, filter: try context.filter?()) } catch {
+      socket.close()
+      closed(error)
+    }
   }
 
   // MARK: Handlers
@@ -144,6 +155,7 @@ extension ServerConnection: ConnectionDriver {
   }
 
   func closed(_ error: SocketError?) {
+    if phase == .handshake, let error { context.handshakeFailed(peer, error) }
     phase = .closed
     handshakeTimer?.cancel()
     handshakeTimer = nil
@@ -160,6 +172,9 @@ extension ServerConnection: HTTP2SessionDelegate {
     phase = .serving
     handshakeTimer?.cancel()
     handshakeTimer = nil
+    #if TLS
+      tlsPeer = (socket.filter as? TLSEngine)?.peer
+    #endif
   }
 
   func pingAcknowledged(_ payload: UInt64) {

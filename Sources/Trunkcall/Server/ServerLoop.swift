@@ -35,25 +35,32 @@ final class ServerCore: Sendable {
 
 /// A server's part on one loop: its connections, its methods' executors, its counters.
 ///
-/// `@unchecked Sendable`: `connections` is touched on the loop only; the rest is constant or atomic.
+/// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or atomic.
 final class ServerLoop: @unchecked Sendable {
   struct Face {
     let tasks: LoopTasks
     let meter: RunMeter
   }
 
+  /// Makes what stands between a connection and its socket: TLS.
+  typealias Filter = @Sendable () throws(SocketError) -> any ByteFilter
+
   let server: ServerCore
   let loop: EventLoop
+  /// nil for plaintext.
+  let filter: Filter?
   /// By `ServedMethod.index`.
   let faces: [Face]
   let counters = ServerCounters()
   private var connections: [ObjectIdentifier: ServerConnection] = [:]
   private var isDraining = false
+  private var lastHandshakeLog: UInt64?
   private var drained: (@Sendable () -> Void)?
 
-  init(_ server: ServerCore, _ loop: EventLoop) {
+  init(_ server: ServerCore, _ loop: EventLoop, _ filter: Filter?) {
     self.server = server
     self.loop = loop
+    self.filter = filter
     faces = server.methods.methods.map { method in
       let meter = RunMeter { method.moveToPool($0, server.logger) }
       return Face(tasks: LoopTasks(of: loop, meter: meter), meter: meter)
@@ -68,6 +75,16 @@ final class ServerLoop: @unchecked Sendable {
       counters.connected(1)
       connection.open()
     }
+  }
+
+  /// A connection ended before the client's SETTINGS. Logged once a second at most: whoever tries
+  /// them all at the door should not fill the disk.
+  func handshakeFailed(_ peer: String, _ error: SocketError) {
+    counters.handshakeFailed()
+    guard lastHandshakeLog.map({ loop.now &- $0 >= 1_000_000_000 }) ?? true else { return }
+    lastHandshakeLog = loop.now
+    server.logger.notice(
+      "handshake failed", metadata: ["peer": "\(peer)", "reason": "\(error)"])
   }
 
   func remove(_ connection: ServerConnection) {
@@ -107,12 +124,14 @@ final class ServerCounters: Sendable {
   let callsFailed = Atomic<UInt64>(0)
   let callsCancelled = Atomic<UInt64>(0)
   let connections = Atomic<Int>(0)
+  let handshakesFailed = Atomic<UInt64>(0)
 
   // One writer: a load and a store do, where an atomic addition would lock the bus.
   private func bump(_ counter: borrowing Atomic<UInt64>) {
     counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }
   func started() { bump(callsStarted) }
+  func handshakeFailed() { bump(handshakesFailed) }
   func cancelled() { bump(callsCancelled) }
   func ended(_ error: RPCError?) {
     if error == nil { bump(callsSucceeded) } else { bump(callsFailed) }
