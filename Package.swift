@@ -68,11 +68,13 @@ let package = Package(
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2",
       providers: [.apt(["libnghttp2-dev"]), .brew(["libnghttp2"])]),
+    .systemLibrary(
+      name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(
       name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
 
     // The library, from the bottom up; Scripts/check-imports holds the arrows.
-    library("TrunkWire", [deque]),
+    library("TrunkWire", ["CZlib", deque]),
     library("TrunkDiscovery", ["TrunkWire"]),
     library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2", deque]),
     library("TrunkSockets", ["CTrunkLinux", deque]),

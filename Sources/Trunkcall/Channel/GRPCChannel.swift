@@ -106,7 +106,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
     guard interceptors.isEmpty else { return try await intercepted(request, frame) }
     if let refusal = RequestHeaders.refusal(of: request.options.metadata) { throw refusal }
     let call = ClientCall(hub, request, isUnary: true)
-    call.firstFrame = MessageFrame.sealed(frame)
+    call.firstFrame = try call.sealed(frame)
     call.requestsEnded = true
     await withTaskCancellationHandler {
       await withUnsafeContinuation { waiter in
@@ -148,7 +148,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
     let payload = try await stream.onlyMessage()
     return UnaryReply(
       payload: payload, initialMetadata: try await stream.initialMetadata(),
-      trailingMetadata: await stream.trailingMetadata(), peer: await stream.peer() ?? "")
+      trailingMetadata: await stream.trailingMetadata(), peer: await stream.peer() ?? "",
+      wasCompressed: stream.lastMessageWasCompressed)
   }
 }
 
