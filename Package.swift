@@ -47,6 +47,8 @@ let package = Package(
     .executable(name: "protoc-gen-trunkcall", targets: ["protoc-gen-trunkcall"]),
     .executable(name: "greeter-server", targets: ["greeter-server"]),
     .executable(name: "greeter-client", targets: ["greeter-client"]),
+    .executable(name: "interop-server", targets: ["interop-server"]),
+    .executable(name: "interop-client", targets: ["interop-client"]),
   ],
   traits: [
     .trait(
@@ -110,6 +112,13 @@ let package = Package(
         "Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", "GreeterSupport", logging,
         protobuf,
       ]),
+    // gRPC's interop tests: the cases in a library, so that tests run them as well.
+    library("InteropStubs", ["Trunkcall", "TrunkProtobuf", protobuf]),
+    library("InteropSupport", ["Trunkcall", "InteropStubs", protobuf]),
+    program(
+      "interop-server",
+      ["Trunkcall", "TrunkServices", "InteropSupport", "GreeterSupport", logging]),
+    program("interop-client", ["Trunkcall", "InteropSupport", "GreeterSupport", logging]),
 
     // Generated code for tests: a service that does as it is told, and names hard to generate for.
     stubs("EchoStubs"),
@@ -142,8 +151,8 @@ let package = Package(
     .testTarget(
       name: "InteropTests",
       dependencies: [
-        "EchoService", "EchoStubs", "ProcessSupport", "TrunkServices", "TrunkWire", "Trunkcall",
-        protobuf,
+        "EchoService", "EchoStubs", "InteropStubs", "InteropSupport", "ProcessSupport",
+        "TrunkServices", "TrunkWire", "Trunkcall", "interop-client", "interop-server", protobuf,
       ],
       exclude: ["Python"], swiftSettings: strict),
     tests(
