@@ -263,7 +263,10 @@ final class ChannelControl {
     if let lastWarning, now - lastWarning < ChannelControl.warningInterval { return }
     lastWarning = now
     let error = story(.unavailable, "")
-    parts.logger.warning("\(error.message)\n\(error.story)")
+    let story = error.story.split(separator: "\n").map { line in
+      line.split(separator: " ").joined(separator: " ")
+    }
+    parts.logger.warning("\(error.message): \(story.joined(separator: "; "))")
   }
 
   // MARK: Waiting for ready
