@@ -48,6 +48,8 @@ let package = Package(
     .executable(name: "protoc-gen-trunkcall", targets: ["protoc-gen-trunkcall"]),
     .executable(name: "greeter-server", targets: ["greeter-server"]),
     .executable(name: "greeter-client", targets: ["greeter-client"]),
+    .executable(name: "interop-server", targets: ["interop-server"]),
+    .executable(name: "interop-client", targets: ["interop-client"]),
   ],
   traits: [
     .trait(
@@ -75,11 +77,13 @@ let package = Package(
     .systemLibrary(
       name: "COpenSSL", pkgConfig: "openssl",
       providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
+    .systemLibrary(
+      name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(
       name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
 
     // The library, from the bottom up; Scripts/check-imports holds the arrows.
-    library("TrunkWire", [deque]),
+    library("TrunkWire", ["CZlib", deque]),
     library("TrunkDiscovery", ["TrunkWire"]),
     library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2", deque]),
     library("TrunkSockets", ["CTrunkLinux", deque]),
@@ -120,6 +124,13 @@ let package = Package(
         "Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", "GreeterSupport", logging,
         protobuf,
       ]),
+    // gRPC's interop tests: the cases in a library, so that tests run them as well.
+    library("InteropStubs", ["Trunkcall", "TrunkProtobuf", protobuf]),
+    library("InteropSupport", ["Trunkcall", "InteropStubs", protobuf]),
+    program(
+      "interop-server",
+      ["Trunkcall", "TrunkServices", "InteropSupport", "GreeterSupport", logging]),
+    program("interop-client", ["Trunkcall", "InteropSupport", "GreeterSupport", logging]),
 
     // Generated code for tests: a service that does as it is told, and names hard to generate for.
     stubs("EchoStubs"),
@@ -156,8 +167,8 @@ let package = Package(
     .testTarget(
       name: "InteropTests",
       dependencies: [
-        "EchoService", "EchoStubs", "ProcessSupport", "TrunkServices", "TrunkWire", "Trunkcall",
-        protobuf,
+        "EchoService", "EchoStubs", "InteropStubs", "InteropSupport", "ProcessSupport",
+        "TrunkServices", "TrunkWire", "Trunkcall", "interop-client", "interop-server", protobuf,
       ],
       exclude: ["Python"], swiftSettings: strict),
     tests(

@@ -35,6 +35,17 @@ try await withChannel(to: "consul:///helloworld", resolvers: [.consul()], balanc
 }
 
 // swift-format-ignore
+func compressionExample() async throws {
+var options = ChannelOptions()
+options.compression = .gzip  // requests of every call
+try await withChannel(to: "dns:///localhost:50051", options: options) { channel in
+  var greeter = Helloworld_Greeter.Client(channel)
+  greeter.options.compression = .identity  // not those of this client
+  print(try await greeter.sayHello(.with { $0.name = "world" }).message)
+}
+}
+
+// swift-format-ignore
 struct LabResolver: Resolver {
   let scheme = "lab"
   let hosts: @Sendable (_ name: String) async throws -> [String]

@@ -17,6 +17,9 @@ public struct CallOptions: Sendable {
   public var maxReceiveMessageSize: Int?
   /// Asked for metadata before this call, after the channel's.
   public var credentials: [any CallCredentials] = []
+  /// How requests are compressed; nil: as the channel says (default: not). `.identity` turns it off
+  /// for this call. A server that lacks the algorithm answers UNIMPLEMENTED (gRPC compression.md).
+  public var compression: Compression?
 
   public init() {}
   public init(timeout: Duration? = nil, waitForReady: Bool? = nil, metadata: Metadata = Metadata())

@@ -100,6 +100,8 @@ struct CallSettings: Sendable {
   var maxReceiveMessageSize: Int
   var maxSendMessageSize: Int
   var maxRetryBufferSize: Int
+  var compression: Compression
+  var acceptedCompression: CompressionSet
   /// With a prefix; else the library's own, which lies in the program's text.
   var userAgent: [UInt8]?
   /// TLS: the `:scheme` of calls is `https`, and credentials may be sent.
@@ -125,6 +127,8 @@ struct ChannelParts: Sendable {
       maxReceiveMessageSize: max(0, options.maxReceiveMessageSize),
       maxSendMessageSize: min(max(0, options.maxSendMessageSize), Int(UInt32.max)),
       maxRetryBufferSize: options.maxRetryBufferSize,
+      compression: options.compression,
+      acceptedCompression: options.acceptedCompression,
       userAgent: options.userAgentPrefix.map { Array("\($0) \(RequestHeaders.userAgent)".utf8) },
       isSecure: security.isSecure, credentials: options.credentials,
       authority: options.authority ?? authority)

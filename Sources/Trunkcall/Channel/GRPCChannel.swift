@@ -115,7 +115,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
   ) async throws(RPCError) -> UnaryReply {
     if let refusal = RequestHeaders.refusal(of: request.options.metadata) { throw refusal }
     let call = ClientCall(hub, request, isUnary: true)
-    call.firstFrame = MessageFrame.sealed(frame)
+    call.firstFrame = try call.sealed(frame)
     call.requestsEnded = true
     await withTaskCancellationHandler {
       await withUnsafeContinuation { waiter in
@@ -164,7 +164,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
     let payload = try await stream.onlyMessage()
     return UnaryReply(
       payload: payload, initialMetadata: try await stream.initialMetadata(),
-      trailingMetadata: await stream.trailingMetadata(), peer: await stream.peer() ?? "")
+      trailingMetadata: await stream.trailingMetadata(), peer: await stream.peer() ?? "",
+      wasCompressed: stream.lastMessageWasCompressed)
   }
 }
 

@@ -38,6 +38,9 @@ extension ClientCall {
         "grpc-timeout", GRPCTimeout.encode(nanoseconds: deadline > now ? deadline - now : 1))
     }
     list.add("content-type", "application/grpc")
+    if compression != .identity { list.add("grpc-encoding", compression.wireName) }
+    let accepted = hub.settings.acceptedCompression
+    if !accepted.isEmpty { list.add("grpc-accept-encoding", accepted.wireNames) }
     if let userAgent = hub.settings.userAgent {
       list.add("user-agent", userAgent)
     } else {

@@ -32,6 +32,22 @@ public struct ServerCall: Sendable {
     timeRemaining.map { ContinuousClock.now.advanced(by: $0) }
   }
 
+  /// Whether the request message that the handler took last came compressed; it is given to the
+  /// handler decompressed.
+  public var requestWasCompressed: Bool { stream.lastMessageWasCompressed }
+  /// What the client can decompress (`grpc-accept-encoding`).
+  public var clientAccepts: CompressionSet { stream.clientAccepts }
+
+  /// Compresses the replies of this call, until one is written with `compressed: false`. A client
+  /// that does not accept the algorithm gets them uncompressed (gRPC compression.md). `.identity`
+  /// turns the server's default off.
+  /// - Returns: whether the client accepts it.
+  /// - Throws: FAILED_PRECONDITION when the headers, which name the algorithm, are gone already.
+  @discardableResult
+  public func compressReplies(with compression: Compression) throws(RPCError) -> Bool {
+    try stream.compressReplies(with: compression)
+  }
+
   /// Adds to the metadata that goes before the first reply message; too late after it.
   /// - Throws: FAILED_PRECONDITION when the headers are gone already, INTERNAL for a name or value
   ///   that cannot travel.
