@@ -62,10 +62,11 @@ package struct AbuseBudget: Sendable {
     }
   }
 
-  /// A DATA frame of ours.
-  package mutating func dataSent() {
+  /// DATA frames of ours.
+  package mutating func dataSent(_ frames: Int = 1) {
     // Not without end: an hour's download is not a licence for a flood.
-    freeUpdates = min(freeUpdates + AbuseBudget.updatesPerDataFrame, 10_000)
+    freeUpdates += min(frames, 1_000) * AbuseBudget.updatesPerDataFrame
+    freeUpdates = min(freeUpdates, 10_000)
   }
 
   /// RST_STREAM of ours. What the server does of its own accord (it is done early, it is full, the

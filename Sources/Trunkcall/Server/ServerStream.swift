@@ -40,6 +40,9 @@ internal import TrunkSockets
   private var payload: [UInt8]?
   private var task: Task<Void, Never>?
   private var handlerRuns = false
+  private var hasStarted = false
+  /// In its connection's queue.
+  var isWaiting = false
   private var deadlineTimer: LoopTimer?
   var status: RPCError?
   private var refusesEncoding = false
@@ -194,6 +197,8 @@ extension ServerStream: HTTP2StreamHandler {
     // An answered call may still have tasks of its handler's making that wait for room to write.
     end(RPCError(.cancelled, "the client cancelled the call or went away"))
     if !wasAnswered { connection.context.counters.cancelled() }
+    if isWaiting { connection.leaveQueue(self) }
+    if !wasAnswered, !hasStarted, case .code = reason { connection.session.noteEarlyReset() }
     task?.cancel()
     if !handlerRuns { task = nil }
     connection.streamClosed()
@@ -204,17 +209,20 @@ extension ServerStream: HTTP2StreamHandler {
 
 extension ServerStream {
   private func start() {
-    guard connection.takeHandlerSlot() else {
-      return answer(RPCError(.resourceExhausted, "too many calls are running on this connection"))
-    }
     phase = .running
-    handlerRuns = true
     connection.startAfterReceiving(self)
   }
 
-  /// Called on the loop, outside of nghttp2's callbacks.
+  /// Not over already.
+  var canStart: Bool { phase == .running && !hasStarted }
+  /// Bytes that wait with it.
+  var payloadSize: Int { payload?.count ?? 0 }
+
+  /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the handler.
   func startHandler() {
-    guard phase == .running, let method else { return handlerEnded() }
+    handlerRuns = true
+    guard canStart, let method else { return handlerEnded() }
+    hasStarted = true
     let call = ServerCall(self)
     let payload = payload
     self.payload = nil
@@ -315,6 +323,7 @@ extension ServerStream {
   func answer(_ error: RPCError?) {
     guard phase != .answered, phase != .closed else { return }
     phase = .answered
+    if isWaiting { connection.leaveQueue(self) }
     status = error
     deadlineTimer?.cancel()
     connection.context.counters.ended(error)
