@@ -53,6 +53,8 @@ package final class HTTP2Session {
   package private(set) var goAwaySent = false
   package private(set) var goAwayReceived = false
   package private(set) var peerSettingsSeen = false
+  /// The code of a GOAWAY that nghttp2 sent for what the peer did.
+  package private(set) var connectionError: UInt32?
   /// Bytes that streams have queued and nghttp2 has not pulled.
   package internal(set) var queuedBytes = 0
   /// Streams whose HEADERS have not gone out (clients: above the peer's MAX_CONCURRENT_STREAMS).
@@ -174,7 +176,11 @@ package final class HTTP2Session {
     hasSentSincePing = false
   }
 
-  func abuseOfReset(_ code: UInt32) { abuse?.resetSent(code, now: now) }
+  func resetGoes(_ code: UInt32) { abuse?.resetSent(code, now: now) }
+
+  func goAwayGoes(_ code: UInt32) {
+    if code != HTTP2ErrorCode.noError, killing == .no { connectionError = code }
+  }
 
   func noteDataSent(_ count: Int) {
     queuedBytes -= count

@@ -129,7 +129,9 @@ enum NGHTTP2 {
         case NGHTTP2_HEADERS.rawValue:
           NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)?.headersGo()
         case NGHTTP2_RST_STREAM.rawValue:
-          NGHTTP2.session(user)?.abuseOfReset(frame.pointee.rst_stream.error_code)
+          NGHTTP2.session(user)?.resetGoes(frame.pointee.rst_stream.error_code)
+        case NGHTTP2_GOAWAY.rawValue:
+          NGHTTP2.session(user)?.goAwayGoes(frame.pointee.goaway.error_code)
         default: break
         }
       }

@@ -25,10 +25,12 @@ struct KeepaliveTests {
         == .ping(lookAt: 37 * second))
   }
 
-  @Test("any byte after the ping is an answer; none within the timeout is death, not a moment before")
+  @Test(
+    "any byte after the ping is an answer; none within the timeout is death, not a moment before")
   func verdicts() {
     var silent = keepalive()
-    #expect(silent.check(now: 10 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 30 * second))
+    #expect(
+      silent.check(now: 10 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 30 * second))
     #expect(
       silent.check(now: 30 * second - 1, lastRead: 0, hasCalls: true)
         == .wait(until: 30 * second))
@@ -40,14 +42,17 @@ struct KeepaliveTests {
         == .ping(lookAt: 50 * second))
   }
 
-  @Test("without calls nobody is asked, unless that is wished; a ping under way is judged all the same")
+  @Test(
+    "without calls nobody is asked, unless that is wished; a ping under way is judged all the same")
   func withoutCalls() {
     var quiet = keepalive()
     #expect(quiet.check(now: 99 * second, lastRead: 0, hasCalls: false) == .dormant)
-    #expect(quiet.check(now: 99 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 119 * second))
+    #expect(
+      quiet.check(now: 99 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 119 * second))
     #expect(quiet.check(now: 119 * second, lastRead: 0, hasCalls: false) == .dead)
     var eager = keepalive(withoutCalls: true)
-    #expect(eager.check(now: 99 * second, lastRead: 0, hasCalls: false) == .ping(lookAt: 119 * second))
+    #expect(
+      eager.check(now: 99 * second, lastRead: 0, hasCalls: false) == .ping(lookAt: 119 * second))
   }
 
   @Test("an endless time saturates")
@@ -82,7 +87,8 @@ struct PingPolicyTests {
       #expect(busy.pingReceived(now: now, hasCalls: true, hasSent: false) == .fine)
       #expect(permitted.pingReceived(now: now, hasCalls: false, hasSent: false) == .fine)
       let verdict = idle.pingReceived(now: now, hasCalls: false, hasSent: false)
-      #expect(verdict == [.fine, .strike, .strike][min(index, 2)] || index > 2 && verdict == .tooMany)
+      #expect(
+        verdict == [.fine, .strike, .strike][min(index, 2)] || index > 2 && verdict == .tooMany)
     }
     var patient = policy()
     for index in 0..<9 {

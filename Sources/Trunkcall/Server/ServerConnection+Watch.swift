@@ -96,7 +96,8 @@ extension ServerConnection {
   /// Frames that answer frames (PING, SETTINGS, RST_STREAM) pile up where the client does not read
   /// them: it is not read from either, then (CVE-2019-9512, 9514, 9515).
   func pauseReadingIfFull() {
-    let isFull = socket.unsentCount > 0 && session.outboundFrames >= server.options.maxOutboundFrames
+    let isFull =
+      socket.unsentCount > 0 && session.outboundFrames >= server.options.maxOutboundFrames
     guard isFull != socket.readsPaused else { return }
     if isFull { context.counters.note(.readPaused) }
     socket.readsPaused = isFull

@@ -163,7 +163,7 @@ extension ServerConnection: ConnectionDriver {
 
   private func finishIfDone() {
     guard session.isFinished else { return }
-    if session.isTerminated, !isKilled {
+    if session.connectionError != nil, !isKilled {
       isKilled = true
       context.counters.note(.connectionError)
     }

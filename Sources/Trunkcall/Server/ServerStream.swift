@@ -126,11 +126,13 @@ extension ServerStream: HTTP2StreamHandler {
     guard phase == .receivingHeaders else { return }
     if let problem = request.httpProblem { return answerHTTP(problem) }
     if tooLarge {
+      connection.context.counters.note(.headerListTooLarge)
       let limit = connection.server.options.maxHeaderListSize
       return answer(
         RPCError(.resourceExhausted, "the request's headers are over the limit of \(limit) bytes"))
     }
     if let name = request.badHeader {
+      connection.context.counters.note(.badHeader)
       return answer(RPCError(.internal, "malformed request header \(name)"))
     }
     guard let method else { return answer(unknownMethod()) }
@@ -151,6 +153,7 @@ extension ServerStream: HTTP2StreamHandler {
     do throws(FramingError) {
       try reader.receive(bytes) { payload, compressed in received(payload, compressed) }
     } catch {
+      if case .tooLarge = error { connection.context.counters.note(.messageTooLarge) }
       fail(error.rpcError)
     }
     creditReceived()
@@ -397,6 +400,7 @@ extension ServerStream {
 
   private func answerHTTP(_ problem: RequestHead.HTTPProblem) {
     phase = .answered
+    connection.context.counters.note(.badHeader)
     let session = connection.session
     session.headers.add(":status", Array(String(problem.status).utf8))
     if problem.status == 405 { session.headers.add("allow", "POST") }
@@ -407,6 +411,7 @@ extension ServerStream {
   private func unknownMethod() -> RPCError {
     let isPath = request.path.withContiguousBytes { MethodPath($0) != nil }
     guard isPath else {
+      connection.context.counters.note(.badPath)
       return RPCError(.unimplemented, "malformed method path \(request.path)")
     }
     return connection.server.methods.hasService(of: request.path)
