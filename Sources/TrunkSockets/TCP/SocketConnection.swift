@@ -15,6 +15,12 @@ package protocol ConnectionDriver: AnyObject {
   func fill(_ output: inout OutputBuffer)
   /// The connection is gone: nil when the peer closed it in order. Called exactly once.
   func closed(_ error: SocketError?)
+  /// The socket did not take all that was filled in; the rest goes when it can.
+  func blocked()
+}
+
+extension ConnectionDriver {
+  package func blocked() {}
 }
 
 /// A connected, non-blocking socket on a loop: received bytes go to the driver, and what the driver
@@ -36,6 +42,8 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   package let peer: SocketAddress?
   /// When bytes last arrived, `CLOCK_MONOTONIC` nanoseconds.
   package private(set) var lastReceived: UInt64
+  /// When the kernel last took bytes.
+  package private(set) var lastSent: UInt64
 
   /// Reads per readiness event, so that one fast peer does not hold the loop.
   private static let readsPerEvent = 4
@@ -45,6 +53,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     self.loop = loop
     peer = Socket.peerAddress(fd)
     lastReceived = loop.now
+    lastSent = loop.now
     Socket.apply(options, to: fd, family: peer?.family ?? AF_UNIX)
   }
 
@@ -184,6 +193,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
       if sent < count {
         unsent.append(contentsOf: loop.sendBuffer.bytes[sent...])
         updateInterest()
+        driver?.blocked()
         return
       }
       if count < OutputBuffer.mark { break }
@@ -221,6 +231,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     unsentOffset += sent
     if unsentCount > 0 {
       updateInterest()
+      driver?.blocked()
       return false
     }
     unsent = []
@@ -232,7 +243,10 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   private func send(_ bytes: UnsafeRawBufferPointer) -> Int {
     while true {
       let count = Glibc.send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
-      if count >= 0 { return count }
+      if count >= 0 {
+        lastSent = loop.now
+        return count
+      }
       if errno == EINTR { continue }
       if errno == EAGAIN { return 0 }
       let error = SocketError("send")

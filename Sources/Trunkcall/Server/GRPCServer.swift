@@ -99,6 +99,9 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       sum.callsCancelled += counters.callsCancelled.load(ordering: .relaxed)
       sum.connections += counters.connections.load(ordering: .relaxed)
       sum.handshakesFailed += counters.handshakesFailed.load(ordering: .relaxed)
+      sum.handlersRunning += counters.handlersRunning
+      sum.callsWaiting += counters.callsWaiting
+      sum.events.merge(counters.eventCounts) { $0 + $1 }
     } + core.methods.methods.filter(\.hasMoved).map(\.name.text)
   }
 
@@ -136,7 +139,8 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   private func serveOnce(filter: ServerLoop.Filter?) async throws {
     let own = try core.options.loops.map { try EventLoopGroup(loops: $0) }
     defer { own?.shutdown() }
-    let loops = (own ?? EventLoopGroup.shared).loops.map { ServerLoop(core, $0, filter) }
+    let group = (own ?? EventLoopGroup.shared).loops
+    let loops = group.map { ServerLoop(core, $0, of: group.count, filter) }
     state.withLock { $0.loops = loops }
     let listeners = try await open(loops)
     let addresses = await addresses(of: listeners)
@@ -180,7 +184,10 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
         let loop = loops[listeners.count % loops.count].loop
         let listener = try await loop.perform { () -> Result<LoopBound<Listener>, SocketError> in
           do throws(SocketError) {
-            let listener = try Listener(on: address, loop: loop, options: options) {
+            let listener = try Listener(
+              on: address, loop: loop, options: options,
+              paused: { next.loop.counters.note(.acceptPaused) }
+            ) {
               next.loop.adopt($0)
             }
             try listener.start()
@@ -283,6 +290,12 @@ public struct ServerStatistics: Sendable, Hashable {
   public var connections = 0
   /// Connections that ended before the client's SETTINGS, in TLS or HTTP/2.
   public var handshakesFailed: UInt64 = 0
+  /// Handlers that have not ended, those of cancelled calls included.
+  public var handlersRunning = 0
+  /// Calls that wait for their handlers' start.
+  public var callsWaiting = 0
+  /// What the server did to protect itself; events that never happened are not in it.
+  public var events: [ServerEvent: UInt64] = [:]
   /// Methods whose handlers were moved to the global pool.
   public var movedMethods: [String] = []
 
