@@ -47,6 +47,8 @@ package final class HTTP2Session {
   package private(set) var goAwaySent = false
   package private(set) var goAwayReceived = false
   package private(set) var peerSettingsSeen = false
+  /// The peer broke the protocol: why nghttp2 ends the connection, in words.
+  package private(set) var violation: String?
 
   package init(_ role: Role, settings: HTTP2Settings, delegate: any HTTP2SessionDelegate) {
     self.role = role
@@ -250,6 +252,15 @@ package final class HTTP2Session {
     goAwayReceived = true
     hasCancelledUnsent = true
     delegate?.goAwayReceived(last, code, text)
+  }
+
+  /// A GOAWAY that is not ``goAway(_:_:)``'s is nghttp2's verdict on the peer.
+  func goAwayLeaves(_ frame: UnsafePointer<nghttp2_frame>) {
+    let goAway = frame.pointee.goaway
+    guard !goAwaySent, goAway.error_code != HTTP2ErrorCode.noError, violation == nil else { return }
+    let reason = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
+    let text = reason.isEmpty ? "" : " (\(String(decoding: reason, as: UTF8.self)))"
+    violation = HTTP2ErrorCode.name(goAway.error_code) + text
   }
 
   private func release(_ count: Int) {

@@ -114,9 +114,23 @@ enum NGHTTP2 {
     }
     // Before, not after: nghttp2 reports a frame as sent only when it is asked for the next one, and
     // a connection lost in between must not pass for one that never carried the request.
-    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { pointer, frame, _ in
-      if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue {
+    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { pointer, frame, user in
+      guard let pointer, let frame else { return 0 }
+      switch UInt32(frame.pointee.hd.type) {
+      case NGHTTP2_HEADERS.rawValue:
         NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)?.headersSent = true
+      case NGHTTP2_GOAWAY.rawValue: NGHTTP2.session(user)?.goAwayLeaves(frame)
+      default: break
+      }
+      return 0
+    }
+    // Our own headers were too large for nghttp2 (64 KiB): nothing else would end the stream.
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { pointer, frame, _, _ in
+      if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
+        let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id),
+        stream.session.role == .server
+      {
+        stream.reset(HTTP2ErrorCode.internalError)
       }
       return 0
     }
