@@ -434,20 +434,18 @@ struct MisbehavingServerTests {
   @Test("DATA beyond the window that was given is a flow-control violation: INTERNAL")
   func window() async throws {
     try await withScriptedServer { channel, listener in
-      let replies = Task {
-        let call = try await channel.serverStreaming(
-          method("M"), [1], CallOptions(timeout: .seconds(30)))
-        // Does not read until the server is done.
-        _ = try await call.initialMetadata
-        try await Task.sleep(for: .milliseconds(300))
-        for try await _ in call {}
-      }
+      async let opened = channel.serverStreaming(
+        method("M"), [1], CallOptions(timeout: .seconds(30)))
       let peer = try await listener.accept()
       let stream = try #require(try await peer.request()).stream
       try await peer.send(.headers(stream, good))
+      // Nobody reads: the window is 1 MiB.
+      let call = try await opened
       let message = ScriptedPeer.message([UInt8](repeating: 1, count: 16_000))
-      for _ in 0..<80 { try? await peer.send(.data(stream, message)) }
-      let error = await failure { try await replies.value }
+      for _ in 0..<80 { try await peer.send(.data(stream, message)) }
+      #expect(
+        try await peer.next(where: { $0.stream == stream }) == .reset(stream, flowControlError))
+      let error = await failure { for try await _ in call {} }
       #expect(error?.code == .internal, "\(String(describing: error))")
     }
   }

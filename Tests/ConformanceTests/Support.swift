@@ -66,6 +66,13 @@ final class ProbeService: RPCService {
       for try await request in requests { return request }
       return []
     }
+    table.clientStreaming(ProbeService.method("Ignore")) { _, _ in
+      do { try await Task.sleep(for: .seconds(30)) } catch {
+        self.cancelled.add(1, ordering: .relaxed)
+        throw error
+      }
+      return []
+    }
     table.clientStreaming(ProbeService.method("Count")) { requests, _ in
       var count = 0
       for try await _ in requests { count += 1 }
