@@ -401,17 +401,32 @@ extension ServerStream {
     if let status {
       headers.add("grpc-status", Array(String(status.code.rawValue).utf8))
       if !status.message.isEmpty {
-        headers.add("grpc-message", PercentEncoding.encode(status.message))
+        headers.add("grpc-message", ServerStream.encode(status.message))
       }
       if refusesEncoding {
         headers.add(
           "grpc-accept-encoding", connection.server.options.acceptedCompression.wireNames)
       }
-      if status.metadata.violation() == nil { headers.add(status.metadata) }
+      // The status has to arrive, whatever it was to bring along.
+      if status.metadata.violation() == nil,
+        status.metadata.oversize(beside: withResponse { $0.trailing }) == nil
+      {
+        headers.add(status.metadata)
+      }
     } else {
       headers.add("grpc-status", "0")
     }
     headers.add(withResponse { $0.trailing })
+  }
+
+  /// Percent-encoded, and cut at 4 KiB: the status has to fit into the client's header list.
+  private static func encode(_ message: String) -> [UInt8] {
+    let limit = 4_096
+    let encoded = PercentEncoding.encode(message)
+    if encoded.count <= limit { return encoded }
+    // Not in the middle of an escape.
+    let end = encoded[..<limit].suffix(2).firstIndex(of: UInt8(ascii: "%")) ?? limit
+    return Array(encoded[..<end])
   }
 
   private func answerHTTP(_ problem: RequestHead.HTTPProblem) {
@@ -446,6 +461,7 @@ extension ServerStream {
 
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
+    if let oversize = metadata.oversize(beside: withResponse { $0.initial }) { throw oversize }
     let isLate = withResponse { response in
       if !response.initialSent { response.initial.append(contentsOf: metadata) }
       return response.initialSent
@@ -457,6 +473,7 @@ extension ServerStream {
 
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
+    if let oversize = metadata.oversize(beside: withResponse { $0.trailing }) { throw oversize }
     withResponse { $0.trailing.append(contentsOf: metadata) }
   }
 
