@@ -16,6 +16,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let tls = Target.Dependency.target(name: "TrunkTLS", condition: .when(traits: ["TLS"]))
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle",
   condition: .when(traits: ["ServiceLifecycle"]))
@@ -55,7 +56,10 @@ let package = Package(
       name: "ServiceLifecycle",
       description:
         "Conform servers, channels and registrations to swift-service-lifecycle's Service."),
-    .default(enabledTraits: ["ServiceLifecycle"]),
+    .trait(
+      name: "TLS",
+      description: "TLS and mutual TLS, for calls and for the Consul agent, by OpenSSL 3."),
+    .default(enabledTraits: ["ServiceLifecycle", "TLS"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
@@ -71,6 +75,9 @@ let package = Package(
       name: "CNGHTTP2", pkgConfig: "libnghttp2",
       providers: [.apt(["libnghttp2-dev"]), .brew(["libnghttp2"])]),
     .systemLibrary(
+      name: "COpenSSL", pkgConfig: "openssl",
+      providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
+    .systemLibrary(
       name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(
       name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
@@ -81,10 +88,15 @@ let package = Package(
     library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2", deque]),
     library("TrunkSockets", ["CTrunkLinux", deque]),
     library(
-      "Trunkcall",
-      ["TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", logging, deque, lifecycle]),
+      "TrunkTLS",
+      ["TrunkSockets", .target(name: "COpenSSL", condition: .when(traits: ["TLS"]))]),
     library(
-      "TrunkConsul", ["TrunkWire", "TrunkDiscovery", "TrunkSockets", logging, lifecycle]),
+      "Trunkcall",
+      [
+        "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", tls, logging, deque, lifecycle,
+      ]),
+    library(
+      "TrunkConsul", ["TrunkWire", "TrunkDiscovery", "TrunkSockets", tls, logging, lifecycle]),
     library("TrunkProtobuf", ["Trunkcall", protobuf]),
     library("TrunkServices", ["Trunkcall", "TrunkProtobuf", protobuf]),
     library(
@@ -126,6 +138,10 @@ let package = Package(
 
     // Tests mirror sources.
     tests("TrunkWireTests", ["TrunkWire"]),
+    .target(
+      name: "TestCertificates", dependencies: ["ProcessSupport"], path: "Tests/TestCertificates",
+      swiftSettings: strict),
+    tests("TrunkTLSTests", [tls, "TestCertificates", "TrunkSockets"]),
     tests("TrunkHTTP2Tests", ["TrunkHTTP2", "TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),
@@ -135,8 +151,9 @@ let package = Package(
       "TrunkcallTests",
       [
         "Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkTesting",
-        logging, deque,
+        "ProcessSupport", "TestCertificates", logging, deque,
       ]),
+    tests("ConformanceTests", ["Trunkcall", "TrunkSockets", "TrunkWire", "TrunkTesting"]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
     tests(
@@ -165,7 +182,7 @@ let package = Package(
       "IntegrationTests",
       [
         "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkWire", "GreeterStubs",
-        "ProcessSupport", "greeter-server", "greeter-client", protobuf,
+        "ProcessSupport", "TestCertificates", "greeter-server", "greeter-client", protobuf,
       ]),
     tests(
       "TrunkProtobufTests",

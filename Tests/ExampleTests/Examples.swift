@@ -68,3 +68,12 @@ struct LeastLoaded: PickPolicy {
     ready.min { $0.callsInFlight < $1.callsInFlight } ?? ready[0]
   }
 }
+
+// swift-format-ignore
+func tlsExample() throws {
+let tls = ServerTLS(.files(certificates: "server.pem", privateKey: "server.key"), clientCertificates: .required(.file("ca.pem")))
+let server = GRPCServer(on: .tcp("0.0.0.0", 50051), services: [Greeter()], security: .tls(tls))
+
+let channel = try GRPCChannel(to: "dns:///orders.example:50051", security: .tls(ClientTLS(trust: .file("ca.pem"))))
+_ = (server, channel)
+}

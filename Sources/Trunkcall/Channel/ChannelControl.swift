@@ -171,6 +171,8 @@ final class ChannelControl {
       call.leaveQueue()
       admit(call)
     }
+    // Those who came between the change of state and this.
+    if core.state == .ready { settleReadyWaiters(.ready) }
   }
 
   // MARK: Calls

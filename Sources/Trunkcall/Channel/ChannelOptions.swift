@@ -49,6 +49,9 @@ public struct ChannelOptions: Sendable {
   /// CANCELLED.
   public var closeDeadline: Duration = .seconds(10)
 
+  /// Asked for metadata before every call.
+  public var credentials: [any CallCredentials] = []
+
   // Service config (gRPC A2, A6, A24)
 
   /// In force when the resolver brings none.

@@ -136,13 +136,13 @@ extension ClientCall: HTTP2StreamHandler {
     let peer = peer ?? "the server"
     switch reason {
     case .connectionLost:
-      return RPCError(.unavailable, "\(peer): \(connection?.failure ?? "connection lost")")
+      // statuscodes.md: a violation of framing or flow control is INTERNAL.
+      return RPCError(
+        connection?.wasViolated == true ? .internal : .unavailable,
+        "\(peer): \(connection?.failure ?? "connection lost")")
     case .notSent: return RPCError(.unavailable, "\(peer): the call could not be sent")
     case .refused: return RPCError(.unavailable, "\(peer) refused the call")
     case .code(let code):
-      if response.phase == .messages, code == HTTP2ErrorCode.noError {
-        return ResponseState.missingStatus
-      }
       return RPCError(
         RPCError.Code(resetCode: code),
         "\(peer) reset the stream with \(HTTP2ErrorCode.name(code))")

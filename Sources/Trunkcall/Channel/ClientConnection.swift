@@ -34,6 +34,8 @@ final class ClientConnection {
   private(set) var peer: String
   /// Why it broke, for the calls that were on it.
   private(set) var failure = "the connection was closed"
+  /// It broke because the server broke HTTP/2's rules.
+  private(set) var wasViolated = false
 
   private enum Phase { case dialing, handshake, ready, draining, closed }
   private var phase = Phase.dialing
@@ -48,6 +50,7 @@ final class ClientConnection {
   private var livenessTimer: LoopTimer?
   private var outcomes: [PickOutcome] = []
   private var isAbandoned = false
+  private var heardGoAway = false
   /// Calls that were put on it; the idle watch looks at it.
   private(set) var callsBegun: UInt64 = 0
   private(set) var callsUnderWay = 0
@@ -185,13 +188,19 @@ final class ClientConnection {
       phase = .handshake
       self.socket = socket
       if let peer = socket.peer?.destination, case .host = peer { self.peer = "\(peer)" }
+      let filter: (any ByteFilter)?
+      do throws(SocketError) {
+        filter = try settings.filter?(String(decoding: authority, as: UTF8.self), address)
+      } catch {
+        return broke("\(error)")
+      }
       session = HTTP2Session(.client, settings: settings.http2, delegate: self)
       let timer = LoopTimer(on: loop) { [weak self] in
         self?.broke("connected, but no HTTP/2 SETTINGS came in time")
       }
       timer.schedule(at: deadline)
       self.timer = timer
-      socket.start(self)
+      socket.start(self, filter: filter)
     }
   }
 
@@ -209,7 +218,8 @@ final class ClientConnection {
     case .ready: tell(.ended(why))
     case .draining: break
     }
-    failure = why
+    // What the server said before is the better half of the reason.
+    failure = heardGoAway ? "\(failure); \(why)" : why
     phase = .closed
     timer?.cancel()
     livenessTimer?.cancel()
@@ -245,7 +255,10 @@ extension ClientConnection: ConnectionDriver {
   }
 
   func closed(_ error: SocketError?) {
-    if let error {
+    if let violation = session?.violation {
+      wasViolated = true
+      broke("HTTP/2 connection error: \(violation)")
+    } else if let error {
       broke("\(error)")
     } else if session?.isTerminated == true {
       broke("HTTP/2 connection error")
@@ -284,6 +297,7 @@ extension ClientConnection: HTTP2SessionDelegate {
       phase = .draining
     case .dialing, .draining, .closed: return
     }
+    heardGoAway = true
     // Not from within the callback: nghttp2 is about to close the streams above the last id.
     let bound = LoopBound(self, on: loop)
     loop.later { bound.value.closeIfDraining() }
@@ -302,4 +316,6 @@ struct ConnectionSettings: Sendable {
   var socket: SocketOptions
   var lookUpTimeout: Duration
   var livenessTimeout: Duration?
+  /// TLS; nil for plaintext.
+  var filter: ChannelSecurity.Filter?
 }

@@ -83,7 +83,13 @@ struct ResponseState: Sendable {
     }
     switch phase {
     case .headers:
-      if (100..<200).contains(httpStatus), !endStream { return .interim }
+      if (100..<200).contains(httpStatus), !endStream {
+        // What an interim response says of itself does not hold for the response.
+        isGRPC = false
+        contentType = []
+        encoding = nil
+        return .interim
+      }
       if endStream { return trailersOnly() }
       guard httpStatus == 200, isGRPC else {
         phase = .ended

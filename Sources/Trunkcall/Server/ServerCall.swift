@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
+#if TLS
+  public import TrunkTLS
+
+  extension ServerCall {
+    /// Who the client is, by the certificate that the server verified; nil without one.
+    public var tlsPeer: TLSPeer? { stream.connection.tlsPeer }
+  }
+#endif
+
 /// A call as its handler sees it. The handler's deadline and cancellation are its task's: it is
 /// cancelled when the client goes away, resets the stream, or runs out of time.
 public struct ServerCall: Sendable {

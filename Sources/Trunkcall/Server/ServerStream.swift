@@ -40,6 +40,9 @@ internal import TrunkSockets
   private var payload: ReceivedMessage?
   private var task: Task<Void, Never>?
   private var handlerRuns = false
+  private var hasStarted = false
+  /// In its connection's queue.
+  var isWaiting = false
   private var deadlineTimer: LoopTimer?
   var status: RPCError?
   private var refusesEncoding = false
@@ -130,11 +133,13 @@ extension ServerStream: HTTP2StreamHandler {
     guard phase == .receivingHeaders else { return }
     if let problem = request.httpProblem { return answerHTTP(problem) }
     if tooLarge {
+      connection.context.counters.note(.headerListTooLarge)
       let limit = connection.server.options.maxHeaderListSize
       return answer(
         RPCError(.resourceExhausted, "the request's headers are over the limit of \(limit) bytes"))
     }
     if let name = request.badHeader {
+      connection.context.counters.note(.badHeader)
       return answer(RPCError(.internal, "malformed request header \(name)"))
     }
     guard let method else { return answer(unknownMethod()) }
@@ -156,6 +161,7 @@ extension ServerStream: HTTP2StreamHandler {
     do throws(FramingError) {
       try reader.receive(bytes) { payload, compressed in received(payload, compressed) }
     } catch {
+      if case .tooLarge = error { connection.context.counters.note(.messageTooLarge) }
       fail(error.rpcError)
     }
     creditReceived()
@@ -203,6 +209,8 @@ extension ServerStream: HTTP2StreamHandler {
     // An answered call may still have tasks of its handler's making that wait for room to write.
     end(RPCError(.cancelled, "the client cancelled the call or went away"))
     if !wasAnswered { connection.context.counters.cancelled() }
+    if isWaiting { connection.leaveQueue(self) }
+    if !wasAnswered, !hasStarted, case .code = reason { connection.session.noteEarlyReset() }
     task?.cancel()
     if !handlerRuns { task = nil }
     connection.streamClosed()
@@ -213,17 +221,20 @@ extension ServerStream: HTTP2StreamHandler {
 
 extension ServerStream {
   private func start() {
-    guard connection.takeHandlerSlot() else {
-      return answer(RPCError(.resourceExhausted, "too many calls are running on this connection"))
-    }
     phase = .running
-    handlerRuns = true
     connection.startAfterReceiving(self)
   }
 
-  /// Called on the loop, outside of nghttp2's callbacks.
+  /// Not over already.
+  var canStart: Bool { phase == .running && !hasStarted }
+  /// Bytes that wait with it.
+  var payloadSize: Int { payload?.count ?? 0 }
+
+  /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the handler.
   func startHandler() {
-    guard phase == .running, let method else { return handlerEnded() }
+    handlerRuns = true
+    guard canStart, let method else { return handlerEnded() }
+    hasStarted = true
     let call = ServerCall(self)
     let payload = payload
     self.payload = nil
@@ -327,6 +338,7 @@ extension ServerStream {
   func answer(_ error: RPCError?) {
     guard phase != .answered, phase != .closed else { return }
     phase = .answered
+    if isWaiting { connection.leaveQueue(self) }
     status = error
     deadlineTimer?.cancel()
     connection.context.counters.ended(error)
@@ -389,21 +401,37 @@ extension ServerStream {
     if let status {
       headers.add("grpc-status", Array(String(status.code.rawValue).utf8))
       if !status.message.isEmpty {
-        headers.add("grpc-message", PercentEncoding.encode(status.message))
+        headers.add("grpc-message", ServerStream.encode(status.message))
       }
       if refusesEncoding {
         headers.add(
           "grpc-accept-encoding", connection.server.options.acceptedCompression.wireNames)
       }
-      if status.metadata.violation() == nil { headers.add(status.metadata) }
+      // The status has to arrive, whatever it was to bring along.
+      if status.metadata.violation() == nil,
+        status.metadata.oversize(beside: withResponse { $0.trailing }) == nil
+      {
+        headers.add(status.metadata)
+      }
     } else {
       headers.add("grpc-status", "0")
     }
     headers.add(withResponse { $0.trailing })
   }
 
+  /// Percent-encoded, and cut at 4 KiB: the status has to fit into the client's header list.
+  private static func encode(_ message: String) -> [UInt8] {
+    let limit = 4_096
+    let encoded = PercentEncoding.encode(message)
+    if encoded.count <= limit { return encoded }
+    // Not in the middle of an escape.
+    let end = encoded[..<limit].suffix(2).firstIndex(of: UInt8(ascii: "%")) ?? limit
+    return Array(encoded[..<end])
+  }
+
   private func answerHTTP(_ problem: RequestHead.HTTPProblem) {
     phase = .answered
+    connection.context.counters.note(.badHeader)
     let session = connection.session
     session.headers.add(":status", Array(String(problem.status).utf8))
     if problem.status == 405 { session.headers.add("allow", "POST") }
@@ -414,6 +442,7 @@ extension ServerStream {
   private func unknownMethod() -> RPCError {
     let isPath = request.path.withContiguousBytes { MethodPath($0) != nil }
     guard isPath else {
+      connection.context.counters.note(.badPath)
       return RPCError(.unimplemented, "malformed method path \(request.path)")
     }
     return connection.server.methods.hasService(of: request.path)
@@ -432,6 +461,7 @@ extension ServerStream {
 
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
+    if let oversize = metadata.oversize(beside: withResponse { $0.initial }) { throw oversize }
     let isLate = withResponse { response in
       if !response.initialSent { response.initial.append(contentsOf: metadata) }
       return response.initialSent
@@ -443,6 +473,7 @@ extension ServerStream {
 
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
+    if let oversize = metadata.oversize(beside: withResponse { $0.trailing }) { throw oversize }
     withResponse { $0.trailing.append(contentsOf: metadata) }
   }
 
