@@ -128,7 +128,8 @@ struct ServerBudgetTests {
       ("empty DATA", .data(3, [])),
       ("DATA of padding", .raw(type: 0, flags: 8, stream: 3, payload: [3, 0, 0, 0])),
       ("PRIORITY", .raw(type: 2, flags: 0, stream: 1, payload: [0, 0, 0, 0, 9])),
-      ("SETTINGS", .settings([])), ("an unknown type", .raw(type: 0xbe, flags: 0, stream: 0, payload: [])),
+      ("SETTINGS", .settings([])),
+      ("an unknown type", .raw(type: 0xbe, flags: 0, stream: 0, payload: [])),
     ] as [(String, ScriptedFrame)])
   func emptyFrames(_ name: String, _ frame: ScriptedFrame) async throws {
     let end = try await attack(.tooManyEmptyFrames) { peer in
@@ -187,7 +188,8 @@ struct ServerBudgetTests {
     }
   }
 
-  @Test("5: a client that reads nothing is not read from, and is cut off in the end (CVE-2019-9512)")
+  @Test(
+    "5: a client that reads nothing is not read from, and is cut off in the end (CVE-2019-9512)")
   func noReader() async throws {
     var options = ServerOptions()
     options.sendTimeout = .milliseconds(300)

@@ -87,7 +87,8 @@ struct ResponseState: Sendable {
         // What an interim response says of itself does not hold for the response.
         isGRPC = false
         contentType = []
-        encoding = nil
+        compression = .identity
+        unknownEncoding = nil
         return .interim
       }
       if endStream { return trailersOnly() }

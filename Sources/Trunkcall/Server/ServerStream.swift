@@ -228,7 +228,7 @@ extension ServerStream {
   /// Not over already.
   var canStart: Bool { phase == .running && !hasStarted }
   /// Bytes that wait with it.
-  var payloadSize: Int { payload?.count ?? 0 }
+  var payloadSize: Int { payload?.payload.count ?? 0 }
 
   /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the handler.
   func startHandler() {
