@@ -35,7 +35,8 @@ struct InteropServer: AsyncParsableCommand {
     logToStandardError(logLevel)
     let logger = Logger(label: "interop")
     let server = GRPCServer(
-      on: .tcp(host, port), services: [InteropTestService(), HealthService()], logger: logger)
+      on: .tcp(host, port), services: [InteropTestService(), HealthService()],
+      options: InteropTestService.serverOptions, logger: logger)
     do {
       async let announced: Void = announce(server)
       try await runUntilSignalled(server, logger: logger)
