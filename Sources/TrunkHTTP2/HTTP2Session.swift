@@ -149,6 +149,14 @@ package final class HTTP2Session {
   /// Frames that wait to be sent, those of DATA aside.
   package var outboundFrames: Int { nghttp2_session_get_outbound_queue_size(pointer) }
 
+  /// Streams that the peer's MAX_CONCURRENT_STREAMS holds up (clients): more than can go out at once.
+  package var waitingStreams: Int {
+    let limit = nghttp2_session_get_remote_settings(
+      pointer, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+    let open = streams.count - unsentStreams
+    return max(0, unsentStreams - max(0, Int(limit) - open))
+  }
+
   // MARK: Abuse
 
   /// The budget that the peer has overdrawn, if any: ``kill(_:_:)`` is due.

@@ -58,7 +58,8 @@ package struct Keepalive: Sendable {
     let due = later(lastRead, settings.time)
     if now < due { return .wait(until: due) }
     asked = now
-    return .ping(lookAt: later(now, settings.timeout))
+    // Where the time is the shorter one, the next ping may be due before the timeout is over.
+    return .ping(lookAt: later(now, min(settings.time, settings.timeout)))
   }
 }
 

@@ -8,6 +8,11 @@ extension ScriptedPeer {
     public var lastStream: Int32
     public var code: UInt32
     public var debug: String
+    public init(lastStream: Int32, code: UInt32, debug: String = "") {
+      self.lastStream = lastStream
+      self.code = code
+      self.debug = debug
+    }
   }
 
   /// The next GOAWAY; nil if the other side closed without one. Frames before it are dropped.

@@ -92,8 +92,7 @@ extension ScriptedFrame {
     case .data(let id, let payload, let endStream):
       ScriptedFrame.frame(0, endStream ? 1 : 0, id, payload)
     case .headers(let id, let fields, let endStream):
-      // END_HEADERS
-      ScriptedFrame.frame(1, endStream ? 5 : 4, id, ScriptedFrame.block(fields))
+      ScriptedFrame.block(id, ScriptedFrame.block(fields), endStream)
     case .reset(let id, let code): ScriptedFrame.frame(3, 0, id, big(code))
     case .settings(let entries):
       ScriptedFrame.frame(4, 0, 0, entries.flatMap { big($0.id) + big($0.value) })

@@ -22,7 +22,7 @@ struct KeepaliveTests {
         == .wait(until: 17 * second))
     #expect(
       keepalive.check(now: 17 * second, lastRead: 7 * second, hasCalls: true)
-        == .ping(lookAt: 37 * second))
+        == .ping(lookAt: 27 * second))
   }
 
   @Test(
@@ -30,7 +30,7 @@ struct KeepaliveTests {
   func verdicts() {
     var silent = keepalive()
     #expect(
-      silent.check(now: 10 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 30 * second))
+      silent.check(now: 10 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 20 * second))
     #expect(
       silent.check(now: 30 * second - 1, lastRead: 0, hasCalls: true)
         == .wait(until: 30 * second))
@@ -39,7 +39,7 @@ struct KeepaliveTests {
     _ = alive.check(now: 10 * second, lastRead: 0, hasCalls: true)
     #expect(
       alive.check(now: 30 * second, lastRead: 10 * second, hasCalls: true)
-        == .ping(lookAt: 50 * second))
+        == .ping(lookAt: 40 * second))
   }
 
   @Test(
@@ -48,11 +48,11 @@ struct KeepaliveTests {
     var quiet = keepalive()
     #expect(quiet.check(now: 99 * second, lastRead: 0, hasCalls: false) == .dormant)
     #expect(
-      quiet.check(now: 99 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 119 * second))
+      quiet.check(now: 99 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 109 * second))
     #expect(quiet.check(now: 119 * second, lastRead: 0, hasCalls: false) == .dead)
     var eager = keepalive(withoutCalls: true)
     #expect(
-      eager.check(now: 99 * second, lastRead: 0, hasCalls: false) == .ping(lookAt: 119 * second))
+      eager.check(now: 99 * second, lastRead: 0, hasCalls: false) == .ping(lookAt: 109 * second))
   }
 
   @Test("an endless time saturates")

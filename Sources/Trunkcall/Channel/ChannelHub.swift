@@ -137,6 +137,7 @@ struct ChannelParts: Sendable {
   var connection: ConnectionSettings {
     ConnectionSettings(
       http2: options.http2, socket: options.socket, lookUpTimeout: options.lookUpTimeout,
-      livenessTimeout: options.livenessTimeout, filter: security.filter)
+      livenessTimeout: options.livenessTimeout, keepalive: options.keepalive,
+      maxWaitingCalls: max(0, options.maxQueuedCalls), filter: security.filter)
   }
 }

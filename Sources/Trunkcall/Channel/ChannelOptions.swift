@@ -43,7 +43,8 @@ public struct ChannelOptions: Sendable {
 
   // Calls
 
-  /// Calls that may wait for a server. Default 10,000; beyond it RESOURCE_EXHAUSTED.
+  /// Calls that may wait for a server, and as many for a stream of each connection whose server
+  /// takes no more at once. Default 10,000; beyond it RESOURCE_EXHAUSTED.
   public var maxQueuedCalls = 10_000
   /// For how long calls under way may go on after ``GRPCChannel/close()``. Default 10 s; then
   /// CANCELLED.
@@ -77,6 +78,16 @@ public struct ChannelOptions: Sendable {
   /// asked with one PING; without any sign of life for this long the connection is given up.
   /// Default 1 s; nil never asks.
   public var livenessTimeout: Duration? = .seconds(1)
+  /// Silence on a connection with calls after which its server is asked with a PING whether it lives
+  /// (gRFC A8). Default nil, never; less than 10 s counts as 10 s. A server that finds it too often
+  /// ("too_many_pings") makes the channel double it.
+  public var keepaliveTime: Duration?
+  /// Without a byte for this long after that PING the connection is given up; its calls fail with
+  /// UNAVAILABLE. Default 20 s.
+  public var keepaliveTimeout: Duration = .seconds(20)
+  /// Whether connections without calls are asked as well. Default false; most servers allow one PING
+  /// in two hours then.
+  public var keepaliveWithoutCalls = false
   /// Flow-control window of a stream in bytes. Default 1 MiB.
   public var streamWindow = 1 << 20
   /// Flow-control window of a connection in bytes; also what may lie unread in it. Default 4 MiB.
@@ -90,6 +101,8 @@ public struct ChannelOptions: Sendable {
 
   /// A group that somebody else owns; tests use it.
   package var group: EventLoopGroup?
+  /// A8's floor of ``keepaliveTime``; tests go below.
+  package var keepaliveFloor: Duration = .seconds(10)
 
   public init() {}
 
@@ -100,6 +113,15 @@ public struct ChannelOptions: Sendable {
     settings.maxBufferedBytes = max(65_535, connectionWindow)
     settings.maxHeaderListSize = max(1_024, maxHeaderListSize)
     return settings
+  }
+
+  var keepalive: Keepalive.Settings? {
+    keepaliveTime.map {
+      Keepalive.Settings(
+        time: UInt64(max(1, max($0, keepaliveFloor).nanoseconds)),
+        timeout: UInt64(max(1, keepaliveTimeout.nanoseconds)),
+        withoutCalls: keepaliveWithoutCalls)
+    }
   }
 
   var socket: SocketOptions {

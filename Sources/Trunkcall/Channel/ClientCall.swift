@@ -182,6 +182,7 @@ final class ClientCall: @unchecked Sendable {
       return settle(.failed(refusal))
     }
     let connection = route.connection.value
+    if let refusal = connection.refusal { return settle(.failed(refusal)) }
     let now = Clock.now()
     guard let stream = connection.open(self) else { return hub.toHome(self) }
     self.stream = stream

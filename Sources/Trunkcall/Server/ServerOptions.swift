@@ -52,6 +52,8 @@ public struct ServerOptions: Sendable {
   /// Calls of one connection that may wait for their handlers' start. Default 100; beyond it
   /// RESOURCE_EXHAUSTED.
   public var maxWaitingCalls = 100
+  /// Bytes of requests that may wait with them. Default 32 MiB; beyond it RESOURCE_EXHAUSTED.
+  public var maxWaitingBytes = 32 << 20
   /// Bytes of replies that one client may leave unread before no more handlers are started for it.
   /// Default 16 MiB. Running handlers go on: what they reply comes on top. [CVE-2019-9511, 9517]
   public var maxUnsentBytes = 16 << 20
