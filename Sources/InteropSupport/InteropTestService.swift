@@ -14,14 +14,6 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
   /// Requests that HalfDuplexCall keeps until the last has come. Beyond it RESOURCE_EXHAUSTED.
   public static let maxHalfDuplexRequests = 10_000
 
-  /// What a server of this service needs: concurrent_large_unary has a hundred replies of 314,159 bytes
-  /// on their way to one client, more than a server's default allows.
-  public static var serverOptions: ServerOptions {
-    var options = ServerOptions()
-    options.maxUnsentBytes = maxPayload
-    return options
-  }
-
   /// The same for all calls of this instance, another for every other.
   public let serverID: String
 

@@ -40,14 +40,14 @@ extension ScriptedPeer {
     return messages
   }
 
-  /// One whole call on `stream`: headers (CONTINUATION if need be), messages, end.
+  /// One whole call on `stream`: headers, messages, end.
   public func call(
     _ stream: Int32, _ path: String, _ headers: [ScriptedHeader] = [], messages: [[UInt8]] = [],
     end: Bool = true
   ) async throws {
-    var bytes = ScriptedFrame.fragments(
-      stream, ScriptedPeer.request(path, headers), of: 16_384, endStream: end && messages.isEmpty
-    ).flatMap(\.bytes)
+    var bytes = ScriptedFrame.headers(
+      stream, ScriptedPeer.request(path, headers), endStream: end && messages.isEmpty
+    ).bytes
     for (index, message) in messages.enumerated() {
       let isLast = index == messages.count - 1
       bytes +=

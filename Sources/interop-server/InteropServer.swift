@@ -35,8 +35,7 @@ struct InteropServer: AsyncParsableCommand {
     logToStandardError(logLevel)
     let logger = Logger(label: "interop")
     let server = GRPCServer(
-      on: .tcp(host, port), services: [InteropTestService(), HealthService()],
-      options: InteropTestService.serverOptions, logger: logger)
+      on: .tcp(host, port), services: [InteropTestService(), HealthService()], logger: logger)
     do {
       async let announced: Void = announce(server)
       try await runUntilSignalled(server, logger: logger)

@@ -14,9 +14,7 @@ private let officialCases = InteropCase.allCases.filter { !$0.rawValue.hasSuffix
 @Suite("gRPC's interop cases (GRPC 5.1)", .timeLimit(.minutes(5)))
 struct OfficialCasesTests {
   private func withInteropServer(_ body: (UInt16) async throws -> Void) async throws {
-    let server = GRPCServer(
-      on: .tcp("127.0.0.1", 0), services: [InteropTestService()],
-      options: InteropTestService.serverOptions)
+    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [InteropTestService()])
     async let running: Void = server.run()
     guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
     do { try await body(port) } catch {
