@@ -32,6 +32,8 @@ final class ServerConnection {
   var waiting = CallQueue()
   var startIsDue = false
   var handlers = 0
+  /// What the answers of the handlers that run will probably come to.
+  var reservedBytes = 0
 
   // See ServerConnection+Watch.swift
   var keepalive: Keepalive?

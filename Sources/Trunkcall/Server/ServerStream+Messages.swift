@@ -96,6 +96,8 @@ extension ServerStream: MessageSource, MessageSink {
     var frame = frame
     MessageFrame.seal(&frame)
     if !headersSent { sendHeaders() }
+    replySize?.note(size)
+    if reserved > 0 { releaseReservation() }
     stream.write(frame)
     return nil
   }

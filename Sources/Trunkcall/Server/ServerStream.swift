@@ -43,6 +43,8 @@ internal import TrunkSockets
   private var hasStarted = false
   /// In its connection's queue.
   var isWaiting = false
+  /// Its part of the connection's `reservedBytes`.
+  var reserved = 0
   private var deadlineTimer: LoopTimer?
   var status: RPCError?
   private var refusesEncoding = false
@@ -218,6 +220,14 @@ extension ServerStream {
 
   /// Not over already.
   var canStart: Bool { phase == .running && !hasStarted }
+  var replySize: ReplySize? { method.map { connection.context.faces[$0.index].replies } }
+
+  /// It has answered, or will not.
+  func releaseReservation() {
+    connection.reservedBytes -= reserved
+    reserved = 0
+  }
+
   /// Bytes that wait with it.
   var payloadSize: Int { payload?.count ?? 0 }
 
@@ -315,6 +325,7 @@ extension ServerStream {
     guard handlerRuns else { return }
     handlerRuns = false
     task = nil
+    if reserved > 0, !connection.isClosed { releaseReservation() }
     connection.releaseHandlerSlot()
   }
 }
