@@ -59,6 +59,8 @@ package final class HTTP2Session {
   package internal(set) var queuedBytes = 0
   /// Streams whose HEADERS have not gone out (clients: above the peer's MAX_CONCURRENT_STREAMS).
   package private(set) var unsentStreams = 0
+  /// The peer broke the protocol: why nghttp2 ends the connection, in words.
+  package private(set) var violation: String?
 
   // What the peer is held to (servers)
   private var abuse: AbuseBudget?
@@ -186,8 +188,14 @@ package final class HTTP2Session {
 
   func resetGoes(_ code: UInt32) { abuse?.resetSent(code, now: now) }
 
-  func goAwayGoes(_ code: UInt32) {
-    if code != HTTP2ErrorCode.noError, killing == .no { connectionError = code }
+  func goAwayGoes(_ frame: UnsafePointer<nghttp2_frame>) {
+    let goAway = frame.pointee.goaway
+    guard goAway.error_code != HTTP2ErrorCode.noError, killing == .no else { return }
+    connectionError = goAway.error_code
+    guard !goAwaySent, violation == nil else { return }
+    let reason = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
+    let text = reason.isEmpty ? "" : " (\(String(decoding: reason, as: UTF8.self)))"
+    violation = HTTP2ErrorCode.name(goAway.error_code) + text
   }
 
   func noteDataSent(_ count: Int) {

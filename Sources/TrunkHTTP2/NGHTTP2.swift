@@ -84,7 +84,7 @@ enum NGHTTP2 {
     // CVE-2024-28182; 8 is the default of those that have it.
     _ = trunk_option_set_max_continuations(option, 8)
     // Out of the way: it would cut off a client that cancels a lot in good faith. AbuseBudget counts
-    // what matters instead (docs/decisions/0006-resets-are-counted-by-what-they-cost.md).
+    // what matters instead (docs/decisions/0008-resets-are-counted-by-what-they-cost.md).
     _ = trunk_option_set_stream_reset_rate_limit(option, 1 << 32, 1 << 32)
     return option
   }
@@ -131,9 +131,19 @@ enum NGHTTP2 {
         case NGHTTP2_RST_STREAM.rawValue:
           NGHTTP2.session(user)?.resetGoes(frame.pointee.rst_stream.error_code)
         case NGHTTP2_GOAWAY.rawValue:
-          NGHTTP2.session(user)?.goAwayGoes(frame.pointee.goaway.error_code)
+          NGHTTP2.session(user)?.goAwayGoes(frame)
         default: break
         }
+      }
+      return 0
+    }
+    // Our own headers were too large for nghttp2 (64 KiB): nothing else would end the stream.
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { pointer, frame, _, _ in
+      if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
+        let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id),
+        stream.session.role == .server
+      {
+        stream.reset(HTTP2ErrorCode.internalError)
       }
       return 0
     }

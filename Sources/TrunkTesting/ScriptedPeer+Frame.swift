@@ -16,6 +16,36 @@ public enum ScriptedFrame: Sendable, Hashable {
   /// Anything else, or something malformed on purpose.
   case raw(type: UInt8, flags: UInt8, stream: Int32, payload: [UInt8])
 
+  /// DATA with `padding` bytes behind the payload; they count in both windows (RFC 9113 §6.1).
+  public static func padded(
+    _ stream: Int32, _ payload: [UInt8], padding: UInt8, endStream: Bool = false
+  ) -> ScriptedFrame {
+    .raw(
+      type: 0, flags: endStream ? 9 : 8, stream: stream,
+      payload: [padding] + payload + [UInt8](repeating: 0, count: Int(padding)))
+  }
+
+  /// One header block in HEADERS and CONTINUATION frames of at most `size` bytes of block each.
+  /// - Parameter ends: false leaves the block open: the last frame lacks END_HEADERS.
+  public static func fragments(
+    _ stream: Int32, _ fields: [ScriptedHeader], of size: Int, endStream: Bool = false,
+    ends: Bool = true
+  ) -> [ScriptedFrame] {
+    let block = fields.flatMap(\.literal)
+    let starts = Array(stride(from: 0, to: max(1, block.count), by: max(1, size)))
+    return starts.map { start in
+      let isFirst = start == 0
+      let isLast = start == starts.last
+      return .raw(
+        type: isFirst ? 1 : 9, flags: (isFirst && endStream ? 1 : 0) | (isLast && ends ? 4 : 0),
+        stream: stream, payload: Array(block[start..<min(start + max(1, size), block.count)]))
+    }
+  }
+
+  /// A header block as it stands in a frame: literal fields without indexing and without Huffman
+  /// (RFC 7541 §6.2.2).
+  public static func block(_ fields: [ScriptedHeader]) -> [UInt8] { fields.flatMap(\.literal) }
+
   /// Stream 0 is the connection.
   public var stream: Int32 {
     switch self {
@@ -45,8 +75,12 @@ public struct ScriptedSetting: Sendable, Hashable {
     self.id = id
     self.value = value
   }
+  public static func headerTableSize(_ value: UInt32) -> Self { Self(1, value) }
+  public static func enablePush(_ value: UInt32) -> Self { Self(2, value) }
   public static func maxConcurrentStreams(_ value: UInt32) -> Self { Self(3, value) }
   public static func initialWindowSize(_ value: UInt32) -> Self { Self(4, value) }
+  public static func maxFrameSize(_ value: UInt32) -> Self { Self(5, value) }
+  public static func maxHeaderListSize(_ value: UInt32) -> Self { Self(6, value) }
 }
 
 // MARK: - Bytes
@@ -58,7 +92,7 @@ extension ScriptedFrame {
     case .data(let id, let payload, let endStream):
       ScriptedFrame.frame(0, endStream ? 1 : 0, id, payload)
     case .headers(let id, let fields, let endStream):
-      ScriptedFrame.block(id, fields.flatMap(\.literal), endStream)
+      ScriptedFrame.block(id, ScriptedFrame.block(fields), endStream)
     case .reset(let id, let code): ScriptedFrame.frame(3, 0, id, big(code))
     case .settings(let entries):
       ScriptedFrame.frame(4, 0, 0, entries.flatMap { big($0.id) + big($0.value) })

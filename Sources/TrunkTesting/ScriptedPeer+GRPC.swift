@@ -27,6 +27,19 @@ extension ScriptedPeer {
     [flag] + big(UInt32(payload.count)) + payload
   }
 
+  /// The payloads of length-prefixed messages; what is cut short is left out.
+  public static func messages(in data: [UInt8]) -> [[UInt8]] {
+    var messages: [[UInt8]] = []
+    var rest = data[...]
+    while rest.count >= 5 {
+      let length = Int(number(rest.dropFirst()))
+      guard rest.count >= 5 + length else { break }
+      messages.append(Array(rest.dropFirst(5).prefix(length)))
+      rest = rest.dropFirst(5 + length)
+    }
+    return messages
+  }
+
   /// One whole call on `stream`: headers, messages, end.
   public func call(
     _ stream: Int32, _ path: String, _ headers: [ScriptedHeader] = [], messages: [[UInt8]] = [],
@@ -97,17 +110,7 @@ public struct ScriptedResponse: Sendable, Hashable {
   public var message: String? { trailer("grpc-message") }
 
   /// The payloads in `data`; what is cut short is left out.
-  public var messages: [[UInt8]] {
-    var messages: [[UInt8]] = []
-    var rest = data[...]
-    while rest.count >= 5 {
-      let length = Int(number(rest.dropFirst()))
-      guard rest.count >= 5 + length else { break }
-      messages.append(Array(rest.dropFirst(5).prefix(length)))
-      rest = rest.dropFirst(5 + length)
-    }
-    return messages
-  }
+  public var messages: [[UInt8]] { ScriptedPeer.messages(in: data) }
 
   mutating func add(_ frame: ScriptedFrame) {
     switch frame {

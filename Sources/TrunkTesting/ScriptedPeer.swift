@@ -11,7 +11,16 @@ private import TrunkSockets
 ///     try await peer.send(.data(1, ScriptedPeer.message([1, 2, 3]), endStream: true))
 ///     #expect(try await peer.response(1).status == 0)
 ///
+/// The other role, for a client under test, comes from ``ScriptedPeerListener``:
+///
+///     let listener = try await ScriptedPeerListener.listen()
+///     // … the client connects to listener.port and makes a call …
+///     let peer = try await listener.accept()
+///     let request = try await peer.request()
+///     try await peer.answer(request.stream, messages: [[4, 5]])
+///
 /// It acknowledges SETTINGS and PING by itself unless told not to; window credit is up to the test.
+/// One task reads at a time. Nothing it sends is checked: wrong frames are what it is for.
 public actor ScriptedPeer {
   /// The other side broke the framing, or nothing came in time.
   public struct Failure: Error, Sendable, CustomStringConvertible {
@@ -21,6 +30,7 @@ public actor ScriptedPeer {
   private let stream: ByteStream
   private let inflater: HeaderInflater
   private let answersByItself: Bool
+  private let returnsCredit: Bool
   private var inbound: [UInt8] = []
   private var offset = 0
   /// Frames read while waiting for others.
@@ -32,37 +42,42 @@ public actor ScriptedPeer {
   public static let patience: Duration = .seconds(10)
   private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
-  fileprivate init(_ stream: ByteStream, answersByItself: Bool) throws {
+  fileprivate init(_ stream: ByteStream, answersByItself: Bool, returnsCredit: Bool) throws {
     self.stream = stream
     self.answersByItself = answersByItself
+    self.returnsCredit = returnsCredit
     inflater = try HeaderInflater()
   }
 
   // MARK: Making one
 
   /// A client: sends the preface and `settings`.
-  /// - Parameter preface: false sends nothing at all.
+  /// - Parameters:
+  ///   - preface: false sends nothing at all.
+  ///   - answersByItself: acknowledges SETTINGS and PING. Default true.
+  ///   - returnsCredit: gives the bytes of each DATA frame back to both windows. Default false.
   public static func connect(
     host: String = "127.0.0.1", port: UInt16, preface: Bool = true,
-    settings: [ScriptedSetting] = [], answersByItself: Bool = true
+    settings: [ScriptedSetting] = [], answersByItself: Bool = true, returnsCredit: Bool = false
   ) async throws -> ScriptedPeer {
-    try await connect(.host(host, port), preface, settings, answersByItself)
+    try await connect(.host(host, port), preface, settings, answersByItself, returnsCredit)
   }
 
   /// A client on a unix socket.
   public static func connect(
     unix path: String, settings: [ScriptedSetting] = []
   ) async throws -> ScriptedPeer {
-    try await connect(.unix(path), true, settings, true)
+    try await connect(.unix(path), true, settings, true, false)
   }
 
   private static func connect(
     _ destination: Destination, _ preface: Bool, _ settings: [ScriptedSetting],
-    _ answersByItself: Bool
+    _ answersByItself: Bool, _ returnsCredit: Bool
   ) async throws -> ScriptedPeer {
     let stream = try await ByteStream.connect(
       to: destination, on: EventLoopGroup.shared.next(), timeout: patience)
-    let peer = try ScriptedPeer(stream, answersByItself: answersByItself)
+    let peer = try ScriptedPeer(
+      stream, answersByItself: answersByItself, returnsCredit: returnsCredit)
     if preface {
       try await peer.send(raw: ScriptedPeer.preface + ScriptedFrame.settings(settings).bytes)
     }
@@ -70,7 +85,7 @@ public actor ScriptedPeer {
   }
 
   /// The other side of a client under test: reads its preface, sends `settings`.
-  fileprivate func beginAsServer(_ settings: [ScriptedSetting]) async throws {
+  fileprivate func beginAsServer(_ settings: [ScriptedSetting]?) async throws {
     while inbound.count < ScriptedPeer.preface.count {
       guard try await readMore() else { throw Failure(description: "closed before the preface") }
     }
@@ -78,12 +93,14 @@ public actor ScriptedPeer {
       throw Failure(description: "not an HTTP/2 preface")
     }
     offset = ScriptedPeer.preface.count
-    try await send(.settings(settings))
+    if let settings { try await send(.settings(settings)) }
   }
 
   // MARK: Sending
 
-  public func send(_ frames: ScriptedFrame...) async throws {
+  public func send(_ frames: ScriptedFrame...) async throws { try await send(frames) }
+
+  public func send(_ frames: [ScriptedFrame]) async throws {
     try await send(raw: frames.flatMap(\.bytes))
   }
 
@@ -145,7 +162,21 @@ public actor ScriptedPeer {
       default: break
       }
     }
+    if returnsCredit, case .data(let id, let bytes, let endStream) = frame, !bytes.isEmpty {
+      let count = UInt32(bytes.count)
+      try? await send(endStream ? [] : [.windowUpdate(id, count)])
+      try? await send(.windowUpdate(0, count))
+    }
     return frame
+  }
+
+  /// A DATA or HEADERS payload without its padding (RFC 9113 §6.1).
+  private func content(_ payload: [UInt8], _ flags: UInt8) throws -> [UInt8] {
+    guard flags & 8 != 0 else { return payload }
+    guard let padding = payload.first, Int(padding) < payload.count else {
+      throw Failure(description: "a frame with more padding than payload")
+    }
+    return Array(payload[1..<(payload.count - Int(padding))])
   }
 
   private func parse(
@@ -153,9 +184,10 @@ public actor ScriptedPeer {
   ) async throws -> ScriptedFrame {
     let endStream = flags & 1 != 0
     switch type {
-    case 0 where flags & 8 == 0: return .data(stream, payload, endStream: endStream)
-    case 1 where flags & 0x28 == 0:
-      var block = payload
+    case 0: return .data(stream, try content(payload, flags), endStream: endStream)
+    case 1:
+      // The priority is of no interest: five bytes before the block (RFC 9113 §6.2).
+      var block = Array(try content(payload, flags).dropFirst(flags & 0x20 == 0 ? 0 : 5))
       var isComplete = flags & 4 != 0
       while !isComplete {
         guard let head = try await take(9), head[3] == 9,
@@ -229,13 +261,33 @@ public final class ScriptedPeerListener: Sendable {
   public var port: UInt16 { listener.port }
 
   /// The next client: its preface is read, `settings` are sent.
+  /// - Throws: ``ScriptedPeer/Failure`` when nobody connects within ``ScriptedPeer/patience``.
+  /// - Parameters:
+  ///   - settings: nil sends none, so that the handshake stays incomplete.
+  ///   - answersByItself: acknowledges SETTINGS and PING. Default true.
+  ///   - returnsCredit: gives the bytes of each DATA frame back to both windows. Default false.
   public func accept(
-    settings: [ScriptedSetting] = [], answersByItself: Bool = true
+    settings: [ScriptedSetting]? = [], answersByItself: Bool = true, returnsCredit: Bool = false
   ) async throws -> ScriptedPeer {
-    let peer = try ScriptedPeer(try await listener.accept(), answersByItself: answersByItself)
+    let peer = try ScriptedPeer(
+      try await next(), answersByItself: answersByItself, returnsCredit: returnsCredit)
     try await peer.beginAsServer(settings)
     return peer
   }
 
   public func close() { listener.close() }
+
+  private func next() async throws -> ByteStream {
+    let listener = listener
+    return try await withThrowingTaskGroup(of: ByteStream.self) { group in
+      group.addTask { try await listener.accept() }
+      group.addTask {
+        try await Task.sleep(for: ScriptedPeer.patience)
+        throw ScriptedPeer.Failure(description: "nobody connected for \(ScriptedPeer.patience)")
+      }
+      defer { group.cancelAll() }
+      guard let stream = try await group.next() else { throw CancellationError() }
+      return stream
+    }
+  }
 }

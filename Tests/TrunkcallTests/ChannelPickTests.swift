@@ -175,6 +175,18 @@ import TrunkWire
     #expect(channel.state == .shutdown)
   }
 
+  @Test("ready(within:) returns at once to those who ask while the channel turns ready")
+  func readyJustNow() async throws {
+    let server = try await ScriptedServer()
+    for _ in 0..<100 {
+      try await withChannel(to: server.target) { channel in
+        channel.connect()
+        for await state in channel.stateChanges where state == .ready { break }
+        try await channel.ready(within: .seconds(5))
+      }
+    }
+  }
+
   @Test("a resolver that fails is called again after a backoff; its error is in the story")
   func resolverFails() async throws {
     let server = try await ScriptedServer()

@@ -182,6 +182,8 @@ final class ChannelControl {
       call.leaveQueue()
       admit(call)
     }
+    // Those who came between the change of state and this.
+    if core.state == .ready { settleReadyWaiters(.ready) }
   }
 
   // MARK: Calls
@@ -274,7 +276,10 @@ final class ChannelControl {
     if let lastWarning, now - lastWarning < ChannelControl.warningInterval { return }
     lastWarning = now
     let error = story(.unavailable, "")
-    parts.logger.warning("\(error.message)\n\(error.story)")
+    let story = error.story.split(separator: "\n").map { line in
+      line.split(separator: " ").joined(separator: " ")
+    }
+    parts.logger.warning("\(error.message): \(story.joined(separator: "; "))")
   }
 
   // MARK: Waiting for ready

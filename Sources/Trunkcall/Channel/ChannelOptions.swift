@@ -3,6 +3,7 @@
 public import TrunkDiscovery
 internal import TrunkHTTP2
 package import TrunkSockets
+public import TrunkWire
 
 /// Every limit and choice of a channel, with its default. The table in docs/limits.md holds them all.
 public struct ChannelOptions: Sendable {
@@ -18,9 +19,10 @@ public struct ChannelOptions: Sendable {
 
   // Messages
 
-  /// Largest reply message in bytes. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
+  /// Largest reply message in bytes, compressed and decompressed. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
   public var maxReceiveMessageSize = 4 << 20
-  /// Largest request message in bytes. Default: what the format can say (2^32 - 1).
+  /// Largest request message in bytes, after compression. Default: what the format can say
+  /// (2^32 - 1).
   public var maxSendMessageSize = Int(UInt32.max)
   /// Response header list in bytes, HTTP/2 counting (RFC 9113 §10.5.1). Default 16 KiB; beyond it
   /// the call ends with RESOURCE_EXHAUSTED.
@@ -28,6 +30,16 @@ public struct ChannelOptions: Sendable {
   /// Frames of one streaming call that are kept until the response headers come, for a transparent
   /// retry. Default 256 KiB; a call that has sent more is not retried.
   public var maxRetryBufferSize = 256 << 10
+
+  // Compression (gRPC compression.md)
+
+  /// How requests are compressed where the call does not say (``CallOptions/compression``). Default:
+  /// not at all.
+  public var compression = Compression.identity
+  /// What replies may be compressed with, told to servers as `grpc-accept-encoding`; anything else
+  /// is INTERNAL. Default: all; the receive limit holds for the decompressed size. Empty: the header
+  /// is not sent.
+  public var acceptedCompression = CompressionSet.all
 
   // Calls
 
@@ -37,6 +49,9 @@ public struct ChannelOptions: Sendable {
   /// For how long calls under way may go on after ``GRPCChannel/close()``. Default 10 s; then
   /// CANCELLED.
   public var closeDeadline: Duration = .seconds(10)
+
+  /// Asked for metadata before every call.
+  public var credentials: [any CallCredentials] = []
 
   // Service config (gRPC A2, A6, A24)
 

@@ -36,9 +36,8 @@ final class ClientConnection {
   private(set) var peer: String
   /// Why it broke, for the calls that were on it.
   private(set) var failure = "the connection was closed"
-
-  /// What the server said when it hung up on us in anger.
-  private var farewell: String?
+  /// It broke because the server broke HTTP/2's rules.
+  private(set) var wasViolated = false
 
   private enum Phase { case dialing, handshake, ready, draining, closed }
   private var phase = Phase.dialing
@@ -57,6 +56,7 @@ final class ClientConnection {
   private var keepaliveSleeps = false
   private var outcomes: [PickOutcome] = []
   private var isAbandoned = false
+  private var heardGoAway = false
   /// Calls that were put on it; the idle watch looks at it.
   private(set) var callsBegun: UInt64 = 0
   private(set) var callsUnderWay = 0
@@ -230,13 +230,19 @@ final class ClientConnection {
       phase = .handshake
       self.socket = socket
       if let peer = socket.peer?.destination, case .host = peer { self.peer = "\(peer)" }
+      let filter: (any ByteFilter)?
+      do throws(SocketError) {
+        filter = try settings.filter?(String(decoding: authority, as: UTF8.self), address)
+      } catch {
+        return broke("\(error)")
+      }
       session = HTTP2Session(.client, settings: settings.http2, delegate: self)
       let timer = LoopTimer(on: loop) { [weak self] in
         self?.broke("connected, but no HTTP/2 SETTINGS came in time")
       }
       timer.schedule(at: deadline)
       self.timer = timer
-      socket.start(self)
+      socket.start(self, filter: filter)
     }
   }
 
@@ -254,7 +260,8 @@ final class ClientConnection {
     case .ready: tell(.ended(why))
     case .draining: break
     }
-    failure = farewell ?? why
+    // What the server said before is the better half of the reason.
+    failure = heardGoAway ? "\(failure); \(why)" : why
     phase = .closed
     timer?.cancel()
     livenessTimer?.cancel()
@@ -291,7 +298,10 @@ extension ClientConnection: ConnectionDriver {
   }
 
   func closed(_ error: SocketError?) {
-    if let error {
+    if let violation = session?.violation {
+      wasViolated = true
+      broke("HTTP/2 connection error: \(violation)")
+    } else if let error {
       broke("\(error)")
     } else if session?.isTerminated == true {
       broke("HTTP/2 connection error")
@@ -322,9 +332,6 @@ extension ClientConnection: HTTP2SessionDelegate {
   /// Streams above the last id are closed as refused, the others go on (RFC 9113 §6.8).
   func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String) {
     let text = debugText.isEmpty ? "" : " (\(debugText))"
-    if code != HTTP2ErrorCode.noError {
-      farewell = "the server sent GOAWAY \(HTTP2ErrorCode.name(code))\(text)"
-    }
     if code == HTTP2ErrorCode.enhanceYourCalm, debugText == "too_many_pings" {
       report(.tooManyPings(peer))
     }
@@ -340,6 +347,7 @@ extension ClientConnection: HTTP2SessionDelegate {
       phase = .draining
     case .dialing, .draining, .closed: return
     }
+    heardGoAway = true
     // Not from within the callback: nghttp2 is about to close the streams above the last id.
     let bound = LoopBound(self, on: loop)
     loop.later { bound.value.closeIfDraining() }
@@ -361,6 +369,8 @@ struct ConnectionSettings: Sendable {
   var keepalive: Keepalive.Settings?
   /// Calls that may wait for a stream of one connection.
   var maxWaitingCalls: Int
+  /// TLS; nil for plaintext.
+  var filter: ChannelSecurity.Filter?
 
   /// - Returns: the new time in nanoseconds; nil without keepalive.
   mutating func doubleKeepaliveTime() -> UInt64? {

@@ -9,25 +9,35 @@ internal import TrunkWire
 enum RequestHeaders {
   static let userAgent = "grpc-swift-trunkcall/0.1.0"
 
-  /// nghttp2 sends header blocks of at most 64 KiB; this is what the application may fill of it.
-  static let maxMetadataSize = 60_000
-
   /// Why the metadata cannot be sent.
   static func refusal(of metadata: Metadata) -> RPCError? {
     guard !metadata.isEmpty else { return nil }
     if let violation = metadata.violation() { return RPCError(.internal, violation) }
-    let size = metadata.storage.count
-    guard size > maxMetadataSize else { return nil }
+    return metadata.oversize()
+  }
+}
+
+extension Metadata {
+  /// nghttp2 sends header blocks of at most 64 KiB; this is what the application may fill of it.
+  static let maxBlockSize = 60_000
+
+  /// As nghttp2 counts before it sends: names, values, and 12 bytes for each pair.
+  var blockSize: Int { storage.count + 6 * count }
+
+  /// Why it cannot be sent together with `sent`: RESOURCE_EXHAUSTED.
+  func oversize(beside sent: Metadata = Metadata()) -> RPCError? {
+    let size = blockSize + sent.blockSize
+    guard size > Metadata.maxBlockSize else { return nil }
     return RPCError(
       .resourceExhausted,
-      "metadata of \(size) bytes is larger than the limit of \(maxMetadataSize) bytes")
+      "metadata of \(size) bytes is larger than the limit of \(Metadata.maxBlockSize) bytes")
   }
 }
 
 extension ClientCall {
   func writeHeaders(_ list: inout HeaderList, authority: [UInt8]) {
     list.add(":method", "POST")
-    list.add(":scheme", "http")
+    if hub.settings.isSecure { list.add(":scheme", "https") } else { list.add(":scheme", "http") }
     list.add(":path", method.bytes)
     list.add(":authority", authority)
     list.add("te", "trailers")
@@ -38,6 +48,9 @@ extension ClientCall {
         "grpc-timeout", GRPCTimeout.encode(nanoseconds: deadline > now ? deadline - now : 1))
     }
     list.add("content-type", "application/grpc")
+    if compression != .identity { list.add("grpc-encoding", compression.wireName) }
+    let accepted = hub.settings.acceptedCompression
+    if !accepted.isEmpty { list.add("grpc-accept-encoding", accepted.wireNames) }
     if let userAgent = hub.settings.userAgent {
       list.add("user-agent", userAgent)
     } else {

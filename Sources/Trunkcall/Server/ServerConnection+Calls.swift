@@ -45,7 +45,7 @@ extension ServerConnection {
   private func enqueue(_ call: ServerStream, _ why: String) {
     let size = call.payloadSize
     let limit = server.options.maxWaitingCalls
-    guard waiting.count < limit, waiting.bytes + size <= server.options.connectionWindow else {
+    guard waiting.count < limit, waiting.bytes + size <= server.options.maxWaitingBytes else {
       return shed(call, "\(why), and \(waiting.count) calls are waiting for that already")
     }
     context.counters.note(.callQueued)

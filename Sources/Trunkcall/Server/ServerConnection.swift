@@ -4,6 +4,10 @@ internal import DequeModule
 internal import TrunkHTTP2
 internal import TrunkSockets
 
+#if TLS
+  internal import TrunkTLS
+#endif
+
 /// One client's connection: socket below, HTTP/2 session in the middle, calls above. Never leaves
 /// its loop.
 ///
@@ -19,6 +23,10 @@ final class ServerConnection {
   /// Guards the metadata that handlers add to their responses.
   let responseLock = Locked(())
   let socket: SocketConnection
+  #if TLS
+    /// Who the client is, by its certificate. Set before the first call, and never again.
+    private(set) var tlsPeer: TLSPeer?
+  #endif
   private(set) lazy var session = HTTP2Session(
     .server, settings: server.http2, delegate: self, abuse: server.abuse)
 
@@ -69,7 +77,10 @@ final class ServerConnection {
     timer.schedule(after: server.options.handshakeTimeout)
     handshakeTimer = timer
     _ = session
-    socket.start(self)
+    do throws(SocketError) { socket.start(self, filter: try context.filter?()) } catch {
+      socket.close()
+      return closed(error)
+    }
     beginWatch()
   }
 
@@ -173,6 +184,7 @@ extension ServerConnection: ConnectionDriver {
   }
 
   func closed(_ error: SocketError?) {
+    if phase == .handshake, let error { context.handshakeFailed(peer, error) }
     phase = .closed
     handshakeTimer?.cancel()
     handshakeTimer = nil
@@ -189,6 +201,9 @@ extension ServerConnection: HTTP2SessionDelegate {
   func settingsReceived() {
     guard phase == .handshake else { return }
     phase = .serving
+    #if TLS
+      tlsPeer = (socket.filter as? TLSEngine)?.peer
+    #endif
     handshakeTimer?.cancel()
     let timer = LoopTimer(on: loop) { [weak self] in
       self?.context.counters.note(.settingsTimeout)

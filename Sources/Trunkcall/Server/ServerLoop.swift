@@ -53,7 +53,7 @@ final class ServerCore: Sendable {
 
 /// A server's part on one loop: its connections, its methods' executors, its counters.
 ///
-/// `@unchecked Sendable`: `connections` is touched on the loop only; the rest is constant or atomic.
+/// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or atomic.
 final class ServerLoop: @unchecked Sendable {
   struct Face {
     let tasks: LoopTasks
@@ -61,8 +61,13 @@ final class ServerLoop: @unchecked Sendable {
     let replies = ReplySize()
   }
 
+  /// Makes what stands between a connection and its socket: TLS.
+  typealias Filter = @Sendable () throws(SocketError) -> any ByteFilter
+
   let server: ServerCore
   let loop: EventLoop
+  /// nil for plaintext.
+  let filter: Filter?
   /// By `ServedMethod.index`.
   let faces: [Face]
   let counters = ServerCounters()
@@ -70,11 +75,13 @@ final class ServerLoop: @unchecked Sendable {
   /// Handlers that may run at once here: the loop's share of `maxHandlers`.
   let handlerLimit: Int
   private var isDraining = false
+  private var lastHandshakeLog: UInt64?
   private var drained: (@Sendable () -> Void)?
 
-  init(_ server: ServerCore, _ loop: EventLoop, of loops: Int = 1) {
+  init(_ server: ServerCore, _ loop: EventLoop, of loops: Int = 1, _ filter: Filter? = nil) {
     self.server = server
     self.loop = loop
+    self.filter = filter
     handlerLimit = max(1, (server.options.maxHandlers + loops - 1) / max(1, loops))
     faces = server.methods.methods.map { method in
       let meter = RunMeter { method.moveToPool($0, server.logger) }
@@ -97,6 +104,16 @@ final class ServerLoop: @unchecked Sendable {
       counters.connected(1)
       connection.open()
     }
+  }
+
+  /// A connection ended before the client's SETTINGS. Logged once a second at most: whoever tries
+  /// them all at the door should not fill the disk.
+  func handshakeFailed(_ peer: String, _ error: SocketError) {
+    counters.handshakeFailed()
+    guard lastHandshakeLog.map({ loop.now &- $0 >= 1_000_000_000 }) ?? true else { return }
+    lastHandshakeLog = loop.now
+    server.logger.notice(
+      "handshake failed", metadata: ["peer": "\(peer)", "reason": "\(error)"])
   }
 
   func remove(_ connection: ServerConnection) {
@@ -137,6 +154,7 @@ final class ServerCounters: Sendable {
   let callsFailed = Atomic<UInt64>(0)
   let callsCancelled = Atomic<UInt64>(0)
   let connections = Atomic<Int>(0)
+  let handshakesFailed = Atomic<UInt64>(0)
   private let running = Atomic<Int>(0)
   private let waiting = Atomic<Int>(0)
   /// Rare, and from more than one thread.
@@ -152,6 +170,7 @@ final class ServerCounters: Sendable {
     counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }
   func started() { bump(callsStarted) }
+  func handshakeFailed() { bump(handshakesFailed) }
   func cancelled() { bump(callsCancelled) }
   func ended(_ error: RPCError?) {
     if error == nil { bump(callsSucceeded) } else { bump(callsFailed) }

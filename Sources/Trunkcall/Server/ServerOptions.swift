@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkHTTP2
 internal import TrunkSockets
+public import TrunkWire
 
 /// Where a server listens.
 public enum Listen: Sendable, Hashable {
@@ -28,10 +29,16 @@ public struct ServerOptions: Sendable {
   public var loops: Int?
   /// How long calls may go on after a graceful stop began. Default 10 s.
   public var drain: Duration = .seconds(10)
-  /// Largest request message in bytes. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
+  /// Largest request message in bytes, compressed and decompressed. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
   public var maxReceiveMessageSize = 4 << 20
-  /// Largest reply message in bytes. Default: what the format can say (2^32 - 1).
+  /// Largest reply message in bytes, after compression. Default: what the format can say (2^32 - 1).
   public var maxSendMessageSize = Int(UInt32.max)
+  /// How replies are compressed where the handler does not say (``ServerCall/compressReplies(with:)``)
+  /// and the client accepts it. Default: not at all (gRPC compression.md).
+  public var compression = Compression.identity
+  /// What requests may be compressed with; anything else is UNIMPLEMENTED. Default: all; the receive
+  /// limit holds for the decompressed size.
+  public var acceptedCompression = CompressionSet.all
   /// Request header list in bytes, HTTP/2 counting. Default 16 KiB; beyond it RESOURCE_EXHAUSTED.
   public var maxHeaderListSize = 16 << 10
   /// Streams that a client may have open on one connection. Default 100.
@@ -45,6 +52,8 @@ public struct ServerOptions: Sendable {
   /// Calls of one connection that may wait for their handlers' start. Default 100; beyond it
   /// RESOURCE_EXHAUSTED.
   public var maxWaitingCalls = 100
+  /// Bytes of requests that may wait with them. Default 32 MiB; beyond it RESOURCE_EXHAUSTED.
+  public var maxWaitingBytes = 32 << 20
   /// Bytes of replies that one client may leave unread before no more handlers are started for it.
   /// Default 16 MiB. Running handlers go on: what they reply comes on top. [CVE-2019-9511, 9517]
   public var maxUnsentBytes = 16 << 20

@@ -37,7 +37,7 @@ internal import TrunkSockets
   enum Phase { case receivingHeaders, collecting, running, answered, closed }
   private(set) var phase = Phase.receivingHeaders
   private var reader: MessageReader
-  private var payload: [UInt8]?
+  private var payload: ReceivedMessage?
   private var task: Task<Void, Never>?
   private var handlerRuns = false
   private var hasStarted = false
@@ -49,8 +49,14 @@ internal import TrunkSockets
   var status: RPCError?
   private var refusesEncoding = false
 
+  // Compression: see ServerStream+Compression.swift
+  var requestCompression = Compression.identity
+  var clientAccepts: CompressionSet = []
+  let replyCompressionCode = Atomic<UInt8>(0)
+  let lastWasCompressed = Atomic<Bool>(false)
+
   // Streams: see ServerStream+Messages.swift
-  var inbox = Deque<[UInt8]>()
+  var inbox = Deque<ReceivedMessage>()
   var outstanding = 0
   var requestsEnded = false
   var failure: RPCError?
@@ -111,10 +117,11 @@ extension ServerStream: HTTP2StreamHandler {
         request.badHeader = "grpc-timeout"
       }
     case 13 where name.equals("grpc-encoding"):
-      if !value.equals("identity") {
+      if !takeRequestEncoding(value) {
         request.encoding = String(decoding: value.prefix(64), as: UTF8.self)
       }
-    case 20 where name.equals("grpc-accept-encoding"): break
+    case 20 where name.equals("grpc-accept-encoding"):
+      clientAccepts.formUnion(CompressionSet(wire: value))
     default:
       if name.ends(with: "-bin"), !RequestHead.isBinary(value) {
         request.badHeader = String(decoding: name.prefix(256), as: UTF8.self)
@@ -140,8 +147,9 @@ extension ServerStream: HTTP2StreamHandler {
     guard let method else { return answer(unknownMethod()) }
     if let encoding = request.encoding {
       refusesEncoding = true
-      return answer(RPCError(.unimplemented, "grpc-encoding \(encoding) is not supported"))
+      return answer(unknownEncoding(encoding))
     }
+    startCompression()
     if let deadline { startDeadline(deadline) }
     switch method.handler {
     case .unary: phase = .collecting
@@ -161,15 +169,16 @@ extension ServerStream: HTTP2StreamHandler {
     creditReceived()
   }
 
-  private func received(_ message: [UInt8], _ compressed: Bool) {
-    if compressed {
+  private func received(_ payload: [UInt8], _ compressed: Bool) {
+    if compressed, requestCompression == .identity {
       // Flag 1 without grpc-encoding (PROTOCOL-HTTP2.md).
       return fail(RPCError(.internal, "a compressed message without grpc-encoding"))
     }
+    let message = ReceivedMessage(payload, compressed ? requestCompression : .identity)
     if phase == .running {
       deliver(message)
-    } else if payload == nil {
-      payload = message
+    } else if self.payload == nil {
+      self.payload = message
     } else {
       fail(RPCError(.unimplemented, "the client sent more than the one message that is due"))
     }
@@ -229,7 +238,7 @@ extension ServerStream {
   }
 
   /// Bytes that wait with it.
-  var payloadSize: Int { payload?.count ?? 0 }
+  var payloadSize: Int { payload?.payload.count ?? 0 }
 
   /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the handler.
   func startHandler() {
@@ -257,24 +266,27 @@ extension ServerStream {
     if !handlerRuns { task = nil }
   }
 
-  private func run(_ handler: MethodTable.Handler, _ payload: [UInt8]?, _ call: ServerCall) async {
+  private func run(
+    _ handler: MethodTable.Handler, _ payload: ReceivedMessage?, _ call: ServerCall
+  ) async {
     guard let deadline else { return await runBare(handler, payload, call) }
     await InheritedDeadline.$current.withValue(deadline) {
       await runBare(handler, payload, call)
     }
   }
 
-  private func runBare(_ handler: MethodTable.Handler, _ payload: [UInt8]?, _ call: ServerCall)
-    async
-  {
+  private func runBare(
+    _ handler: MethodTable.Handler, _ payload: ReceivedMessage?, _ call: ServerCall
+  ) async {
     do {
       let interceptors = connection.server.interceptors
       switch handler {
       case .unary(let body) where interceptors.isEmpty:
-        let frame = try await body(payload ?? [], call)
+        let frame = try compressed(try await body(try opened(payload), call))
         if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
       case .unary(let body):
-        try await interceptors.run(call, OneMessage(payload ?? []), self) { call, source, sink in
+        try await interceptors.run(call, OneMessage(try opened(payload)), self) {
+          call, source, sink in
           guard let payload = try await source.next() else {
             throw RPCError(.unimplemented, "no message where one is due")
           }
@@ -306,7 +318,7 @@ extension ServerStream {
   }
 
   /// The reply of a unary call.
-  private func complete(_ frame: [UInt8]) {
+  private func complete(_ frame: OutgoingFrame) {
     handlerEnded()
     guard phase == .running else { return }
     if let error = write(frame) { answer(error) } else { answer(nil) }
@@ -378,11 +390,12 @@ extension ServerStream {
     let session = connection.session
     session.headers.add(":status", "200")
     session.headers.add("content-type", "application/grpc")
-    session.headers.add(
-      withResponse { response in
-        response.initialSent = true
-        return response.initial
-      })
+    let metadata = withResponse { response in
+      response.initialSent = true
+      return response.initial
+    }
+    addEncodings(&session.headers)
+    session.headers.add(metadata)
     session.respond(stream)
   }
 
@@ -399,14 +412,32 @@ extension ServerStream {
     if let status {
       headers.add("grpc-status", Array(String(status.code.rawValue).utf8))
       if !status.message.isEmpty {
-        headers.add("grpc-message", PercentEncoding.encode(status.message))
+        headers.add("grpc-message", ServerStream.encode(status.message))
       }
-      if refusesEncoding { headers.add("grpc-accept-encoding", "identity") }
-      if status.metadata.violation() == nil { headers.add(status.metadata) }
+      if refusesEncoding {
+        headers.add(
+          "grpc-accept-encoding", connection.server.options.acceptedCompression.wireNames)
+      }
+      // The status has to arrive, whatever it was to bring along.
+      if status.metadata.violation() == nil,
+        status.metadata.oversize(beside: withResponse { $0.trailing }) == nil
+      {
+        headers.add(status.metadata)
+      }
     } else {
       headers.add("grpc-status", "0")
     }
     headers.add(withResponse { $0.trailing })
+  }
+
+  /// Percent-encoded, and cut at 4 KiB: the status has to fit into the client's header list.
+  private static func encode(_ message: String) -> [UInt8] {
+    let limit = 4_096
+    let encoded = PercentEncoding.encode(message)
+    if encoded.count <= limit { return encoded }
+    // Not in the middle of an escape.
+    let end = encoded[..<limit].suffix(2).firstIndex(of: UInt8(ascii: "%")) ?? limit
+    return Array(encoded[..<end])
   }
 
   private func answerHTTP(_ problem: RequestHead.HTTPProblem) {
@@ -441,6 +472,7 @@ extension ServerStream {
 
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
+    if let oversize = metadata.oversize(beside: withResponse { $0.initial }) { throw oversize }
     let isLate = withResponse { response in
       if !response.initialSent { response.initial.append(contentsOf: metadata) }
       return response.initialSent
@@ -452,6 +484,7 @@ extension ServerStream {
 
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
+    if let oversize = metadata.oversize(beside: withResponse { $0.trailing }) { throw oversize }
     withResponse { $0.trailing.append(contentsOf: metadata) }
   }
 
