@@ -39,12 +39,15 @@ struct Attack: Sendable, CustomTestStringConvertible {
     flooding(
       "priority churn (CVE-2019-9513)",
       [.raw(type: 2, flags: 0, stream: 1, payload: [0, 0, 0, 0, 7])], times: 50_000),
-    flooding("SETTINGS flood (CVE-2019-9515)", [.settings([.initialWindowSize(1_000)])], times: 50_000),
+    flooding(
+      "SETTINGS flood (CVE-2019-9515)", [.settings([.initialWindowSize(1_000)])], times: 50_000),
     flooding("empty frames (CVE-2019-9518)", [.data(1, [])], times: 50_000),
     flooding(
-      "padding only", [.raw(type: 0, flags: 8, stream: 1, payload: [200] + [UInt8](repeating: 0, count: 200))],
+      "padding only",
+      [.raw(type: 0, flags: 8, stream: 1, payload: [200] + [UInt8](repeating: 0, count: 200))],
       times: 20_000),
-    flooding("unknown frames", [.raw(type: 0xcc, flags: 1, stream: 1, payload: [1])], times: 50_000),
+    flooding(
+      "unknown frames", [.raw(type: 0xcc, flags: 1, stream: 1, payload: [1])], times: 50_000),
     flooding("WINDOW_UPDATE flood", [.windowUpdate(0, 1)], times: 50_000),
     flooding(
       "large SETTINGS (CVE-2020-11080)",
@@ -102,7 +105,8 @@ struct Attack: Sendable, CustomTestStringConvertible {
       let peer = try await Peer.connect(port: port)
       async let reading = peer.rest()
       // Indexed with a name of 3,000 bytes, then referred to by one byte each, 13,000 times.
-      let name: [UInt8] = [0x40, 127, 0xb9, 0x16] + [UInt8](repeating: UInt8(ascii: "a"), count: 2_999)
+      let name: [UInt8] =
+        [0x40, 127, 0xb9, 0x16] + [UInt8](repeating: UInt8(ascii: "a"), count: 2_999)
       let block = name + [1, UInt8(ascii: "b")] + [UInt8](repeating: 0xbe, count: 13_000)
       await peer.flood(times: 200) { turn in
         [.raw(type: 1, flags: 5, stream: Peer.stream(turn), payload: block)]
@@ -116,7 +120,8 @@ struct Attack: Sendable, CustomTestStringConvertible {
       let large = String(repeating: "x", count: 9_000)
       await peer.flood(times: 400) { turn in
         let stream = Peer.stream(turn)
-        let bad = [("te", large), ("x-bin", "***"), ("grpc-timeout", "x"), ("x-bin", large)][turn % 4]
+        let bad = [("te", large), ("x-bin", "***"), ("grpc-timeout", "x"), ("x-bin", large)][
+          turn % 4]
         return [
           .headers(
             stream, Peer.request("/t.Attacked/Echo", [ScriptedHeader(bad.0, bad.1)]),
@@ -172,7 +177,8 @@ struct Attack: Sendable, CustomTestStringConvertible {
     },
     Attack("internal buffering (CVE-2019-9517)") { port in
       // HTTP/2's windows are wide open, TCP's is shut.
-      let peer = try await StubbornPeer.connect(port: port, settings: [.initialWindowSize(0x7fff_ffff)])
+      let peer = try await StubbornPeer.connect(
+        port: port, settings: [.initialWindowSize(0x7fff_ffff)])
       await peer.send(ScriptedFrame.windowUpdate(0, 0x7fff_0000).bytes)
       for call in 0..<50 {
         let stream = Peer.stream(call)

@@ -85,7 +85,9 @@ struct Neighbour: Sendable {
 }
 
 /// True as soon as `condition` holds.
-func holds(within: Duration = .seconds(10), _ condition: () async throws -> Bool) async throws -> Bool {
+func holds(within: Duration = .seconds(10), _ condition: () async throws -> Bool) async throws
+  -> Bool
+{
   let end = ContinuousClock.now + within
   while ContinuousClock.now < end {
     if try await condition() { return true }

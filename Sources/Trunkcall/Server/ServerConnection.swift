@@ -39,6 +39,8 @@ final class ServerConnection {
   @exclusivity(unchecked) var waiting = CallQueue()
   @exclusivity(unchecked) var startIsDue = false
   @exclusivity(unchecked) var handlers = 0
+  /// What the answers of the handlers that run will probably come to.
+  @exclusivity(unchecked) var reservedBytes = 0
 
   // See ServerConnection+Watch.swift
   @exclusivity(unchecked) var keepalive: Keepalive?

@@ -97,6 +97,8 @@ extension ServerStream: MessageSource, MessageSink {
     var bytes = frame.bytes
     if !frame.isSealed { MessageFrame.seal(&bytes) }
     if !headersSent { sendHeaders() }
+    replySize?.note(size)
+    if reserved > 0 { releaseReservation() }
     stream.write(bytes)
     return nil
   }

@@ -43,6 +43,8 @@ internal import TrunkSockets
   @exclusivity(unchecked) private var hasStarted = false
   /// In its connection's queue.
   @exclusivity(unchecked) var isWaiting = false
+  /// Its part of the connection's `reservedBytes`.
+  @exclusivity(unchecked) var reserved = 0
   @exclusivity(unchecked) private var deadlineTimer: LoopTimer?
   @exclusivity(unchecked) var status: RPCError?
   @exclusivity(unchecked) private var refusesEncoding = false
@@ -259,6 +261,14 @@ extension ServerStream {
 
   /// Not over already.
   var canStart: Bool { phase == .running && !hasStarted }
+  var replySize: ReplySize? { method.map { connection.context.faces[$0.index].replies } }
+
+  /// It has answered, or will not.
+  func releaseReservation() {
+    connection.reservedBytes -= reserved
+    reserved = 0
+  }
+
   /// Bytes that wait with it.
   var payloadSize: Int { payload?.payload.count ?? 0 }
 
@@ -359,6 +369,7 @@ extension ServerStream {
     guard handlerRuns else { return }
     handlerRuns = false
     task = nil
+    if reserved > 0, !connection.isClosed { releaseReservation() }
     connection.releaseHandlerSlot()
   }
 }
