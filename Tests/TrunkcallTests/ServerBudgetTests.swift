@@ -246,7 +246,7 @@ struct ServerBudgetTests {
     options.handshakeTimeout = .milliseconds(100)
     try await withServer([ProbeService()], options: options) { server, port in
       let peer = try await Peer.connect(port: port, preface: false, answersByItself: false)
-      try await peer.send(raw: Array(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8).prefix(bytes)))
+      try? await peer.send(raw: Array(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8).prefix(bytes)))
       _ = try await peer.rest()
       #expect(try await holds { count(server, .handshakeTimeout) == 1 })
     }
@@ -273,7 +273,6 @@ struct ServerBudgetTests {
       #expect(try await peer.goAway()?.code == 4)
       #expect(try await holds { server.statistics.connections == 0 })
       #expect(count(server, .settingsTimeout) == 1)
-      #expect(try await serves(port))
     }
   }
 
