@@ -124,6 +124,7 @@ extension ServerStream: MessageSource, MessageSink {
       return .message(message)
     }
     if let failure { return .failed(failure) }
+    if phase == .closed { return .failed(RPCError(.cancelled, "the call has ended")) }
     return requestsEnded ? .end : nil
   }
 
