@@ -89,7 +89,8 @@ struct HopTests {
     #expect(trace.remaining.withLock { $0 } == [.seconds(-1), .seconds(-1)], "no deadline was set")
   }
 
-  @Test("a client that goes away, or resets, ends the handlers of every hop", arguments: [true, false])
+  @Test(
+    "a client that goes away, or resets, ends the handlers of every hop", arguments: [true, false])
   func goesAway(_ resets: Bool) async throws {
     let trace = Trace()
     try await withHops(trace) { _, port in
