@@ -15,6 +15,36 @@ struct AttackTests {
   static let allowance = 64 * mebibyte
 
   @Test(
+    "out of descriptors a server goes on, and accepts again when there are some (CVE-2023-4785)")
+  func descriptors() async throws {
+    let victim = try await Victim.start(descriptors: 48)
+    try await withChannel(to: victim.target) { channel in
+      _ = try await victim.statistics(channel)
+      var peers: [ScriptedPeer] = []
+      for _ in 0..<60 { peers.append(try await ScriptedPeer.connect(port: victim.port)) }
+      let paused = try await holds {
+        try await victim.statistics(channel)["acceptPaused", default: 0] > 2
+      }
+      #expect(paused, "and the neighbour is answered meanwhile")
+      // It pauses, it does not spin: 50 ms each.
+      let before = try await victim.statistics(channel)["acceptPaused"] ?? 0
+      try await Task.sleep(for: .milliseconds(500))
+      let after = try await victim.statistics(channel)["acceptPaused"] ?? 0
+      #expect(after - before <= 100, "\(after - before) pauses in 500 ms")
+      for peer in peers { await peer.close() }
+      let served = try await holds {
+        let peer = try await ScriptedPeer.connect(port: victim.port)
+        try await peer.call(1, "/t.Attacked/Echo", messages: [[7]])
+        let reply = try? await peer.response(1)
+        await peer.close()
+        return reply?.messages == [[7]]
+      }
+      #expect(served)
+      print("attack: 60 connections at 48 descriptors: \(after) pauses, the neighbour is answered")
+    }
+  }
+
+  @Test(
     "a neighbour is answered throughout; memory, descriptors and handlers come back",
     arguments: Attack.all)
   func attack(_ attack: Attack) async throws {

@@ -94,8 +94,7 @@ extension ServerStream: MessageSource, MessageSink {
     guard size >= 0, size <= limit, size <= Int(UInt32.max) else {
       return RPCError(.resourceExhausted, "the reply has \(size) bytes, the limit is \(limit)")
     }
-    var bytes = frame.bytes
-    if !frame.isSealed { MessageFrame.seal(&bytes) }
+    let bytes = frame.isSealed ? frame.bytes : MessageFrame.sealed(frame.bytes)
     if !headersSent { sendHeaders() }
     replySize?.note(size)
     if reserved > 0 { releaseReservation() }
