@@ -16,6 +16,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let tls = Target.Dependency.target(name: "TrunkTLS", condition: .when(traits: ["TLS"]))
 let lifecycle = Target.Dependency.product(
   name: "ServiceLifecycle", package: "swift-service-lifecycle",
   condition: .when(traits: ["ServiceLifecycle"]))
@@ -49,13 +50,18 @@ let package = Package(
     .executable(name: "protoc-gen-trunkcall", targets: ["protoc-gen-trunkcall"]),
     .executable(name: "greeter-server", targets: ["greeter-server"]),
     .executable(name: "greeter-client", targets: ["greeter-client"]),
+    .executable(name: "interop-server", targets: ["interop-server"]),
+    .executable(name: "interop-client", targets: ["interop-client"]),
   ],
   traits: [
     .trait(
       name: "ServiceLifecycle",
       description:
         "Conform servers, channels and registrations to swift-service-lifecycle's Service."),
-    .default(enabledTraits: ["ServiceLifecycle"]),
+    .trait(
+      name: "TLS",
+      description: "TLS and mutual TLS, for calls and for the Consul agent, by OpenSSL 3."),
+    .default(enabledTraits: ["ServiceLifecycle", "TLS"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
@@ -70,19 +76,29 @@ let package = Package(
     .systemLibrary(
       name: "CNGHTTP2", pkgConfig: "libnghttp2",
       providers: [.apt(["libnghttp2-dev"]), .brew(["libnghttp2"])]),
+    .systemLibrary(
+      name: "COpenSSL", pkgConfig: "openssl",
+      providers: [.apt(["libssl-dev"]), .brew(["openssl@3"])]),
+    .systemLibrary(
+      name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"]), .brew(["zlib"])]),
     .target(
       name: "CTrunkLinux", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
 
     // The library, from the bottom up; Scripts/check-imports holds the arrows.
-    library("TrunkWire", [deque]),
+    library("TrunkWire", ["CZlib", deque]),
     library("TrunkDiscovery", ["TrunkWire"]),
     library("TrunkHTTP2", ["TrunkWire", "CNGHTTP2", deque]),
     library("TrunkSockets", ["CTrunkLinux", deque]),
     library(
-      "Trunkcall",
-      ["TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", logging, deque, lifecycle]),
+      "TrunkTLS",
+      ["TrunkSockets", .target(name: "COpenSSL", condition: .when(traits: ["TLS"]))]),
     library(
-      "TrunkConsul", ["TrunkWire", "TrunkDiscovery", "TrunkSockets", logging, lifecycle]),
+      "Trunkcall",
+      [
+        "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", tls, logging, deque, lifecycle,
+      ]),
+    library(
+      "TrunkConsul", ["TrunkWire", "TrunkDiscovery", "TrunkSockets", tls, logging, lifecycle]),
     library("TrunkProtobuf", ["Trunkcall", protobuf]),
     library("TrunkServices", ["Trunkcall", "TrunkProtobuf", protobuf]),
     library(
@@ -110,6 +126,13 @@ let package = Package(
         "Trunkcall", "TrunkConsul", "TrunkSockets", "GreeterStubs", "GreeterSupport", logging,
         protobuf,
       ]),
+    // gRPC's interop tests: the cases in a library, so that tests run them as well.
+    library("InteropStubs", ["Trunkcall", "TrunkProtobuf", protobuf]),
+    library("InteropSupport", ["Trunkcall", "InteropStubs", protobuf]),
+    program(
+      "interop-server",
+      ["Trunkcall", "TrunkServices", "InteropSupport", "GreeterSupport", logging]),
+    program("interop-client", ["Trunkcall", "InteropSupport", "GreeterSupport", logging]),
 
     // Generated code for tests: a service that does as it is told, and names hard to generate for.
     stubs("EchoStubs"),
@@ -117,6 +140,10 @@ let package = Package(
 
     // Tests mirror sources.
     tests("TrunkWireTests", ["TrunkWire"]),
+    .target(
+      name: "TestCertificates", dependencies: ["ProcessSupport"], path: "Tests/TestCertificates",
+      swiftSettings: strict),
+    tests("TrunkTLSTests", [tls, "TestCertificates", "TrunkSockets"]),
     tests("TrunkHTTP2Tests", ["TrunkHTTP2", "TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),
@@ -126,7 +153,7 @@ let package = Package(
       "TrunkcallTests",
       [
         "Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkTesting",
-        logging, deque,
+        "ProcessSupport", "TestCertificates", logging, deque,
       ]),
     tests("ConformanceTests", ["Trunkcall", "TrunkSockets", "TrunkWire", "TrunkTesting"]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
@@ -143,8 +170,8 @@ let package = Package(
     .testTarget(
       name: "InteropTests",
       dependencies: [
-        "EchoService", "EchoStubs", "ProcessSupport", "TrunkServices", "TrunkWire", "Trunkcall",
-        protobuf,
+        "EchoService", "EchoStubs", "InteropStubs", "InteropSupport", "ProcessSupport",
+        "TrunkServices", "TrunkWire", "Trunkcall", "interop-client", "interop-server", protobuf,
       ],
       exclude: ["Python"], swiftSettings: strict),
     tests(
@@ -162,7 +189,7 @@ let package = Package(
       "IntegrationTests",
       [
         "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkWire", "GreeterStubs",
-        "ProcessSupport", "greeter-server", "greeter-client", protobuf,
+        "ProcessSupport", "TestCertificates", "greeter-server", "greeter-client", protobuf,
       ]),
     tests(
       "TrunkProtobufTests",

@@ -81,6 +81,8 @@ package struct ConsulTarget: Sendable, Hashable {
         "a target holds no user and password; use CONSUL_HTTP_AUTH, or token-file=PATH")
     }
     if let authority = try target.authorityHostPort() {
+      // Where another agent is asked, it is asked in the same way.
+      if (try? agent.parsedAddress())?.isSecure == true { agent.usesTLS = true }
       agent.address =
         AgentAddress(
           authority.address(defaultPort: AgentAddress.defaultPort)

@@ -46,13 +46,19 @@ extension HTTP2Session {
         stream.handler?.ended()
       }
     case NGHTTP2_SETTINGS.rawValue:
-      if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 { settingsArrived() }
+      if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 {
+        settingsArrived()
+      } else {
+        delegate?.settingsAcknowledged()
+      }
     case NGHTTP2_PING.rawValue:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0 {
         let payload = withUnsafeBytes(of: frame.pointee.ping.opaque_data) {
           $0.loadUnaligned(as: UInt64.self)
         }
         delegate?.pingAcknowledged(payload)
+      } else {
+        pingArrived()
       }
     case NGHTTP2_GOAWAY.rawValue:
       let goAway = frame.pointee.goaway

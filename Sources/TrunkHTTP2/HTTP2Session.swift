@@ -8,11 +8,17 @@ package protocol HTTP2SessionDelegate: AnyObject {
   func streamOpened(_ stream: HTTP2Stream)
   /// The peer's SETTINGS arrived; the first time completes the handshake.
   func settingsReceived()
+  /// The peer has taken note of ours.
+  func settingsAcknowledged()
   func pingAcknowledged(_ payload: UInt64)
   /// No new streams are taken; those above `lastStreamID` were not processed.
   func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String)
   /// There is something to send: arrange for a call of `drain`.
   func needsFlush()
+}
+
+extension HTTP2SessionDelegate {
+  package func settingsAcknowledged() {}
 }
 
 /// One HTTP/2 connection without a socket: bytes in, events out, bytes out (nghttp2).
@@ -47,13 +53,32 @@ package final class HTTP2Session {
   package private(set) var goAwaySent = false
   package private(set) var goAwayReceived = false
   package private(set) var peerSettingsSeen = false
+  /// The code of a GOAWAY that nghttp2 sent for what the peer did.
+  package private(set) var connectionError: UInt32?
+  /// Bytes that streams have queued and nghttp2 has not pulled.
+  package internal(set) var queuedBytes = 0
+  /// Streams whose HEADERS have not gone out (clients: above the peer's MAX_CONCURRENT_STREAMS).
+  package private(set) var unsentStreams = 0
   /// The peer broke the protocol: why nghttp2 ends the connection, in words.
   package private(set) var violation: String?
 
-  package init(_ role: Role, settings: HTTP2Settings, delegate: any HTTP2SessionDelegate) {
+  // What the peer is held to (servers)
+  private var abuse: AbuseBudget?
+  private var now: UInt64 = 0
+  private var dataFramesSent = 0
+  private var hasSentSincePing = false
+  private enum Killing { case no, goAwayPending, over }
+  private var killing = Killing.no
+
+  /// - Parameter abuse: what the peer may do; nil lets it do anything.
+  package init(
+    _ role: Role, settings: HTTP2Settings, delegate: any HTTP2SessionDelegate,
+    abuse: AbuseBudget? = nil
+  ) {
     self.role = role
     self.settings = settings
     self.delegate = delegate
+    self.abuse = abuse
     pointer = NGHTTP2.makeSession(role)
     NGHTTP2.setUserData(pointer, self)
     submitSettings()
@@ -63,24 +88,35 @@ package final class HTTP2Session {
 
   // MARK: Bytes
 
-  /// Feeds received bytes. After a connection error nothing more is fed; drain, then close.
-  package func receive(_ bytes: UnsafeRawBufferPointer) {
+  /// Feeds received bytes. After a connection error or an ``offence`` nothing more is fed; drain, then
+  /// close.
+  /// - Parameter now: nanoseconds, for the budgets.
+  package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64 = 0) {
     // Once GOAWAY went out for good nghttp2 wants nothing more.
     guard !isTerminated, nghttp2_session_want_read(pointer) != 0 else { return }
+    self.now = now
+    if abuse != nil {
+      abuse?.dataSent(dataFramesSent)
+      dataFramesSent = 0
+      abuse?.received(bytes, now: now)
+      if offence != nil { return }
+    }
     isReceiving = true
     let used = nghttp2_session_mem_recv(
       pointer, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
     isReceiving = false
-    if used < 0 { fail(Int32(truncatingIfNeeded: used)) }
+    // An offence has its own GOAWAY.
+    if used < 0, offence == nil { fail(Int32(truncatingIfNeeded: used)) }
     closeUnsent()
     notifyWritable()
     if nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
   }
 
   /// Hands serialised frames to `sink`, one by one, until there are none or it has enough.
-  package func drain(_ sink: (UnsafeRawBufferPointer) -> Bool) {
+  package func drain(now: UInt64 = 0, _ sink: (UnsafeRawBufferPointer) -> Bool) {
+    self.now = now
     var more = !isClosed
-    while more {
+    while more, killing != .over {
       var data: UnsafePointer<UInt8>?
       let count = nghttp2_session_mem_send(pointer, &data)
       guard count > 0, let data else {
@@ -88,6 +124,10 @@ package final class HTTP2Session {
         break
       }
       more = sink(UnsafeRawBufferPointer(start: data, count: count))
+      // The type of a frame is its fourth byte: behind GOAWAY nothing else is worth sending.
+      if killing == .goAwayPending, count >= 9, data[3] == UInt8(NGHTTP2_GOAWAY.rawValue) {
+        killing = .over
+      }
     }
     closeUnsent()
     notifyWritable()
@@ -97,8 +137,76 @@ package final class HTTP2Session {
 
   /// Nothing will be read or written any more: close the socket.
   package var isFinished: Bool {
-    (nghttp2_session_want_read(pointer) == 0 || isTerminated)
-      && nghttp2_session_want_write(pointer) == 0
+    switch killing {
+    case .no:
+      (nghttp2_session_want_read(pointer) == 0 || isTerminated)
+        && nghttp2_session_want_write(pointer) == 0
+    case .goAwayPending: nghttp2_session_want_write(pointer) == 0
+    case .over: true
+    }
+  }
+
+  /// Frames that wait to be sent, those of DATA aside.
+  package var outboundFrames: Int { nghttp2_session_get_outbound_queue_size(pointer) }
+
+  /// Streams that the peer's MAX_CONCURRENT_STREAMS holds up (clients): more than can go out at once.
+  package var waitingStreams: Int {
+    let limit = nghttp2_session_get_remote_settings(
+      pointer, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+    let open = streams.count - unsentStreams
+    return max(0, unsentStreams - max(0, Int(limit) - open))
+  }
+
+  // MARK: Abuse
+
+  /// The budget that the peer has overdrawn, if any: ``kill(_:_:)`` is due.
+  package var offence: AbuseBudget.Offence? { abuse?.offence }
+
+  /// The header block whose end is outstanding, by number.
+  package var openHeaderBlock: UInt64? {
+    guard let watch = abuse?.watch, watch.isInHeaderBlock else { return nil }
+    return watch.headerBlocks
+  }
+
+  /// A call ended by the peer before its handler had begun.
+  package func noteEarlyReset() { abuse?.resetEarly(now: now) }
+
+  /// GOAWAY, and nothing behind it; open streams are cut off.
+  package func kill(_ code: UInt32, _ debugText: String) {
+    guard killing == .no, !isClosed else { return }
+    goAwaySent = true
+    isTerminated = true
+    killing = .goAwayPending
+    submitGoAway(code, debugText)
+  }
+
+  func pingArrived() {
+    guard abuse != nil else { return }
+    abuse?.pingReceived(now: now, hasCalls: !streams.isEmpty, hasSent: hasSentSincePing)
+    hasSentSincePing = false
+  }
+
+  func resetGoes(_ code: UInt32) { abuse?.resetSent(code, now: now) }
+
+  func goAwayGoes(_ frame: UnsafePointer<nghttp2_frame>) {
+    let goAway = frame.pointee.goaway
+    guard goAway.error_code != HTTP2ErrorCode.noError, killing == .no else { return }
+    connectionError = goAway.error_code
+    guard !goAwaySent, violation == nil else { return }
+    let reason = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
+    let text = reason.isEmpty ? "" : " (\(String(decoding: reason, as: UTF8.self)))"
+    violation = HTTP2ErrorCode.name(goAway.error_code) + text
+  }
+
+  func noteDataSent(_ count: Int) {
+    queuedBytes -= count
+    dataFramesSent &+= 1
+    hasSentSincePing = true
+  }
+
+  func noteHeadersSent(first: Bool) {
+    hasSentSincePing = true
+    if first, role == .client { unsentStreams -= 1 }
   }
 
   // MARK: Streams
@@ -168,6 +276,10 @@ package final class HTTP2Session {
   package func goAway(_ code: UInt32 = HTTP2ErrorCode.noError, _ debugText: String = "") {
     guard !goAwaySent, !isTerminated else { return }
     goAwaySent = true
+    submitGoAway(code, debugText)
+  }
+
+  private func submitGoAway(_ code: UInt32, _ debugText: String) {
     let last = nghttp2_session_get_last_proc_stream_id(pointer)
     let text = Array(debugText.utf8)
     _ = nghttp2_submit_goaway(
@@ -193,6 +305,7 @@ package final class HTTP2Session {
   func insert(_ stream: HTTP2Stream) {
     stream.tableIndex = streams.count
     streams.append(stream)
+    if role == .client { unsentStreams += 1 }
   }
 
   func streamClosed(_ stream: HTTP2Stream, _ code: UInt32) {
@@ -254,15 +367,6 @@ package final class HTTP2Session {
     delegate?.goAwayReceived(last, code, text)
   }
 
-  /// A GOAWAY that is not ``goAway(_:_:)``'s is nghttp2's verdict on the peer.
-  func goAwayLeaves(_ frame: UnsafePointer<nghttp2_frame>) {
-    let goAway = frame.pointee.goaway
-    guard !goAwaySent, goAway.error_code != HTTP2ErrorCode.noError, violation == nil else { return }
-    let reason = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
-    let text = reason.isEmpty ? "" : " (\(String(decoding: reason, as: UTF8.self)))"
-    violation = HTTP2ErrorCode.name(goAway.error_code) + text
-  }
-
   private func release(_ count: Int) {
     buffered -= count
     guard heldBack > 0, buffered <= settings.maxBufferedBytes else { return }
@@ -280,6 +384,7 @@ package final class HTTP2Session {
       last.tableIndex = index
     }
     stream.tableIndex = -1
+    if role == .client, !stream.headersSent { unsentStreams -= 1 }
   }
 
   private func finishStream(_ stream: HTTP2Stream, _ reason: StreamCloseReason) {

@@ -97,6 +97,7 @@ package final class HTTP2Stream {
       tail.append(bytes)
     }
     queued += bytes.count
+    session.queuedBytes += bytes.count
     if isAboveMark { wasAboveMark = true }
     resume()
   }
@@ -155,6 +156,7 @@ package final class HTTP2Stream {
         headOffset = 0
       }
     }
+    if filled > 0 { session.noteDataSent(filled) }
     if wasAboveMark && queued <= HTTP2Stream.writeMark / 2 {
       wasAboveMark = false
       session.noteWritable(self)
@@ -180,9 +182,16 @@ package final class HTTP2Stream {
     return filled
   }
 
+  /// The stream's HEADERS, or its trailers, are on their way.
+  func headersGo() {
+    session.noteHeadersSent(first: !headersSent)
+    headersSent = true
+  }
+
   /// Frees what is queued; the stream is gone.
   func discard() {
     isClosed = true
+    session.queuedBytes -= queued
     head = []
     tail = []
     queued = 0

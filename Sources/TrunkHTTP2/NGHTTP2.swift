@@ -52,8 +52,12 @@ enum NGHTTP2 {
 
   /// What a failure of `mem_recv` is on the wire.
   static func errorCode(_ code: Int32) -> UInt32 {
-    code == NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue
-      ? HTTP2ErrorCode.protocolError : HTTP2ErrorCode.internalError
+    switch code {
+    case NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue: HTTP2ErrorCode.protocolError
+    // More than 1,000 answers to PINGs and SETTINGS that the peer does not read.
+    case NGHTTP2_ERR_FLOODED.rawValue: HTTP2ErrorCode.enhanceYourCalm
+    default: HTTP2ErrorCode.internalError
+    }
   }
 
   private static func bodyProvider(_ stream: HTTP2Stream) -> nghttp2_data_provider {
@@ -77,6 +81,11 @@ enum NGHTTP2 {
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096)
     // What a client assumes until the server's SETTINGS say otherwise, as grpc-go does.
     nghttp2_option_set_peer_max_concurrent_streams(option, 100)
+    // CVE-2024-28182; 8 is the default of those that have it.
+    _ = trunk_option_set_max_continuations(option, 8)
+    // Out of the way: it would cut off a client that cancels a lot in good faith. AbuseBudget counts
+    // what matters instead (docs/decisions/0006-resets-are-counted-by-what-they-cost.md).
+    _ = trunk_option_set_stream_reset_rate_limit(option, 1 << 32, 1 << 32)
     return option
   }
 
@@ -115,12 +124,16 @@ enum NGHTTP2 {
     // Before, not after: nghttp2 reports a frame as sent only when it is asked for the next one, and
     // a connection lost in between must not pass for one that never carried the request.
     nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { pointer, frame, user in
-      guard let pointer, let frame else { return 0 }
-      switch UInt32(frame.pointee.hd.type) {
-      case NGHTTP2_HEADERS.rawValue:
-        NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)?.headersSent = true
-      case NGHTTP2_GOAWAY.rawValue: NGHTTP2.session(user)?.goAwayLeaves(frame)
-      default: break
+      if let pointer, let frame {
+        switch UInt32(frame.pointee.hd.type) {
+        case NGHTTP2_HEADERS.rawValue:
+          NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)?.headersGo()
+        case NGHTTP2_RST_STREAM.rawValue:
+          NGHTTP2.session(user)?.resetGoes(frame.pointee.rst_stream.error_code)
+        case NGHTTP2_GOAWAY.rawValue:
+          NGHTTP2.session(user)?.goAwayGoes(frame)
+        default: break
+        }
       }
       return 0
     }

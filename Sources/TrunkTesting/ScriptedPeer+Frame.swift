@@ -92,8 +92,7 @@ extension ScriptedFrame {
     case .data(let id, let payload, let endStream):
       ScriptedFrame.frame(0, endStream ? 1 : 0, id, payload)
     case .headers(let id, let fields, let endStream):
-      // END_HEADERS
-      ScriptedFrame.frame(1, endStream ? 5 : 4, id, ScriptedFrame.block(fields))
+      ScriptedFrame.block(id, ScriptedFrame.block(fields), endStream)
     case .reset(let id, let code): ScriptedFrame.frame(3, 0, id, big(code))
     case .settings(let entries):
       ScriptedFrame.frame(4, 0, 0, entries.flatMap { big($0.id) + big($0.value) })
@@ -105,6 +104,21 @@ extension ScriptedFrame {
     case .raw(let type, let flags, let id, let payload):
       ScriptedFrame.frame(type, flags, id, payload)
     }
+  }
+
+  /// Literal fields without indexing and without Huffman (RFC 7541 §6.2.2), cut where a frame is full.
+  private static func block(_ id: Int32, _ fields: [UInt8], _ endStream: Bool) -> [UInt8] {
+    var bytes: [UInt8] = []
+    var rest = fields[...]
+    repeat {
+      let part = Array(rest.prefix(16_384))
+      rest = rest.dropFirst(part.count)
+      let isFirst = bytes.isEmpty
+      // END_HEADERS is 4; END_STREAM is 1, on HEADERS only.
+      let flags: UInt8 = (rest.isEmpty ? 4 : 0) | (isFirst && endStream ? 1 : 0)
+      bytes += frame(isFirst ? 1 : 9, flags, id, part)
+    } while !rest.isEmpty
+    return bytes
   }
 
   private static func frame(_ type: UInt8, _ flags: UInt8, _ id: Int32, _ payload: [UInt8])

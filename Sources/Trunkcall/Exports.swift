@@ -4,3 +4,7 @@
 // A user of the library imports Trunkcall and nothing beneath it.
 @_exported public import TrunkDiscovery
 @_exported public import TrunkWire
+
+#if TLS
+  @_exported public import TrunkTLS
+#endif

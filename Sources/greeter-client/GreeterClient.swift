@@ -35,6 +35,7 @@ struct GreeterClient: AsyncParsableCommand {
   var count: Int?
   @Flag(help: "Calls wait for a server up to their deadline instead of failing at once.")
   var waitForReady = false
+  @OptionGroup var security: ClientSecurityOptions
   @Option(help: "What to log to stderr.")
   var logLevel: Logger.Level = .info
 
@@ -49,7 +50,8 @@ struct GreeterClient: AsyncParsableCommand {
     let failures: Int
     do {
       let channel = try GRPCChannel(
-        to: target, resolvers: [.consul()], balancer: balancer, logger: logger)
+        to: target, resolvers: [.consul()], balancer: balancer, security: security.value,
+        logger: logger)
       failures = try await untilSignalled {
         try await channel.ready(within: connectTimeout)
         return try await greet(channel)

@@ -43,6 +43,7 @@ struct GreeterServer: AsyncParsableCommand {
   var loops: Int?
   @Option(help: "How long calls may go on after a graceful stop began.")
   var drain: Duration = .seconds(10)
+  @OptionGroup var security: ServerSecurityOptions
   @Option(help: "What to log to stderr.")
   var logLevel: Logger.Level = .info
 
@@ -62,8 +63,8 @@ struct GreeterServer: AsyncParsableCommand {
     options.drain = drain
     options.loops = loops
     let server = GRPCServer(
-      on: .tcp(host, port), services: [Greeter(logger: logger), HealthService()], options: options,
-      logger: logger)
+      on: .tcp(host, port), services: [Greeter(logger: logger), HealthService()],
+      security: security.value, options: options, logger: logger)
     do {
       async let announced: Void = announce(server)
       if noRegister {
@@ -90,7 +91,7 @@ struct GreeterServer: AsyncParsableCommand {
     try agent.validate()
     return ConsulRegistration(
       name, of: server, agent: agent, tags: tag, advertise: advertise.address,
-      check: .grpc(every: checkInterval), logger: logger)
+      check: .grpc(every: checkInterval, tls: security.check), logger: logger)
   }
 }
 

@@ -36,7 +36,7 @@ struct ClientRequestTests {
     #expect(
       request.head.map(\.name) == [
         ":method", ":scheme", ":path", ":authority", "te", "grpc-timeout", "content-type",
-        "user-agent", "x-a", "b", "x-a", "c-bin",
+        "grpc-accept-encoding", "user-agent", "x-a", "b", "x-a", "c-bin",
       ])
     #expect(request[":method"] == "POST" && request[":scheme"] == "http")
     #expect(request.path == "/t.S/Name" && request["te"] == "trailers")

@@ -35,6 +35,17 @@ try await withChannel(to: "consul:///helloworld", resolvers: [.consul()], balanc
 }
 
 // swift-format-ignore
+func compressionExample() async throws {
+var options = ChannelOptions()
+options.compression = .gzip  // requests of every call
+try await withChannel(to: "dns:///localhost:50051", options: options) { channel in
+  var greeter = Helloworld_Greeter.Client(channel)
+  greeter.options.compression = .identity  // not those of this client
+  print(try await greeter.sayHello(.with { $0.name = "world" }).message)
+}
+}
+
+// swift-format-ignore
 struct LabResolver: Resolver {
   let scheme = "lab"
   let hosts: @Sendable (_ name: String) async throws -> [String]
@@ -56,4 +67,13 @@ struct LeastLoaded: PickPolicy {
   mutating func pick(_ call: borrowing PickContext) -> ReadySubchannel {
     ready.min { $0.callsInFlight < $1.callsInFlight } ?? ready[0]
   }
+}
+
+// swift-format-ignore
+func tlsExample() throws {
+let tls = ServerTLS(.files(certificates: "server.pem", privateKey: "server.key"), clientCertificates: .required(.file("ca.pem")))
+let server = GRPCServer(on: .tcp("0.0.0.0", 50051), services: [Greeter()], security: .tls(tls))
+
+let channel = try GRPCChannel(to: "dns:///orders.example:50051", security: .tls(ClientTLS(trust: .file("ca.pem"))))
+_ = (server, channel)
 }

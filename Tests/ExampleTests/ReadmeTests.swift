@@ -33,7 +33,7 @@ struct ReadmeTests {
     for block in blocks {
       for part in block.components("\n\n")
       where part.hasPrefix("struct") || part.hasPrefix("let")
-        || part.hasPrefix("try")
+        || part.hasPrefix("var") || part.hasPrefix("try")
       {
         let code = plain(part)
         #expect(examples.contains(code), "\(part)")

@@ -9,12 +9,15 @@ import Testing
 enum Grpcio {
   private static let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
 
-  static func start(_ role: String, _ arguments: String...) throws -> ChildProcess {
+  /// - Parameter script: A file in Tests/InteropTests/Python.
+  static func start(
+    _ role: String, _ arguments: String..., script: String = "peer.py"
+  ) throws -> ChildProcess {
     let python =
       ProcessInfo.processInfo.environment["TRUNKCALL_PYTHON"] ?? root + "/.cache/venv/bin/python"
     try #require(access(python, X_OK) == 0, "no \(python): run Scripts/setup test")
     return try ChildProcess(
       python,
-      ["-u", root + "/Tests/InteropTests/Python/peer.py", role, root + "/Protos"] + arguments)
+      ["-u", root + "/Tests/InteropTests/Python/" + script, role, root + "/Protos"] + arguments)
   }
 }

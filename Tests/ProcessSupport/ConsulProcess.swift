@@ -20,6 +20,27 @@ package final class ConsulProcess: Sendable {
     self.arguments = arguments
   }
 
+  /// An agent that speaks https only, wants client certificates of `ca`, and lets nobody do anything
+  /// without the token `master`.
+  package static func startSecure(
+    ca: String, certificate: String, key: String, master: String
+  ) async throws -> ConsulProcess {
+    let ports = try await freePorts(3)
+    let agent = ConsulProcess(
+      port: ports[0],
+      arguments: [
+        "agent", "-dev", "-bind", "127.0.0.1", "-log-level", "warn", "-hcl",
+        "ports { http = -1 https = \(ports[0]) dns = -1 grpc = -1 serf_lan = \(ports[1]) "
+          + "serf_wan = -1 server = \(ports[2]) }",
+        "-hcl", "verify_incoming = true verify_outgoing = true",
+        "-hcl", "ca_file = \"\(ca)\" cert_file = \"\(certificate)\" key_file = \"\(key)\"",
+        "-hcl",
+        "acl { enabled = true default_policy = \"deny\" tokens { master = \"\(master)\" } }",
+      ])
+    try agent.launch()
+    return agent
+  }
+
   package static func start() async throws -> ConsulProcess {
     let ports = try await freePorts(3)
     let agent = ConsulProcess(

@@ -184,10 +184,10 @@ import TrunkTesting
     let target = try Target.parse("consul://127.0.0.1/hello?tag=a")
     #expect(throws: Never.self) { try resolver.validate(target) }
     #expect(resolver.authority(of: target) == "hello")
-    let wrong = self.resolver { $0.agent = ConsulAgent("https://x") }
+    let wrong = self.resolver { $0.agent = ConsulAgent("ftp://x") }
     #expect {
       try wrong.validate(try Target.parse("consul:///x"))
-    } throws: { "\($0)".contains("TLS to the agent is not supported yet") }
+    } throws: { "\($0)".contains("unknown scheme \"ftp\"") }
     #expect(throws: Never.self) { try wrong.validate(target) }
   }
 

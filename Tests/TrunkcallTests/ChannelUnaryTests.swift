@@ -129,7 +129,7 @@ func eventually(
     #expect(
       names == [
         ":method", ":scheme", ":path", ":authority", "te", "grpc-timeout", "content-type",
-        "user-agent", "x-custom",
+        "grpc-accept-encoding", "user-agent", "x-custom",
       ])
     let nanoseconds = timeout.withLock { $0 }.flatMap { value in
       Array(value.utf8).withUnsafeBytes { GRPCTimeout.parse($0) }

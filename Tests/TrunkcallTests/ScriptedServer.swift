@@ -167,6 +167,7 @@ private final class ScriptedCore {
 private final class ScriptedConnection: ConnectionDriver, HTTP2SessionDelegate {
   let socket: SocketConnection
   let core: ScriptedCore
+  private var frames = FrameWalk()
   private(set) lazy var session = HTTP2Session(.server, settings: settings, delegate: self)
 
   init(_ socket: SocketConnection, _ core: ScriptedCore) {
@@ -195,8 +196,7 @@ private final class ScriptedConnection: ConnectionDriver, HTTP2SessionDelegate {
   }
 
   func received(_ bytes: UnsafeRawBufferPointer) {
-    // A PING frame without ACK: length 8, type 6, flags 0.
-    if bytes.count >= 17, bytes.starts(with: [0, 0, 8, 6, 0]) { core.pings += 1 }
+    core.pings += frames.pings(in: bytes)
     session.receive(bytes)
     if session.isFinished { socket.close(afterFlush: true) }
   }
@@ -220,6 +220,32 @@ private final class ScriptedConnection: ConnectionDriver, HTTP2SessionDelegate {
   func pingAcknowledged(_ payload: UInt64) {}
   func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String) {}
   func needsFlush() { socket.setNeedsFlush() }
+}
+
+/// Finds the PINGs in a client's bytes, however they are cut.
+private struct FrameWalk {
+  /// Bytes to pass over: the connection preface, then payloads.
+  private var skip = 24
+  private var header: [UInt8] = []
+
+  /// PING frames without ACK whose header ends in `bytes`.
+  mutating func pings(in bytes: UnsafeRawBufferPointer) -> Int {
+    var pings = 0
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let passed = min(skip, rest.count)
+      skip -= passed
+      rest = rest.dropFirst(passed)
+      let taken = rest.prefix(skip > 0 ? 0 : 9 - header.count)
+      header += taken
+      rest = rest.dropFirst(taken.count)
+      guard header.count == 9 else { continue }
+      skip = Int(header[0]) << 16 | Int(header[1]) << 8 | Int(header[2])
+      if header[3] == 6, header[4] & 1 == 0 { pings += 1 }
+      header.removeAll(keepingCapacity: true)
+    }
+    return pings
+  }
 }
 
 /// One call as a script sees it. Never leaves the server's loop.

@@ -225,6 +225,7 @@ struct ServerCallTests {
     ])
     var options = ServerOptions()
     options.maxHandlersPerConnection = 4
+    options.maxWaitingCalls = 0
     try await withServer([service], options: options) { server, port in
       let peer = try await Peer.connect(port: port)
       for stream in stride(from: Int32(1), through: 7, by: 2) {

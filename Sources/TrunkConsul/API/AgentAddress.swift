@@ -9,15 +9,18 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
   public var address: Address
   /// Path segments before `/v1`, for an agent behind a proxy.
   public var prefix: [String]
+  /// `https://`
+  public var isSecure: Bool
 
   /// Consul's HTTP port unless written.
   public static let defaultPort: UInt16 = 8500
   /// `127.0.0.1:8500`, where an agent listens by default.
   public static let local = AgentAddress(.host("127.0.0.1", defaultPort))
 
-  public init(_ address: Address, prefix: [String] = []) {
+  public init(_ address: Address, prefix: [String] = [], isSecure: Bool = false) {
     self.address = address
     self.prefix = prefix
+    self.isSecure = isSecure
   }
 
   /// - Throws: ``ConsulError/badAddress(_:reason:)`` with what is allowed.
@@ -26,6 +29,7 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
     func bad(_ reason: String) -> ConsulError {
       .badAddress(AgentAddress.redacted(text), reason: reason)
     }
+    var isSecure = false
     if let separator = rest.firstIndexOf("://") {
       let scheme = rest[..<separator].lowercased()
       rest = rest[separator...].dropFirst(3)
@@ -35,9 +39,9 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
         guard !rest.isEmpty else { throw bad("missing path; allowed: unix:///path") }
         self.init(.unix(String(rest)))
         return
-      case "https":
-        throw bad("TLS to the agent is not supported yet; allowed: http://, unix://")
-      default: throw bad("unknown scheme \"\(scheme)\"; allowed: host[:port], http://, unix://")
+      case "https": isSecure = true
+      default:
+        throw bad("unknown scheme \"\(scheme)\"; allowed: host[:port], http://, https://, unix://")
       }
     }
     let slash = rest.firstIndex(of: "/") ?? rest.endIndex
@@ -48,9 +52,10 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
     let prefix = rest[slash...].split(separator: "/").map(String.init)
     do throws(HostPort.Failure) {
       let host = try HostPort(parsing: rest[..<slash])
-      self.init(host.address(defaultPort: AgentAddress.defaultPort), prefix: prefix)
+      self.init(
+        host.address(defaultPort: AgentAddress.defaultPort), prefix: prefix, isSecure: isSecure)
     } catch {
-      throw bad("\(error.reason); allowed: host[:port], http://host[:port], unix:///path")
+      throw bad("\(error.reason); allowed: host[:port], http[s]://host[:port], unix:///path")
     }
   }
 

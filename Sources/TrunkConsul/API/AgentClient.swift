@@ -17,6 +17,7 @@ package final class AgentClient: Sendable {
   let agent: ConsulAgent
   private let token: TokenSource
   private let loop: EventLoop
+  private let security: AgentSecurity?
   private let limits: HTTPLimits
   /// Connections that wait for their next request, at most ``maximumIdle``.
   private let idle = Locked<[ByteStream]>([])
@@ -26,7 +27,9 @@ package final class AgentClient: Sendable {
 
   /// - Throws: ``ConsulError/badAddress(_:reason:)``.
   package init(_ agent: ConsulAgent, limits: HTTPLimits = HTTPLimits()) throws(ConsulError) {
+    try agent.validate()
     address = try agent.parsedAddress()
+    security = agent.isSecure(address) ? AgentSecurity(agent.tls, address) : nil
     name = address.description
     self.agent = agent
     token = TokenSource(agent.token)
@@ -80,7 +83,7 @@ package final class AgentClient: Sendable {
       }
       let fresh = try await ByteStream.connect(
         to: address.destination, on: loop,
-        timeout: min(deadline.remaining, AgentClient.connectTimeout))
+        timeout: min(deadline.remaining, AgentClient.connectTimeout), filter: security?.filter)
       do {
         return try await roundTrip(bytes, on: fresh, until: deadline)
       } catch let stale as StaleConnection {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 private import FoundationEssentials
+internal import TrunkDiscovery
 
 extension ConsulAgent {
   /// What the environment says, as for Consul's own programs: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN,
   /// CONSUL_HTTP_TOKEN_FILE (wins over the token), CONSUL_HTTP_AUTH, CONSUL_NAMESPACE,
-  /// CONSUL_PARTITION. Without them the agent at `127.0.0.1:8500`, no token.
+  /// CONSUL_PARTITION; for TLS CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT, CONSUL_CAPATH,
+  /// CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, CONSUL_TLS_SERVER_NAME. Without them the agent at `127.0.0.1:8500`, no token.
   public static var fromEnvironment: ConsulAgent {
     ConsulAgent(environment: ProcessInfo.processInfo.environment)
   }
@@ -22,5 +24,25 @@ extension ConsulAgent {
       basicAuth: value("CONSUL_HTTP_AUTH"),
       namespace: value("CONSUL_NAMESPACE"),
       partition: value("CONSUL_PARTITION"))
+    func flag(_ name: String) -> Bool? {
+      guard let text = value(name) else { return nil }
+      switch text.lowercased() {
+      case "1", "t", "true": return true
+      case "0", "f", "false": return false
+      default:
+        environmentProblem = "\(name)=\(text): allowed: true, false"
+        return nil
+      }
+    }
+    usesTLS = flag("CONSUL_HTTP_SSL") ?? false
+    tls.verifiesServer = flag("CONSUL_HTTP_SSL_VERIFY") ?? true
+    tls.caFile = value("CONSUL_CACERT")
+    tls.caFolder = value("CONSUL_CAPATH")
+    tls.certificateFile = value("CONSUL_CLIENT_CERT")
+    tls.keyFile = value("CONSUL_CLIENT_KEY")
+    // A port may stand behind it, as in an address.
+    tls.serverName = value("CONSUL_TLS_SERVER_NAME").map { name in
+      (try? HostPort(parsing: name))?.host ?? name
+    }
   }
 }

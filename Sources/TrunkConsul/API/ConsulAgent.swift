@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import TrunkDiscovery
 
 /// How to reach and speak to a Consul agent: address, credentials, tenancy.
 ///
@@ -13,7 +14,7 @@ public struct ConsulAgent: Sendable, Hashable {
     case file(String)
   }
 
-  /// As in CONSUL_HTTP_ADDR: `host[:port]`, `http://host[:port][/prefix]`, `unix:///path`.
+  /// As in CONSUL_HTTP_ADDR: `host[:port]`, `http[s]://host[:port][/prefix]`, `unix:///path`.
   public var address: String
   public var token: Token?
   /// `user[:password]` for HTTP basic authentication, e.g. for a proxy before the agent.
@@ -22,6 +23,12 @@ public struct ConsulAgent: Sendable, Hashable {
   public var namespace: String?
   /// Consul Enterprise; sent as `partition` when set.
   public var partition: String?
+  /// Speak TLS though the address does not say `https://` (CONSUL_HTTP_SSL). An `http://` address
+  /// does not take it back.
+  public var usesTLS = false
+  public var tls = ConsulTLS()
+  /// What is wrong with the environment that this was made from.
+  var environmentProblem: String?
 
   /// - Parameter address: default `127.0.0.1:8500`; checked by ``validate()`` and at first use.
   public init(
@@ -36,7 +43,27 @@ public struct ConsulAgent: Sendable, Hashable {
   }
 
   /// - Throws: ``ConsulError/badAddress(_:reason:)``.
-  public func validate() throws(ConsulError) { _ = try parsedAddress() }
+  public func validate() throws(ConsulError) {
+    let address = try parsedAddress()
+    if let problem = environmentProblem ?? tls.problem {
+      throw .badAddress(description, reason: problem)
+    }
+    #if !TLS
+      if isSecure(address) {
+        throw .badAddress(
+          description,
+          reason: "TLS to the agent needs the package trait TLS; allowed: http://, unix://")
+      }
+    #else
+      _ = address
+    #endif
+  }
+
+  /// Whether requests to it go over TLS.
+  func isSecure(_ address: AgentAddress) -> Bool {
+    guard case .host = address.address else { return false }
+    return address.isSecure || usesTLS
+  }
 
   package func parsedAddress() throws(ConsulError) -> AgentAddress {
     try AgentAddress(parsing: address)

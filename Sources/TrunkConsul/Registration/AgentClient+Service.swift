@@ -6,6 +6,14 @@ private import FoundationEssentials
 extension AgentClient {
   /// R-1, against the agent itself and never the catalogue.
   func register(_ definition: ServiceDefinition, timeout: Duration) async throws {
+    var definition = definition
+    if definition.check?.tlsServerName != nil {
+      // an older agent refuses the whole registration for a field that it does not know.
+      let version = try? await version(timeout: timeout)
+      if version.map({ $0 < ConsulVersion.checksWithServerName }) ?? true {
+        definition.check?.tlsServerName = nil
+      }
+    }
     var request = HTTPRequest(.put, "v1", "agent", "service", "register")
     request.addQuery("replace-existing-checks", "true")
     addTenancy(to: &request)
@@ -61,6 +69,34 @@ extension AgentClient {
       $0.service.id == definition.id && $0.service.port == Int(definition.port)
         && $0.service.address == definition.address
     }
+  }
+
+  /// Whether ACLs may be why an answer is empty (C-22): newer agents say so in a header; an agent
+  /// with ACLs refuses to speak of itself to those without rights; else there are none.
+  func hides(_ answer: HTTPResponse, timeout: Duration) async throws -> InstanceCounts.Hidden? {
+    let reason: InstanceCounts.Hidden = agent.token == nil ? .withoutToken : .withToken
+    if answer.headers["x-consul-results-filtered-by-acls"] == "true" { return reason }
+    do {
+      _ = try await send(HTTPRequest(.get, "v1", "agent", "self"), timeout: timeout)
+      return nil
+    } catch ConsulError.refused(_, 403, _) {
+      return reason
+    }
+  }
+
+  /// The agent's version, `1.8.7`; nil if it does not say.
+  func version(timeout: Duration) async throws -> ConsulVersion? {
+    struct About: Decodable {
+      struct Config: Decodable {
+        var version: String?
+        enum CodingKeys: String, CodingKey { case version = "Version" }
+      }
+      var config: Config?
+      enum CodingKeys: String, CodingKey { case config = "Config" }
+    }
+    let answer = try await send(HTTPRequest(.get, "v1", "agent", "self"), timeout: timeout)
+    let about = try? JSONDecoder().decode(About.self, from: Data(answer.body))
+    return about?.config?.version.flatMap(ConsulVersion.init)
   }
 
   /// The instances of an answer.

@@ -17,13 +17,39 @@ public struct ConsulCheck: Sendable, Hashable {
   package var interval: Duration
   /// How long one check may take; nil leaves it to the agent (10 s).
   package var timeout: Duration?
+  /// How the agent speaks to a server that wants TLS; nil: plaintext.
+  package var tls: TLS?
+
+  /// TLS from the agent to the server. A server that requires client certificates gets the
+  /// agent's own only with `enable_agent_tls_for_checks` in the agent's configuration.
+  public struct TLS: Sendable, Hashable {
+    /// Whether the agent checks the server's certificate, against its own CAs.
+    public var verifiesServer: Bool
+    /// The name to expect; left out for agents before 1.9, which do not know the field.
+    public var serverName: String?
+
+    public init(verifiesServer: Bool = true, serverName: String? = nil) {
+      self.verifiesServer = verifiesServer
+      self.serverName = serverName
+    }
+  }
+
+  package init(kind: Kind, interval: Duration, timeout: Duration?, tls: TLS? = nil) {
+    self.kind = kind
+    self.interval = interval
+    self.timeout = timeout
+    self.tls = tls
+  }
 
   /// The agent calls `grpc.health.v1.Health/Check` with the service's name.
-  /// - Parameter address: where the *agent* reaches the server; the advertised address if nil.
+  /// - Parameters:
+  ///   - address: where the *agent* reaches the server; the advertised address if nil.
+  ///   - tls: for a server that wants TLS.
   public static func grpc(
-    every interval: Duration = .seconds(10), timeout: Duration? = nil, at address: Address? = nil
+    every interval: Duration = .seconds(10), timeout: Duration? = nil, at address: Address? = nil,
+    tls: TLS? = nil
   ) -> ConsulCheck {
-    ConsulCheck(kind: .grpc(address), interval: interval, timeout: timeout)
+    ConsulCheck(kind: .grpc(address), interval: interval, timeout: timeout, tls: tls)
   }
 
   /// The agent connects, no more.

@@ -15,11 +15,15 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     package var timeout: String?
     package var deregisterAfter: String?
     package var status: String?
+    package var grpcUseTLS: Bool?
+    package var tlsSkipVerify: Bool?
+    package var tlsServerName: String?
 
     private enum CodingKeys: String, CodingKey {
       case grpc = "GRPC", tcp = "TCP", http = "HTTP", ttl = "TTL", interval = "Interval"
       case timeout = "Timeout", deregisterAfter = "DeregisterCriticalServiceAfter"
-      case status = "Status"
+      case status = "Status", grpcUseTLS = "GRPCUseTLS", tlsSkipVerify = "TLSSkipVerify"
+      case tlsServerName = "TLSServerName"
     }
   }
   package struct Weights: Sendable, Hashable, Encodable {
@@ -86,7 +90,13 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
   ) -> Check? {
     var made = Check()
     switch check.kind {
-    case .grpc(let address): made.grpc = "\(address ?? advertised)/\(name)"
+    case .grpc(let address):
+      made.grpc = "\(address ?? advertised)/\(name)"
+      if let tls = check.tls {
+        made.grpcUseTLS = true
+        made.tlsSkipVerify = tls.verifiesServer ? nil : true
+        made.tlsServerName = tls.serverName
+      }
     case .tcp(let address): made.tcp = "\(address ?? advertised)"
     case .http(let url): made.http = url
     case .ttl: made.ttl = ConsulDuration.text(check.interval)

@@ -135,6 +135,9 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
   package var critical = 0
   /// Instances that were left out because they have no port.
   package var unaddressed = 0
+  /// Why there may be more than what the agent showed (C-22).
+  package var hidden: Hidden?
+  package enum Hidden: Sendable, Hashable { case withoutToken, withToken }
 
   package init(passing: Int = 0, warning: Int = 0, critical: Int = 0) {
     self.passing = passing
@@ -156,7 +159,14 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
 
   /// `3 instances, 0 passing (3 critical)`, `2 instances, 2 passing`, `no instance is registered`.
   package var description: String {
-    guard total > 0 else { return "no instance is registered" }
+    guard total > 0 else {
+      switch hidden {
+      case nil: return "no instance is registered"
+      case .withoutToken: return "no instance is visible: the agent has ACLs and no token was sent"
+      case .withToken:
+        return "no instance is visible: the agent has ACLs and the token may not see it"
+      }
+    }
     let others = [
       warning > 0 ? "\(warning) warning" : nil, critical > 0 ? "\(critical) critical" : nil,
       unaddressed > 0 ? "\(unaddressed) without a port" : nil,

@@ -58,8 +58,12 @@ struct QueryWatch: Sendable {
   private func explain(_ timeout: Duration) async throws -> InstanceCounts? {
     do {
       let request = query.request(index: nil, wait: nil, health: .any)
-      return InstanceCounts(
-        try client.entries(of: try await client.send(request, timeout: timeout)))
+      let answer = try await client.send(request, timeout: timeout)
+      var counts = InstanceCounts(try client.entries(of: answer))
+      if counts.total == 0 {
+        counts.hidden = try await client.hides(answer, timeout: timeout)
+      }
+      return counts
     } catch is ConsulError {
       return nil
     }

@@ -32,6 +32,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   let receiveBuffer: UnsafeMutableRawBufferPointer
   /// Bytes on their way to one `send`.
   var sendBuffer = OutputBuffer()
+  /// The same before it is encrypted.
+  var plainSendBuffer = OutputBuffer()
+  /// Received bytes after they were decrypted.
+  let plainReceiveBuffer: UnsafeMutableRawBufferPointer
   var poller: Poller
   var timers = TimerQueue()
 
@@ -49,6 +53,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   /// Bytes that one `recv` can take.
   static let receiveBufferSize = 64 * 1024
+  /// One record of TLS (RFC 8446 §5.1).
+  static let plainReceiveBufferSize = 16 * 1024
   /// Rounds of jobs before the loop looks at its descriptors again.
   private static let roundsPerTick = 16
 
@@ -57,6 +63,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     wakeup = try Wakeup()
     poller = try Poller()
     receiveBuffer = .allocate(byteCount: EventLoop.receiveBufferSize, alignment: 16)
+    plainReceiveBuffer = .allocate(byteCount: EventLoop.plainReceiveBufferSize, alignment: 16)
     tasks = LoopTasks()
     tasks.attach(self)
     do throws(SocketError) {
@@ -68,7 +75,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     }
   }
 
-  deinit { receiveBuffer.deallocate() }
+  deinit {
+    receiveBuffer.deallocate()
+    plainReceiveBuffer.deallocate()
+  }
 
   // MARK: Who runs here
 

@@ -6,10 +6,10 @@ package struct OutputBuffer: ~Copyable {
   /// A driver stops adding once this many bytes are in: they go out, then it is asked again.
   package static let mark = 128 * 1024
 
-  private var base: UnsafeMutableRawBufferPointer
+  private var base = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   package private(set) var count = 0
 
-  init() { base = .allocate(byteCount: OutputBuffer.mark + 32 * 1024, alignment: 16) }
+  package init() {}
   deinit { base.deallocate() }
 
   package var isFull: Bool { count >= OutputBuffer.mark }
@@ -21,14 +21,14 @@ package struct OutputBuffer: ~Copyable {
     count += bytes.count
   }
 
-  var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: base[0..<count]) }
+  package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: base[0..<count]) }
 
   mutating func removeAll() { count = 0 }
 
   private mutating func grow(by extra: Int) {
     let larger = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: max(base.count * 2, count + extra), alignment: 16)
-    larger.copyMemory(from: bytes)
+      byteCount: max(base.count * 2, count + extra, OutputBuffer.mark + 32 * 1024), alignment: 16)
+    if count > 0 { larger.copyMemory(from: bytes) }
     base.deallocate()
     base = larger
   }

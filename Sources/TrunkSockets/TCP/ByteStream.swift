@@ -11,15 +11,19 @@ package struct ByteStream: Sendable {
   private let core: LoopBound<ByteStreamCore>
 
   /// Looks the host up, tries its addresses in order, and returns the first that answers.
+  /// - Parameter filter: makes what stands between the stream and its socket (TLS), on the loop.
   /// - Throws: `SocketError`, or `CancellationError`.
   package static func connect(
-    to destination: Destination, on loop: EventLoop, timeout: Duration
+    to destination: Destination, on loop: EventLoop, timeout: Duration,
+    filter: (@Sendable () throws(SocketError) -> any ByteFilter)? = nil
   ) async throws -> ByteStream {
     let deadline = Clock.now().adding(timeout)
     var failure = SocketError(
       "connect", errno: EHOSTUNREACH, detail: "no address for \(destination)")
     for address in try await HostLookup.addresses(of: destination, timeout: timeout) {
-      do { return try await connect(to: address, on: loop, deadline: deadline) } catch {
+      do {
+        return try await connect(to: address, on: loop, deadline: deadline, filter)
+      } catch {
         guard let error = error as? SocketError else { throw error }
         failure = error
       }
@@ -28,9 +32,10 @@ package struct ByteStream: Sendable {
   }
 
   private static func connect(
-    to address: SocketAddress, on loop: EventLoop, deadline: UInt64
+    to address: SocketAddress, on loop: EventLoop, deadline: UInt64,
+    _ filter: (@Sendable () throws(SocketError) -> any ByteFilter)?
   ) async throws -> ByteStream {
-    let attempt = ConnectAttempt(loop)
+    let attempt = ConnectAttempt(loop, filter)
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         loop.run { attempt.begin(address, deadline, continuation) }
@@ -40,8 +45,8 @@ package struct ByteStream: Sendable {
     }
   }
 
-  init(_ connection: SocketConnection) {
-    core = LoopBound(ByteStreamCore(connection), on: connection.loop)
+  init(_ connection: SocketConnection, filter: (any ByteFilter)? = nil) {
+    core = LoopBound(ByteStreamCore(connection, filter), on: connection.loop)
   }
 
   /// Up to 64 KiB at once; empty at the end of the stream.
@@ -84,7 +89,14 @@ private final class ConnectAttempt: @unchecked Sendable {
   private var continuation: CheckedContinuation<ByteStream, any Error>?
   private var isCancelled = false
 
-  init(_ loop: EventLoop) { self.loop = loop }
+  private let filter: (@Sendable () throws(SocketError) -> any ByteFilter)?
+
+  init(
+    _ loop: EventLoop, _ filter: (@Sendable () throws(SocketError) -> any ByteFilter)?
+  ) {
+    self.loop = loop
+    self.filter = filter
+  }
 
   func begin(
     _ address: SocketAddress, _ deadline: UInt64,
@@ -98,8 +110,13 @@ private final class ConnectAttempt: @unchecked Sendable {
       self.continuation = nil
       switch result {
       case .success(let connection):
-        let stream = ByteStream(connection)
-        waiting?.resume(returning: stream)
+        do throws(SocketError) {
+          let stream = ByteStream(connection, filter: try filter?())
+          waiting?.resume(returning: stream)
+        } catch {
+          connection.close()
+          waiting?.resume(throwing: error)
+        }
       case .failure(let error): waiting?.resume(throwing: error)
       }
     }
@@ -131,9 +148,9 @@ final class ByteStreamCore: ConnectionDriver {
   /// Chunks kept for a slow reader before the socket is left alone.
   private static let chunks = 16
 
-  init(_ connection: SocketConnection) {
+  init(_ connection: SocketConnection, _ filter: (any ByteFilter)? = nil) {
     self.connection = connection
-    connection.start(self)
+    connection.start(self, filter: filter)
   }
 
   func read(_ deadline: UInt64?, _ waiter: Waiter) {

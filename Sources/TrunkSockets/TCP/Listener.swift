@@ -12,6 +12,7 @@ package final class Listener: ReadinessHandler {
   private var token: Poller.Token?
   private var backOff: LoopTimer?
   private let accepted: (AcceptedSocket) -> Void
+  private let paused: () -> Void
   /// `accept4`; tests run it out of descriptors.
   private let accept: (Int32) -> Int32
   /// Times that accepting had to pause because descriptors or memory ran out.
@@ -23,23 +24,27 @@ package final class Listener: ReadinessHandler {
   private static let pause: Duration = .milliseconds(50)
   private static let backlog: Int32 = 1_024
 
-  /// Binds and listens; `accepted` runs on `loop` for every connection.
+  /// Binds and listens; `accepted` runs on `loop` for every connection, `paused`
+  /// when descriptors or memory ran out.
   package convenience init(
     on address: SocketAddress, loop: EventLoop, options: SocketOptions = SocketOptions(),
-    accepted: @escaping (AcceptedSocket) -> Void
+    paused: @escaping () -> Void = {}, accepted: @escaping (AcceptedSocket) -> Void
   ) throws(SocketError) {
     try self.init(
-      on: address, loop: loop, options: options, accept: { trunk_accept($0) }, accepted: accepted)
+      on: address, loop: loop, options: options, accept: { trunk_accept($0) }, paused: paused,
+      accepted: accepted)
   }
 
   init(
     on address: SocketAddress, loop: EventLoop, options: SocketOptions,
-    accept: @escaping (Int32) -> Int32, accepted: @escaping (AcceptedSocket) -> Void
+    accept: @escaping (Int32) -> Int32, paused: @escaping () -> Void = {},
+    accepted: @escaping (AcceptedSocket) -> Void
   ) throws(SocketError) {
     self.loop = loop
     self.options = options
     self.accept = accept
     self.accepted = accepted
+    self.paused = paused
     let fd = try Socket.make(family: address.family)
     Socket.set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
     if case .unix(let path) = address.destination { Listener.removeStale(path, address) }
@@ -95,6 +100,7 @@ package final class Listener: ReadinessHandler {
   private func pauseAccepting() {
     guard let token else { return }
     pauses += 1
+    paused()
     loop.poller.change(fd, [], token)
     let timer = LoopTimer(on: loop) { [weak self] in
       guard let self, let token = self.token else { return }

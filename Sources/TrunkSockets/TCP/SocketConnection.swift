@@ -5,8 +5,8 @@ internal import Glibc
 
 /// The protocol above a connection's bytes: an HTTP/2 session, an HTTP/1.1 exchange.
 ///
-/// Called on the connection's loop only. This is the byte-stream seam: plaintext today; a TLS
-/// engine fits between the two without either noticing.
+/// Called on the connection's loop only. This is the byte-stream seam: a ``ByteFilter`` (TLS) fits
+/// between driver and socket without the driver noticing.
 package protocol ConnectionDriver: AnyObject {
   /// Bytes arrived; they are gone after the call.
   func received(_ bytes: UnsafeRawBufferPointer)
@@ -15,6 +15,12 @@ package protocol ConnectionDriver: AnyObject {
   func fill(_ output: inout OutputBuffer)
   /// The connection is gone: nil when the peer closed it in order. Called exactly once.
   func closed(_ error: SocketError?)
+  /// The socket did not take all that was filled in; the rest goes when it can.
+  func blocked()
+}
+
+extension ConnectionDriver {
+  package func blocked() {}
 }
 
 /// A connected, non-blocking socket on a loop: received bytes go to the driver, and what the driver
@@ -24,6 +30,8 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   private let fd: Int32
   private var token: Poller.Token?
   private var driver: (any ConnectionDriver)?
+  /// TLS; nil for plaintext.
+  package private(set) var filter: (any ByteFilter)?
   private var interest: Readiness = .read
   private var needsFlush = false
   /// Set while the driver is done and only the rest of the bytes must go.
@@ -34,6 +42,8 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   package let peer: SocketAddress?
   /// When bytes last arrived, `CLOCK_MONOTONIC` nanoseconds.
   package private(set) var lastReceived: UInt64
+  /// When the kernel last took bytes.
+  package private(set) var lastSent: UInt64
 
   /// Reads per readiness event, so that one fast peer does not hold the loop.
   private static let readsPerEvent = 4
@@ -43,6 +53,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     self.loop = loop
     peer = Socket.peerAddress(fd)
     lastReceived = loop.now
+    lastSent = loop.now
     Socket.apply(options, to: fd, family: peer?.family ?? AF_UNIX)
   }
 
@@ -51,9 +62,14 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   package private(set) var isClosed = false
 
   /// Begins to read. The connection keeps the driver until it is closed.
-  package func start(_ driver: any ConnectionDriver) {
+  /// - Parameter filter: what stands between the two from the first byte on.
+  package func start(_ driver: any ConnectionDriver, filter: (any ByteFilter)? = nil) {
     self.driver = driver
-    do { token = try loop.poller.add(fd, interest, self) } catch { finish(error) }
+    self.filter = filter
+    do {
+      token = try loop.poller.add(fd, interest, self)
+      try filter?.begin()
+    } catch { finish(error) }
     setNeedsFlush()
   }
 
@@ -105,9 +121,9 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     while !isClosed, let base = loop.receiveBuffer.baseAddress {
       let count = recv(fd, base, loop.receiveBuffer.count, 0)
       if count > 0 {
-        driver?.received(UnsafeRawBufferPointer(start: base, count: count))
+        take(UnsafeRawBufferPointer(start: base, count: count))
       } else if count == 0 {
-        return finish(nil)
+        return finish(filter?.ended())
       } else if errno != EINTR {
         if errno != EAGAIN { finish(SocketError("recv")) }
         return
@@ -121,14 +137,42 @@ package final class SocketConnection: ReadinessHandler, Flushable {
       let count = recv(fd, base, loop.receiveBuffer.count, 0)
       if count > 0 {
         lastReceived = loop.now
-        driver?.received(UnsafeRawBufferPointer(start: base, count: count))
+        take(UnsafeRawBufferPointer(start: base, count: count))
         if count < loop.receiveBuffer.count { return }
       } else if count == 0 {
-        return finish(nil)
+        return finish(filter?.ended())
       } else if errno != EINTR {
         if errno != EAGAIN { finish(SocketError("recv")) }
         return
       }
+    }
+  }
+
+  /// Received bytes on their way to the driver.
+  private func take(_ bytes: UnsafeRawBufferPointer) {
+    guard let filter else {
+      driver?.received(bytes)
+      return
+    }
+    do {
+      let wasOpen = filter.isOpen
+      let isEnd = try filter.receive(bytes, loop.plainReceiveBuffer) { plain in
+        driver?.received(plain)
+        return !isClosed
+      }
+      if isClosed { return }
+      // What the driver has had to say so far waited for the handshake.
+      if filter.hasOutput || filter.isOpen != wasOpen { setNeedsFlush() }
+      if isEnd { finish(nil) }
+    } catch {
+      // The peer is told why, if it can be.
+      loop.sendBuffer.removeAll()
+      filter.drain(&loop.sendBuffer)
+      if loop.sendBuffer.count > 0, unsentCount == 0 {
+        _ = Glibc.send(
+          fd, loop.sendBuffer.bytes.baseAddress, loop.sendBuffer.count, Int32(MSG_NOSIGNAL))
+      }
+      finish(error)
     }
   }
 
@@ -140,7 +184,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     guard sendUnsent() else { return }
     while !isClosed {
       loop.sendBuffer.removeAll()
-      driver?.fill(&loop.sendBuffer)
+      if let filter { fill(through: filter) } else { driver?.fill(&loop.sendBuffer) }
       if isClosed { return }
       let count = loop.sendBuffer.count
       if count == 0 { break }
@@ -149,12 +193,32 @@ package final class SocketConnection: ReadinessHandler, Flushable {
       if sent < count {
         unsent.append(contentsOf: loop.sendBuffer.bytes[sent...])
         updateInterest()
+        driver?.blocked()
         return
       }
       if count < OutputBuffer.mark { break }
     }
     updateInterest()
-    if closeAfterFlush { finish(nil) }
+    if closeAfterFlush { closeInOrder() }
+  }
+
+  private func fill(through filter: any ByteFilter) {
+    filter.drain(&loop.sendBuffer)
+    guard filter.isOpen else { return }
+    loop.plainSendBuffer.removeAll()
+    driver?.fill(&loop.plainSendBuffer)
+    guard !isClosed, loop.plainSendBuffer.count > 0 else { return }
+    do { try filter.send(loop.plainSendBuffer.bytes, &loop.sendBuffer) } catch { finish(error) }
+  }
+
+  /// Everything is sent; a filter has a last word (TLS: close_notify).
+  private func closeInOrder() {
+    if let filter {
+      loop.sendBuffer.removeAll()
+      filter.close(&loop.sendBuffer)
+      if loop.sendBuffer.count > 0, send(loop.sendBuffer.bytes) < 0 { return }
+    }
+    finish(nil)
   }
 
   /// Whether nothing is left over.
@@ -167,6 +231,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     unsentOffset += sent
     if unsentCount > 0 {
       updateInterest()
+      driver?.blocked()
       return false
     }
     unsent = []
@@ -178,7 +243,10 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   private func send(_ bytes: UnsafeRawBufferPointer) -> Int {
     while true {
       let count = Glibc.send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
-      if count >= 0 { return count }
+      if count >= 0 {
+        lastSent = loop.now
+        return count
+      }
       if errno == EINTR { continue }
       if errno == EAGAIN { return 0 }
       let error = SocketError("send")

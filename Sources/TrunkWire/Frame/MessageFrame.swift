@@ -8,6 +8,14 @@
 package enum MessageFrame {
   package static let prefixLength = 5
 
+  /// In the flag's place of a frame that is still to be sealed: do not compress this one.
+  package static let uncompressedMark: UInt8 = 2
+
+  /// Whether a frame still to be sealed says that it must not be compressed.
+  package static func isMarkedUncompressed(_ frame: [UInt8]) -> Bool {
+    frame.first == uncompressedMark
+  }
+
   /// Writes flag and length into the first five bytes of `frame`; the message is the rest.
   ///
   /// A frame without room for the prefix, or with more than 4 GiB behind it, is a fault of the

@@ -26,7 +26,8 @@ extension CallInvoker {
       CallRequest(method.path, options, idempotency: method.idempotency), frame)
     return UnaryResponse(
       message: try method.reply.message(reply.payload), initialMetadata: reply.initialMetadata,
-      trailingMetadata: reply.trailingMetadata, peer: reply.peer)
+      trailingMetadata: reply.trailingMetadata, peer: reply.peer,
+      wasCompressed: reply.wasCompressed)
   }
 
   /// One request, many replies.
@@ -66,9 +67,15 @@ public struct UnaryResponse<Reply: Sendable>: Sendable {
   public var trailingMetadata: Metadata
   /// `10.0.0.7:50051`.
   public var peer: String
+  /// Whether the reply came compressed.
+  public var wasCompressed: Bool
 
-  public init(message: Reply, initialMetadata: Metadata, trailingMetadata: Metadata, peer: String) {
+  public init(
+    message: Reply, initialMetadata: Metadata, trailingMetadata: Metadata, peer: String,
+    wasCompressed: Bool = false
+  ) {
     self.message = message
+    self.wasCompressed = wasCompressed
     self.initialMetadata = initialMetadata
     self.trailingMetadata = trailingMetadata
     self.peer = peer
@@ -94,6 +101,8 @@ public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
   /// Empty until the replies have ended.
   public var trailingMetadata: Metadata { get async { await call.trailingMetadata() } }
   public var peer: String? { get async { await call.peer() } }
+  /// Whether the reply that was taken last came compressed.
+  public var lastMessageWasCompressed: Bool { call.lastMessageWasCompressed }
   public func cancel() { call.cancel() }
 
   /// The next reply; nil after the last one.
@@ -141,6 +150,12 @@ public struct RequestWriter<Message: Sendable>: Sendable {
     try await call.send(try codec.frame(message))
   }
 
+  /// As ``write(_:)``; `compressed: false` sends this message uncompressed on a call that compresses
+  /// (gRPC compression.md: against CRIME and BEAST). On a call that does not, it changes nothing.
+  @inlinable public func write(_ message: Message, compressed: Bool) async throws(RPCError) {
+    try await call.send(try codec.frame(message), compressed: compressed)
+  }
+
   /// No more requests.
   @inlinable public func finish() async throws(RPCError) { try await call.finish() }
 }
@@ -170,6 +185,8 @@ public struct ClientStreamingCall<Request: Sendable, Reply: Sendable>: Sendable 
   /// Empty until the reply is there.
   public var trailingMetadata: Metadata { get async { await call.trailingMetadata() } }
   public var peer: String? { get async { await call.peer() } }
+  /// Whether the reply came compressed; false until it is there.
+  public var lastMessageWasCompressed: Bool { call.lastMessageWasCompressed }
   public func cancel() { call.cancel() }
 }
 

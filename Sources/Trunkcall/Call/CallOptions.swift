@@ -15,6 +15,11 @@ public struct CallOptions: Sendable {
   public var inheritsDeadline = true
   /// Largest reply message in bytes; nil: the channel's (default 4 MiB).
   public var maxReceiveMessageSize: Int?
+  /// Asked for metadata before this call, after the channel's.
+  public var credentials: [any CallCredentials] = []
+  /// How requests are compressed; nil: as the channel says (default: not). `.identity` turns it off
+  /// for this call. A server that lacks the algorithm answers UNIMPLEMENTED (gRPC compression.md).
+  public var compression: Compression?
 
   public init() {}
   public init(timeout: Duration? = nil, waitForReady: Bool? = nil, metadata: Metadata = Metadata())

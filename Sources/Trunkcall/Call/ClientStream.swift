@@ -23,12 +23,15 @@ public struct UnaryReply: Sendable {
   public var trailingMetadata: Metadata
   /// `10.0.0.7:50051`.
   public var peer: String
+  /// Whether the message came compressed; `payload` is decompressed.
+  public var wasCompressed: Bool
 
   public init(
     payload: [UInt8], initialMetadata: Metadata = Metadata(),
-    trailingMetadata: Metadata = Metadata(), peer: String = ""
+    trailingMetadata: Metadata = Metadata(), peer: String = "", wasCompressed: Bool = false
   ) {
     self.payload = payload
+    self.wasCompressed = wasCompressed
     self.initialMetadata = initialMetadata
     self.trailingMetadata = trailingMetadata
     self.peer = peer

@@ -6,12 +6,29 @@ public protocol MessageSource: AnyObject, Sendable {
   /// The next message; nil after the last one.
   /// - Throws: how the call ended, if not well.
   func next() async throws(RPCError) -> [UInt8]?
+  /// Whether the message that ``next()`` gave last came compressed; it is given decompressed.
+  var lastMessageWasCompressed: Bool { get }
+}
+
+extension MessageSource {
+  public var lastMessageWasCompressed: Bool { false }
 }
 
 /// Where a call's outgoing messages go, as frames: five bytes of room, then the payload.
 public protocol MessageSink: AnyObject, Sendable {
   /// Suspends while the peer's flow-control window is full.
   func send(_ frame: [UInt8]) async throws(RPCError)
+}
+
+extension MessageSink {
+  /// As ``send(_:)``; `compressed: false` sends this message uncompressed on a call that compresses.
+  public func send(_ frame: [UInt8], compressed: Bool) async throws(RPCError) {
+    guard !compressed, !frame.isEmpty else { return try await send(frame) }
+    // A mark in the room of the prefix, so that it goes through sinks of interceptors as well.
+    var frame = frame
+    frame[0] = MessageFrame.uncompressedMark
+    try await send(frame)
+  }
 }
 
 /// The requests of a client- or bidirectional-streaming call, on the server. Ends when the client
@@ -34,6 +51,9 @@ public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
     guard let payload = try await source.next() else { return nil }
     return try codec.message(payload)
   }
+
+  /// Whether the request that was taken last came compressed.
+  public var lastMessageWasCompressed: Bool { source.lastMessageWasCompressed }
 
   public struct AsyncIterator: AsyncIteratorProtocol {
     @usableFromInline let source: any MessageSource
@@ -70,5 +90,11 @@ public struct MessageWriter<Message: Sendable>: Sendable {
   /// - Throws: RESOURCE_EXHAUSTED over the send limit; how the call ended, if it has.
   @inlinable public func write(_ message: Message) async throws(RPCError) {
     try await sink.send(try codec.frame(message))
+  }
+
+  /// As ``write(_:)``; `compressed: false` sends this message uncompressed on a call that compresses
+  /// (gRPC compression.md: against CRIME and BEAST). On a call that does not, it changes nothing.
+  @inlinable public func write(_ message: Message, compressed: Bool) async throws(RPCError) {
+    try await sink.send(try codec.frame(message), compressed: compressed)
   }
 }

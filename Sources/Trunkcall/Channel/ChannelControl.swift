@@ -18,7 +18,7 @@ final class ChannelControl {
   }
 
   let home: EventLoop
-  let connectionSettings: ConnectionSettings
+  private(set) var connectionSettings: ConnectionSettings
   /// Owns this object.
   weak var hub: ChannelHub?
   private let parts: ChannelParts
@@ -132,11 +132,20 @@ final class ChannelControl {
     case .failed(let error): post(.subchannel(id, .failed(id: attempt, error: error)))
     case .ended(let error): post(.subchannel(id, .ended(id: attempt, error: error)))
     case .outcomes(let outcomes): post(.core(.completed(outcomes)))
+    case .tooManyPings(let peer): slowKeepalive(peer)
     case .gone:
       connections[Key(subchannel: id, attempt: attempt)] = nil
       subchannels[id]?.gone(attempt)
       if connections.isEmpty, core.state == .shutdown { finishClosing() }
     }
+  }
+
+  /// gRFC A8: connections that are made from now on are asked half as often.
+  private func slowKeepalive(_ peer: String) {
+    guard let doubled = connectionSettings.doubleKeepaliveTime() else { return }
+    parts.logger.warning(
+      "a server got too many pings: the channel's keepalive time is doubled",
+      metadata: ["server": "\(peer)", "seconds": "\(Double(doubled) / 1e9)"])
   }
 
   func opened(_ route: Route) {
@@ -161,6 +170,8 @@ final class ChannelControl {
 
   private func publish() {
     publicationDue = false
+    // Those who came between the change and its publication.
+    defer { if core.state == .ready { settleReadyWaiters(.ready) } }
     let picker = core.takePicker()
     guard picker != nil || routesChanged, let hub else { return }
     routesChanged = false
@@ -265,7 +276,10 @@ final class ChannelControl {
     if let lastWarning, now - lastWarning < ChannelControl.warningInterval { return }
     lastWarning = now
     let error = story(.unavailable, "")
-    parts.logger.warning("\(error.message)\n\(error.story)")
+    let story = error.story.split(separator: "\n").map { line in
+      line.split(separator: " ").joined(separator: " ")
+    }
+    parts.logger.warning("\(error.message): \(story.joined(separator: "; "))")
   }
 
   // MARK: Waiting for ready

@@ -100,8 +100,15 @@ struct CallSettings: Sendable {
   var maxReceiveMessageSize: Int
   var maxSendMessageSize: Int
   var maxRetryBufferSize: Int
+  var compression: Compression
+  var acceptedCompression: CompressionSet
   /// With a prefix; else the library's own, which lies in the program's text.
   var userAgent: [UInt8]?
+  /// TLS: the `:scheme` of calls is `https`, and credentials may be sent.
+  var isSecure: Bool
+  var credentials: [any CallCredentials]
+  /// As the resolver or the application says, for the audience of credentials.
+  var authority: String
 }
 
 /// What a channel is made of.
@@ -111,6 +118,7 @@ struct ChannelParts: Sendable {
   var authority: String
   var registry: BalancerRegistry
   var balancer: String
+  var security: ChannelSecurity
   var options: ChannelOptions
   var logger: Logger
 
@@ -119,12 +127,17 @@ struct ChannelParts: Sendable {
       maxReceiveMessageSize: max(0, options.maxReceiveMessageSize),
       maxSendMessageSize: min(max(0, options.maxSendMessageSize), Int(UInt32.max)),
       maxRetryBufferSize: options.maxRetryBufferSize,
-      userAgent: options.userAgentPrefix.map { Array("\($0) \(RequestHeaders.userAgent)".utf8) })
+      compression: options.compression,
+      acceptedCompression: options.acceptedCompression,
+      userAgent: options.userAgentPrefix.map { Array("\($0) \(RequestHeaders.userAgent)".utf8) },
+      isSecure: security.isSecure, credentials: options.credentials,
+      authority: options.authority ?? authority)
   }
 
   var connection: ConnectionSettings {
     ConnectionSettings(
       http2: options.http2, socket: options.socket, lookUpTimeout: options.lookUpTimeout,
-      livenessTimeout: options.livenessTimeout)
+      livenessTimeout: options.livenessTimeout, keepalive: options.keepalive,
+      maxWaitingCalls: max(0, options.maxQueuedCalls), filter: security.filter)
   }
 }

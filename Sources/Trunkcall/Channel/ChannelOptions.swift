@@ -3,6 +3,7 @@
 public import TrunkDiscovery
 internal import TrunkHTTP2
 package import TrunkSockets
+public import TrunkWire
 
 /// Every limit and choice of a channel, with its default. The table in docs/limits.md holds them all.
 public struct ChannelOptions: Sendable {
@@ -18,9 +19,10 @@ public struct ChannelOptions: Sendable {
 
   // Messages
 
-  /// Largest reply message in bytes. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
+  /// Largest reply message in bytes, compressed and decompressed. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
   public var maxReceiveMessageSize = 4 << 20
-  /// Largest request message in bytes. Default: what the format can say (2^32 - 1).
+  /// Largest request message in bytes, after compression. Default: what the format can say
+  /// (2^32 - 1).
   public var maxSendMessageSize = Int(UInt32.max)
   /// Response header list in bytes, HTTP/2 counting (RFC 9113 §10.5.1). Default 16 KiB; beyond it
   /// the call ends with RESOURCE_EXHAUSTED.
@@ -29,13 +31,27 @@ public struct ChannelOptions: Sendable {
   /// retry. Default 256 KiB; a call that has sent more is not retried.
   public var maxRetryBufferSize = 256 << 10
 
+  // Compression (gRPC compression.md)
+
+  /// How requests are compressed where the call does not say (``CallOptions/compression``). Default:
+  /// not at all.
+  public var compression = Compression.identity
+  /// What replies may be compressed with, told to servers as `grpc-accept-encoding`; anything else
+  /// is INTERNAL. Default: all; the receive limit holds for the decompressed size. Empty: the header
+  /// is not sent.
+  public var acceptedCompression = CompressionSet.all
+
   // Calls
 
-  /// Calls that may wait for a server. Default 10,000; beyond it RESOURCE_EXHAUSTED.
+  /// Calls that may wait for a server, and as many for a stream of each connection whose server
+  /// takes no more at once. Default 10,000; beyond it RESOURCE_EXHAUSTED.
   public var maxQueuedCalls = 10_000
   /// For how long calls under way may go on after ``GRPCChannel/close()``. Default 10 s; then
   /// CANCELLED.
   public var closeDeadline: Duration = .seconds(10)
+
+  /// Asked for metadata before every call.
+  public var credentials: [any CallCredentials] = []
 
   // Service config (gRPC A2, A6, A24)
 
@@ -62,6 +78,16 @@ public struct ChannelOptions: Sendable {
   /// asked with one PING; without any sign of life for this long the connection is given up.
   /// Default 1 s; nil never asks.
   public var livenessTimeout: Duration? = .seconds(1)
+  /// Silence on a connection with calls after which its server is asked with a PING whether it lives
+  /// (gRFC A8). Default nil, never; less than 10 s counts as 10 s. A server that finds it too often
+  /// ("too_many_pings") makes the channel double it.
+  public var keepaliveTime: Duration?
+  /// Without a byte for this long after that PING the connection is given up; its calls fail with
+  /// UNAVAILABLE. Default 20 s.
+  public var keepaliveTimeout: Duration = .seconds(20)
+  /// Whether connections without calls are asked as well. Default false; most servers allow one PING
+  /// in two hours then.
+  public var keepaliveWithoutCalls = false
   /// Flow-control window of a stream in bytes. Default 1 MiB.
   public var streamWindow = 1 << 20
   /// Flow-control window of a connection in bytes; also what may lie unread in it. Default 4 MiB.
@@ -75,6 +101,8 @@ public struct ChannelOptions: Sendable {
 
   /// A group that somebody else owns; tests use it.
   package var group: EventLoopGroup?
+  /// A8's floor of ``keepaliveTime``; tests go below.
+  package var keepaliveFloor: Duration = .seconds(10)
 
   public init() {}
 
@@ -85,6 +113,15 @@ public struct ChannelOptions: Sendable {
     settings.maxBufferedBytes = max(65_535, connectionWindow)
     settings.maxHeaderListSize = max(1_024, maxHeaderListSize)
     return settings
+  }
+
+  var keepalive: Keepalive.Settings? {
+    keepaliveTime.map {
+      Keepalive.Settings(
+        time: UInt64(max(1, max($0, keepaliveFloor).nanoseconds)),
+        timeout: UInt64(max(1, keepaliveTimeout.nanoseconds)),
+        withoutCalls: keepaliveWithoutCalls)
+    }
   }
 
   var socket: SocketOptions {

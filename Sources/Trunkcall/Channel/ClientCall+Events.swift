@@ -35,15 +35,25 @@ extension ClientCall: HTTP2StreamHandler {
       return
     }
     owed += bytes.count
-    var compressed = false
+    var unreadable = false
     do throws(FramingError) {
       try reader.receive(bytes) { payload, isCompressed in
-        if isCompressed { compressed = true } else { take(payload) }
+        if !isCompressed {
+          take(ReceivedMessage(payload, .identity))
+        } else if response.compression != .identity,
+          hub.settings.acceptedCompression.accepts(response.compression)
+        {
+          take(ReceivedMessage(payload, response.compression))
+        } else {
+          unreadable = true
+        }
       }
     } catch {
       return settle(.failed(error.rpcError))
     }
-    if compressed { return settle(.failed(response.compressedMessage)) }
+    if unreadable {
+      return settle(.failed(response.compressedMessage(hub.settings.acceptedCompression)))
+    }
     if isUnary || inbound.isEmpty {
       // Nothing whole is waiting: the peer needs room to go on with the message under way.
       stream?.consume(owed)
@@ -80,12 +90,12 @@ extension ClientCall: HTTP2StreamHandler {
     connection?.callEnded()
   }
 
-  private func take(_ payload: [UInt8]) {
+  private func take(_ message: ReceivedMessage) {
     guard outcome == nil else { return }
     if !isUnary {
-      inbound.append(payload)
+      inbound.append(message)
     } else if reply == nil {
-      reply = payload
+      reply = message
     } else {
       giveUp(RPCError(.unimplemented, "the server sent more than the one message that is due"))
     }

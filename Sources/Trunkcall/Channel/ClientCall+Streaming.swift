@@ -6,9 +6,9 @@ internal import TrunkWire
 
 /// What a reader of a call gets.
 enum Taken: Sendable {
-  case one([UInt8])
+  case one(ReceivedMessage)
   /// Several that were there already, for a reader on another thread.
-  case many([[UInt8]])
+  case many([ReceivedMessage])
   case end
   case failed(RPCError)
   case metadata(Metadata)
@@ -24,13 +24,13 @@ extension ClientCall {
   /// What is there for a reader; nil if it has to wait.
   func takeOne() -> Taken? {
     guard let message = inbound.popFirst() else { return ending() }
-    credit(message.count + MessageFrame.prefixLength)
+    credit(message.windowSize)
     return .one(message)
   }
 
   func takeBatch() -> Taken? {
     guard let first = inbound.popFirst() else { return ending() }
-    var bytes = first.count + MessageFrame.prefixLength
+    var bytes = first.windowSize
     guard !inbound.isEmpty, bytes < ClientCall.batchSize else {
       credit(bytes)
       return .one(first)
@@ -38,7 +38,7 @@ extension ClientCall {
     var batch = [first]
     while bytes < ClientCall.batchSize, let next = inbound.popFirst() {
       batch.append(next)
-      bytes += next.count + MessageFrame.prefixLength
+      bytes += next.windowSize
     }
     credit(bytes)
     return .many(batch)

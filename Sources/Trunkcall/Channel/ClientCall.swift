@@ -40,7 +40,8 @@ final class ClientCall: @unchecked Sendable {
   var deadline: UInt64
   private(set) var waitForReady: Bool?
   private var sendLimit: Int
-  private var receiveLimit: Int
+  private(set) var receiveLimit: Int
+  let compression: Compression
   private let start: UInt64
   private var hasConfig = false
 
@@ -67,8 +68,8 @@ final class ClientCall: @unchecked Sendable {
   // The response
   var response = ResponseState()
   var reader: MessageReader
-  var reply: [UInt8]?
-  var inbound = Deque<[UInt8]>()
+  var reply: ReceivedMessage?
+  var inbound = Deque<ReceivedMessage>()
   /// Received bytes of this stream that the peer has no credit back for.
   var owed = 0
   private(set) var outcome: Outcome?
@@ -90,6 +91,7 @@ final class ClientCall: @unchecked Sendable {
       deadline = min(deadline, inherited)
     }
     waitForReady = request.options.waitForReady
+    compression = request.options.compression ?? hub.settings.compression
     sendLimit = hub.settings.maxSendMessageSize
     receiveLimit =
       request.options.maxReceiveMessageSize.map { max(0, $0) } ?? hub.settings.maxReceiveMessageSize
@@ -141,6 +143,19 @@ final class ClientCall: @unchecked Sendable {
     }
   }
 
+  /// A frame as it goes on the wire: its prefix written, and compressed if this call compresses.
+  /// Done where the application is, not on the loop.
+  func sealed(_ frame: [UInt8]) throws(RPCError) -> [UInt8] {
+    guard compression != .identity, !MessageFrame.isMarkedUncompressed(frame) else {
+      return MessageFrame.sealed(frame)
+    }
+    do throws(CompressionError) {
+      return try Deflater.frame(frame, compression) ?? MessageFrame.sealed(frame)
+    } catch {
+      throw error.rpcError
+    }
+  }
+
   /// Why a frame cannot be sent; nil if it can.
   func refusal(of frame: [UInt8]) -> RPCError? {
     guard frame.count >= MessageFrame.prefixLength else {
@@ -167,6 +182,7 @@ final class ClientCall: @unchecked Sendable {
       return settle(.failed(refusal))
     }
     let connection = route.connection.value
+    if let refusal = connection.refusal { return settle(.failed(refusal)) }
     let now = Clock.now()
     guard let stream = connection.open(self) else { return hub.toHome(self) }
     self.stream = stream
@@ -245,6 +261,13 @@ final class ClientCall: @unchecked Sendable {
     settle(.failed(error))
   }
 
+  /// A message that was received cannot be read: there are no further ones, even if the server has
+  /// said that all is well.
+  func spoil(_ error: RPCError) {
+    inbound.removeAll()
+    if outcome == nil { giveUp(error) } else { outcome = .failed(error) }
+  }
+
   /// The one status. Everybody who waits is told.
   func settle(_ result: Outcome) {
     guard outcome == nil else { return }
@@ -275,8 +298,9 @@ final class ClientCall: @unchecked Sendable {
       throw RPCError(.internal, "the call was resumed before its end")
     }
     return UnaryReply(
-      payload: reply, initialMetadata: response.initialMetadata,
-      trailingMetadata: response.trailingMetadata, peer: peer ?? "")
+      payload: try reply.message(limit: receiveLimit), initialMetadata: response.initialMetadata,
+      trailingMetadata: response.trailingMetadata, peer: peer ?? "",
+      wasCompressed: reply.isCompressed)
   }
 
   private func resetStream() {

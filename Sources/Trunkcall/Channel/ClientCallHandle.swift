@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import DequeModule
+internal import Synchronization
 internal import TrunkSockets
 internal import TrunkWire
 
@@ -11,14 +12,15 @@ internal import TrunkWire
 final class ClientCallHandle: ClientStream {
   private let call: ClientCall
   /// Messages that a reader on another thread brought along.
-  private let taken = Locked<Deque<[UInt8]>>([])
+  private let taken = Locked<Deque<ReceivedMessage>>([])
+  private let wasCompressed = Atomic<Bool>(false)
 
   init(_ call: ClientCall) { self.call = call }
 
   deinit { if !call.isOver { call.cancel() } }
 
   func next() async throws(RPCError) -> [UInt8]? {
-    if let message = taken.withLock({ $0.popFirst() }) { return message }
+    if let message = taken.withLock({ $0.popFirst() }) { return try open(message) }
     if call.isHere, let taken = call.takeOne() { return try deliver(taken) }
     return try deliver(await wait { call, waiter in call.waitForMessage(waiter) })
   }
@@ -38,8 +40,8 @@ final class ClientCallHandle: ClientStream {
   }
 
   func send(_ frame: [UInt8]) async throws(RPCError) {
-    let frame = MessageFrame.sealed(frame)
     let call = call
+    let frame = try call.sealed(frame)
     let isQueued = call.isHere
     if isQueued, try !call.enqueue(frame) { return }
     let failure = await withTaskCancellationHandler {
@@ -58,6 +60,8 @@ final class ClientCallHandle: ClientStream {
     }
     if let failure { throw failure }
   }
+
+  var lastMessageWasCompressed: Bool { wasCompressed.load(ordering: .relaxed) }
 
   func finish() async throws(RPCError) { call.onPlace { $0.endRequests() } }
 
@@ -86,12 +90,25 @@ final class ClientCallHandle: ClientStream {
 
   private func deliver(_ taken: Taken) throws(RPCError) -> [UInt8]? {
     switch taken {
-    case .one(let message): return message
+    case .one(let message): return try open(message)
     case .many(let batch):
       self.taken.withLock { $0.append(contentsOf: batch.dropFirst()) }
-      return batch.first
+      return try batch.first.map(open)
     case .end, .metadata: return nil
     case .failed(let error): throw error
+    }
+  }
+
+  /// Decompression, if due, is the application's time, not the loop's.
+  private func open(_ message: ReceivedMessage) throws(RPCError) -> [UInt8] {
+    wasCompressed.store(message.isCompressed, ordering: .relaxed)
+    guard message.isCompressed else { return message.payload }
+    do throws(RPCError) {
+      return try message.message(limit: call.receiveLimit)
+    } catch {
+      taken.withLock { $0.removeAll() }
+      call.onPlace { $0.spoil(error) }
+      throw error
     }
   }
 

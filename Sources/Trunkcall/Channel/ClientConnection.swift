@@ -16,6 +16,8 @@ enum ConnectionEvent: Sendable {
   /// The socket is closed; nothing more comes.
   case gone
   case outcomes([PickOutcome])
+  /// That server wants fewer PINGs (gRFC A8).
+  case tooManyPings(String)
 }
 
 /// One connection to a server: socket below, HTTP/2 session in the middle, calls above. Never leaves
@@ -48,6 +50,10 @@ final class ClientConnection {
   private var timer: LoopTimer?
   private var liveness: Liveness?
   private var livenessTimer: LoopTimer?
+  private var keepalive: Keepalive?
+  private var keepaliveTimer: LoopTimer?
+  /// No call, and none is asked without.
+  private var keepaliveSleeps = false
   private var outcomes: [PickOutcome] = []
   private var isAbandoned = false
   private var heardGoAway = false
@@ -122,7 +128,20 @@ final class ClientConnection {
     }
     callsBegun &+= 1
     callsUnderWay += 1
+    if keepaliveSleeps { checkKeepalive() }
     return stream
+  }
+
+  /// Why no call may wait here for a stream: too many do (a server's MAX_CONCURRENT_STREAMS is
+  /// respected by waiting).
+  var refusal: RPCError? {
+    // Streams that are only on their way count at first; the exact look is rarely needed.
+    guard let session, session.unsentStreams >= settings.maxWaitingCalls,
+      session.waitingStreams >= settings.maxWaitingCalls
+    else { return nil }
+    return RPCError(
+      .resourceExhausted,
+      "\(settings.maxWaitingCalls) calls are waiting for a stream of \(peer) already")
   }
 
   var isTakingCalls: Bool { phase == .ready }
@@ -171,6 +190,29 @@ final class ClientConnection {
   }
 
   private static let livenessPing: UInt64 = 0x616c_6976_653f
+  private static let keepalivePing: UInt64 = 0x6b65_6570_616c
+
+  private func checkKeepalive() {
+    keepaliveSleeps = false
+    guard phase == .ready || phase == .draining, let socket else { return }
+    let step = keepalive?.check(
+      now: Clock.now(), lastRead: socket.lastReceived, hasCalls: callsUnderWay > 0)
+    switch step {
+    case .wait(let until): checkKeepalive(at: until)
+    case .ping(let lookAt):
+      session?.ping(ClientConnection.keepalivePing)
+      checkKeepalive(at: lookAt)
+    case .dormant: keepaliveSleeps = true
+    case .dead: broke("no answer to a keepalive ping")
+    case nil: break
+    }
+  }
+
+  private func checkKeepalive(at time: UInt64) {
+    let timer = keepaliveTimer ?? LoopTimer(on: loop) { [weak self] in self?.checkKeepalive() }
+    keepaliveTimer = timer
+    timer.schedule(at: time)
+  }
 
   private func lookForLife() {
     guard let socket, liveness?.look(lastReceived: socket.lastReceived) == .dead else { return }
@@ -188,13 +230,19 @@ final class ClientConnection {
       phase = .handshake
       self.socket = socket
       if let peer = socket.peer?.destination, case .host = peer { self.peer = "\(peer)" }
+      let filter: (any ByteFilter)?
+      do throws(SocketError) {
+        filter = try settings.filter?(String(decoding: authority, as: UTF8.self), address)
+      } catch {
+        return broke("\(error)")
+      }
       session = HTTP2Session(.client, settings: settings.http2, delegate: self)
       let timer = LoopTimer(on: loop) { [weak self] in
         self?.broke("connected, but no HTTP/2 SETTINGS came in time")
       }
       timer.schedule(at: deadline)
       self.timer = timer
-      socket.start(self)
+      socket.start(self, filter: filter)
     }
   }
 
@@ -217,6 +265,7 @@ final class ClientConnection {
     phase = .closed
     timer?.cancel()
     livenessTimer?.cancel()
+    keepaliveTimer?.cancel()
     dialer?.cancel()
     dialer = nil
     socket?.close()
@@ -270,6 +319,10 @@ extension ClientConnection: HTTP2SessionDelegate {
     phase = .ready
     timer?.cancel()
     timer = nil
+    if let settings = settings.keepalive {
+      keepalive = Keepalive(settings)
+      checkKeepalive()
+    }
     tell(.ready)
   }
 
@@ -279,6 +332,9 @@ extension ClientConnection: HTTP2SessionDelegate {
   /// Streams above the last id are closed as refused, the others go on (RFC 9113 §6.8).
   func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String) {
     let text = debugText.isEmpty ? "" : " (\(debugText))"
+    if code == HTTP2ErrorCode.enhanceYourCalm, debugText == "too_many_pings" {
+      report(.tooManyPings(peer))
+    }
     switch phase {
     case .handshake:
       failure = "the server sent GOAWAY \(HTTP2ErrorCode.name(code))\(text)"
@@ -310,4 +366,17 @@ struct ConnectionSettings: Sendable {
   var socket: SocketOptions
   var lookUpTimeout: Duration
   var livenessTimeout: Duration?
+  var keepalive: Keepalive.Settings?
+  /// Calls that may wait for a stream of one connection.
+  var maxWaitingCalls: Int
+  /// TLS; nil for plaintext.
+  var filter: ChannelSecurity.Filter?
+
+  /// - Returns: the new time in nanoseconds; nil without keepalive.
+  mutating func doubleKeepaliveTime() -> UInt64? {
+    guard let time = keepalive?.time else { return nil }
+    let (doubled, overflow) = time.multipliedReportingOverflow(by: 2)
+    keepalive?.time = overflow ? .max : doubled
+    return keepalive?.time
+  }
 }

@@ -26,13 +26,15 @@ public final class GRPCChannel: CallInvoker, Sendable {
   ///   - balancers: the policies that `balancer` and service configs may name. To add one:
   ///     `var balancers = BalancerRegistry(); balancers.register(MyPolicy.self)`.
   ///   - balancer: the policy while the service config names none.
+  ///   - security: default `.plaintext`; `.tls()` encrypts.
   ///   - interceptors: around every call, the first one outermost.
   /// - Throws: ``TargetError``: malformed, unknown scheme, or what the resolver refuses. A failing
   ///   network is no error here.
   public init(
     to target: String, resolvers: [any Resolver] = [],
     balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
-    interceptors: [any ClientInterceptor] = [], options: ChannelOptions = ChannelOptions(),
+    security: ChannelSecurity = .plaintext, interceptors: [any ClientInterceptor] = [],
+    options: ChannelOptions = ChannelOptions(),
     logger: Logger = Logger(label: "trunkcall.channel")
   ) throws(TargetError) {
     var registry = ResolverRegistry.builtIn
@@ -41,7 +43,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
     let (target, resolver) = try registry.find(target)
     let parts = ChannelParts(
       target: target, resolver: resolver, authority: resolver.authority(of: target),
-      registry: balancers, balancer: balancer, options: options, logger: logger)
+      registry: balancers, balancer: balancer, security: security, options: options, logger: logger)
     // Without descriptors for loops of its own the channel shares the process's.
     let ownGroup = options.loops.flatMap { try? EventLoopGroup(loops: $0) }
     hub = ChannelHub(parts, group: options.group ?? ownGroup ?? .shared, ownGroup: ownGroup)
@@ -104,9 +106,16 @@ public final class GRPCChannel: CallInvoker, Sendable {
 
   public func unary(_ request: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply {
     guard interceptors.isEmpty else { return try await intercepted(request, frame) }
+    if needsCredentials(request) { return try await send(try await authorized(request), frame) }
+    return try await send(request, frame)
+  }
+
+  private func send(
+    _ request: CallRequest, _ frame: [UInt8]
+  ) async throws(RPCError) -> UnaryReply {
     if let refusal = RequestHeaders.refusal(of: request.options.metadata) { throw refusal }
     let call = ClientCall(hub, request, isUnary: true)
-    call.firstFrame = MessageFrame.sealed(frame)
+    call.firstFrame = try call.sealed(frame)
     call.requestsEnded = true
     await withTaskCancellationHandler {
       await withUnsafeContinuation { waiter in
@@ -121,7 +130,12 @@ public final class GRPCChannel: CallInvoker, Sendable {
 
   public func stream(_ request: CallRequest) async throws(RPCError) -> any ClientStream {
     guard interceptors.isEmpty else { return try await openThroughInterceptors(request) }
+    if needsCredentials(request) { return try open(try await authorized(request)) }
     return try open(request)
+  }
+
+  private func needsCredentials(_ request: CallRequest) -> Bool {
+    !request.options.credentials.isEmpty || !hub.settings.credentials.isEmpty
   }
 
   private func open(_ request: CallRequest) throws(RPCError) -> any ClientStream {
@@ -135,7 +149,9 @@ public final class GRPCChannel: CallInvoker, Sendable {
   private func openThroughInterceptors(
     _ request: CallRequest
   ) async throws(RPCError) -> any ClientStream {
-    try await interceptors.open(request) { [self] request throws(RPCError) in try open(request) }
+    try await interceptors.open(request) { [self] request throws(RPCError) in
+      try open(needsCredentials(request) ? try await authorized(request) : request)
+    }
   }
 
   /// Interceptors see every call as a stream.
@@ -148,7 +164,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
     let payload = try await stream.onlyMessage()
     return UnaryReply(
       payload: payload, initialMetadata: try await stream.initialMetadata(),
-      trailingMetadata: await stream.trailingMetadata(), peer: await stream.peer() ?? "")
+      trailingMetadata: await stream.trailingMetadata(), peer: await stream.peer() ?? "",
+      wasCompressed: stream.lastMessageWasCompressed)
   }
 }
 
@@ -157,12 +174,13 @@ public final class GRPCChannel: CallInvoker, Sendable {
 public func withChannel<Result>(
   to target: String, resolvers: [any Resolver] = [],
   balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
-  interceptors: [any ClientInterceptor] = [], options: ChannelOptions = ChannelOptions(),
+  security: ChannelSecurity = .plaintext, interceptors: [any ClientInterceptor] = [],
+  options: ChannelOptions = ChannelOptions(),
   logger: Logger = Logger(label: "trunkcall.channel"),
   _ body: (GRPCChannel) async throws -> Result
 ) async throws -> Result {
   let channel = try GRPCChannel(
-    to: target, resolvers: resolvers, balancers: balancers, balancer: balancer,
+    to: target, resolvers: resolvers, balancers: balancers, balancer: balancer, security: security,
     interceptors: interceptors, options: options, logger: logger)
   do {
     let result = try await body(channel)

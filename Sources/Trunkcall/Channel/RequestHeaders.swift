@@ -37,7 +37,7 @@ extension Metadata {
 extension ClientCall {
   func writeHeaders(_ list: inout HeaderList, authority: [UInt8]) {
     list.add(":method", "POST")
-    list.add(":scheme", "http")
+    if hub.settings.isSecure { list.add(":scheme", "https") } else { list.add(":scheme", "http") }
     list.add(":path", method.bytes)
     list.add(":authority", authority)
     list.add("te", "trailers")
@@ -48,6 +48,9 @@ extension ClientCall {
         "grpc-timeout", GRPCTimeout.encode(nanoseconds: deadline > now ? deadline - now : 1))
     }
     list.add("content-type", "application/grpc")
+    if compression != .identity { list.add("grpc-encoding", compression.wireName) }
+    let accepted = hub.settings.acceptedCompression
+    if !accepted.isEmpty { list.add("grpc-accept-encoding", accepted.wireNames) }
     if let userAgent = hub.settings.userAgent {
       list.add("user-agent", userAgent)
     } else {

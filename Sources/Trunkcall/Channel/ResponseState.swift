@@ -29,8 +29,10 @@ struct ResponseState: Sendable {
   private(set) var hadHeaders = false
   private(set) var initialMetadata = Metadata()
   private(set) var trailingMetadata = Metadata()
-  /// `grpc-encoding`, if it is not `identity`.
-  private(set) var encoding: [UInt8]?
+  /// `grpc-encoding`, if it is one that this library knows.
+  private(set) var compression = Compression.identity
+  /// `grpc-encoding`, if it is not.
+  private var unknownEncoding: [UInt8]?
 
   // The block at hand.
   private var httpStatus = 0
@@ -60,7 +62,11 @@ struct ResponseState: Sendable {
         return
       }
       if name.equals("grpc-encoding") {
-        if !value.equals("identity") { encoding = Array(value.prefix(64)) }
+        if let known = Compression(wire: value) {
+          compression = known
+        } else {
+          unknownEncoding = Array(value.prefix(64))
+        }
         return
       }
       if name.equals("grpc-accept-encoding") { return }
@@ -81,7 +87,8 @@ struct ResponseState: Sendable {
         // What an interim response says of itself does not hold for the response.
         isGRPC = false
         contentType = []
-        encoding = nil
+        compression = .identity
+        unknownEncoding = nil
         return .interim
       }
       if endStream { return trailersOnly() }
@@ -142,13 +149,19 @@ struct ResponseState: Sendable {
     RPCError(.unknown, "the server ended the call without a grpc-status")
   }
 
-  /// A message with the compressed flag: no decompression is offered, so it is a fault either way.
-  var compressedMessage: RPCError {
-    guard let encoding else {
+  /// A message with the compressed flag that cannot be read (compression.md: INTERNAL).
+  func compressedMessage(_ accepted: CompressionSet) -> RPCError {
+    let name: String
+    if let unknownEncoding {
+      name = String(decoding: unknownEncoding, as: UTF8.self)
+    } else if compression != .identity {
+      name = "\(compression)"
+    } else {
       return RPCError(.internal, "the server sent a compressed message without grpc-encoding")
     }
-    let name = String(decoding: encoding, as: UTF8.self)
-    return RPCError(.internal, "the server compressed a message with \"\(name)\", unasked")
+    return RPCError(
+      .internal,
+      "the server compressed a message with \"\(name)\"; accepted are \(accepted.wireNames)")
   }
 
   /// `application/grpc`, alone or before `+` or `;` (PROTOCOL-HTTP2.md, Content-Type).

@@ -13,6 +13,7 @@ internal import TrunkSockets
 /// (RFC 9113 §6.8), calls under way go on for at most ``ServerOptions/drain``, then are cancelled.
 public final class GRPCServer: AdvertisedServer, LongRunning {
   private let listen: Listen
+  private let security: ServerSecurity
   private let core: ServerCore
   private let health: [any HealthReporting]
   private let state = Locked(State())
@@ -30,10 +31,12 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
 
   /// Makes a server; nothing is opened before ``run()``.
   public init(
-    on listen: Listen, services: [any RPCService], interceptors: [any ServerInterceptor] = [],
+    on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
+    interceptors: [any ServerInterceptor] = [],
     options: ServerOptions = ServerOptions(), logger: Logger = Logger(label: "trunkcall.server")
   ) {
     self.listen = listen
+    self.security = security
     core = ServerCore(services, interceptors, options, logger)
     health = services.compactMap { $0 as? any HealthReporting }
   }
@@ -95,6 +98,10 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       sum.callsFailed += counters.callsFailed.load(ordering: .relaxed)
       sum.callsCancelled += counters.callsCancelled.load(ordering: .relaxed)
       sum.connections += counters.connections.load(ordering: .relaxed)
+      sum.handshakesFailed += counters.handshakesFailed.load(ordering: .relaxed)
+      sum.handlersRunning += counters.handlersRunning
+      sum.callsWaiting += counters.callsWaiting
+      sum.events.merge(counters.eventCounts) { $0 + $1 }
     } + core.methods.methods.filter(\.hasMoved).map(\.name.text)
   }
 
@@ -115,9 +122,25 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   }
 
   private func serveOnce() async throws {
+    switch security.kind {
+    case .plaintext: try await serveOnce(filter: nil)
+    #if TLS
+      case .tls(let tls):
+        let certificates = try ServerCertificates(tls, core.logger)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          group.addTask { await certificates.watch() }
+          defer { group.cancelAll() }
+          try await serveOnce { () throws(SocketError) in try certificates.filter() }
+        }
+    #endif
+    }
+  }
+
+  private func serveOnce(filter: ServerLoop.Filter?) async throws {
     let own = try core.options.loops.map { try EventLoopGroup(loops: $0) }
     defer { own?.shutdown() }
-    let loops = (own ?? EventLoopGroup.shared).loops.map { ServerLoop(core, $0) }
+    let group = (own ?? EventLoopGroup.shared).loops
+    let loops = group.map { ServerLoop(core, $0, of: group.count, filter) }
     state.withLock { $0.loops = loops }
     let listeners = try await open(loops)
     let addresses = await addresses(of: listeners)
@@ -161,7 +184,10 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
         let loop = loops[listeners.count % loops.count].loop
         let listener = try await loop.perform { () -> Result<LoopBound<Listener>, SocketError> in
           do throws(SocketError) {
-            let listener = try Listener(on: address, loop: loop, options: options) {
+            let listener = try Listener(
+              on: address, loop: loop, options: options,
+              paused: { next.loop.counters.note(.acceptPaused) }
+            ) {
               next.loop.adopt($0)
             }
             try listener.start()
@@ -262,6 +288,14 @@ public struct ServerStatistics: Sendable, Hashable {
   public var callsCancelled: UInt64 = 0
   /// Open now.
   public var connections = 0
+  /// Connections that ended before the client's SETTINGS, in TLS or HTTP/2.
+  public var handshakesFailed: UInt64 = 0
+  /// Handlers that have not ended, those of cancelled calls included.
+  public var handlersRunning = 0
+  /// Calls that wait for their handlers' start.
+  public var callsWaiting = 0
+  /// What the server did to protect itself; events that never happened are not in it.
+  public var events: [ServerEvent: UInt64] = [:]
   /// Methods whose handlers were moved to the global pool.
   public var movedMethods: [String] = []
 

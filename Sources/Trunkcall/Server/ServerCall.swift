@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
+#if TLS
+  public import TrunkTLS
+
+  extension ServerCall {
+    /// Who the client is, by the certificate that the server verified; nil without one.
+    public var tlsPeer: TLSPeer? { stream.connection.tlsPeer }
+  }
+#endif
+
 /// A call as its handler sees it. The handler's deadline and cancellation are its task's: it is
 /// cancelled when the client goes away, resets the stream, or runs out of time.
 public struct ServerCall: Sendable {
@@ -21,6 +30,22 @@ public struct ServerCall: Sendable {
   /// The client's deadline; nil without one.
   public var deadline: ContinuousClock.Instant? {
     timeRemaining.map { ContinuousClock.now.advanced(by: $0) }
+  }
+
+  /// Whether the request message that the handler took last came compressed; it is given to the
+  /// handler decompressed.
+  public var requestWasCompressed: Bool { stream.lastMessageWasCompressed }
+  /// What the client can decompress (`grpc-accept-encoding`).
+  public var clientAccepts: CompressionSet { stream.clientAccepts }
+
+  /// Compresses the replies of this call, until one is written with `compressed: false`. A client
+  /// that does not accept the algorithm gets them uncompressed (gRPC compression.md). `.identity`
+  /// turns the server's default off.
+  /// - Returns: whether the client accepts it.
+  /// - Throws: FAILED_PRECONDITION when the headers, which name the algorithm, are gone already.
+  @discardableResult
+  public func compressReplies(with compression: Compression) throws(RPCError) -> Bool {
+    try stream.compressReplies(with: compression)
   }
 
   /// Adds to the metadata that goes before the first reply message; too late after it.

@@ -4,12 +4,17 @@ internal import DequeModule
 internal import TrunkHTTP2
 internal import TrunkSockets
 
+#if TLS
+  internal import TrunkTLS
+#endif
+
 /// One client's connection: socket below, HTTP/2 session in the middle, calls above. Never leaves
 /// its loop.
 ///
 /// ```
 ///   handshake --SETTINGS--> serving --drain()--> announced --PING ack--> draining --> closed
 /// ```
+/// At any time an overdrawn budget, or a deadline of the connection's, leads to `closed` at once.
 final class ServerConnection {
   let server: ServerCore
   let context: ServerLoop
@@ -17,14 +22,35 @@ final class ServerConnection {
   let peer: String
   /// Guards the metadata that handlers add to their responses.
   let responseLock = Locked(())
-  private let socket: SocketConnection
-  private(set) lazy var session = HTTP2Session(.server, settings: server.http2, delegate: self)
+  let socket: SocketConnection
+  #if TLS
+    /// Who the client is, by its certificate. Set before the first call, and never again.
+    private(set) var tlsPeer: TLSPeer?
+  #endif
+  private(set) lazy var session = HTTP2Session(
+    .server, settings: server.http2, delegate: self, abuse: server.abuse)
 
   private enum Phase { case handshake, serving, announced, draining, closed }
   private var phase = Phase.handshake
   private var handshakeTimer: LoopTimer?
-  private var starting: [ServerStream] = []
-  private var handlers = 0
+  private var goAwayText = ""
+
+  // See ServerConnection+Calls.swift
+  var starting: [ServerStream] = []
+  var waiting = CallQueue()
+  var startIsDue = false
+  var handlers = 0
+
+  // See ServerConnection+Watch.swift
+  var keepalive: Keepalive?
+  var keepaliveTimer: LoopTimer?
+  var life: ConnectionLife?
+  var lifeTimer: LoopTimer?
+  var idleSince: UInt64 = 0
+  var headerTimer: LoopTimer?
+  var sendTimer: LoopTimer?
+  var isKilled = false
+
   private var userAgent: (bytes: [UInt8], text: String) = ([], "")
   private var authority: (bytes: [UInt8], text: String) = ([], "")
 
@@ -43,30 +69,27 @@ final class ServerConnection {
 
   func open() {
     let timer = LoopTimer(on: loop) { [weak self] in
+      self?.context.counters.note(.handshakeTimeout)
       self?.socket.fail(SocketError.timedOut("HTTP/2 handshake"))
     }
     timer.schedule(after: server.options.handshakeTimeout)
     handshakeTimer = timer
     _ = session
-    socket.start(self)
+    do throws(SocketError) { socket.start(self, filter: try context.filter?()) } catch {
+      socket.close()
+      return closed(error)
+    }
+    beginWatch()
   }
 
-  // MARK: Handlers
+  var isClosed: Bool { phase == .closed }
 
-  func takeHandlerSlot() -> Bool {
-    guard handlers < server.options.handlerLimit else { return false }
-    handlers += 1
-    return true
-  }
-
-  /// After the end nobody counts any more; what then calls this may run off the loop, which may
-  /// have ended as well.
-  func releaseHandlerSlot() { if phase != .closed { handlers -= 1 } }
-
-  /// Handlers start after nghttp2 has returned, so that none runs inside its callbacks.
-  func startAfterReceiving(_ stream: ServerStream) { starting.append(stream) }
+  /// Bytes that the client has not taken: those of messages behind its windows, and those that its
+  /// socket does not take.
+  var unsentBytes: Int { session.queuedBytes + socket.unsentCount }
 
   func streamClosed() {
+    if session.openStreams == 0 { idleSince = loop.now }
     if phase == .draining { closeIfIdle() }
   }
 
@@ -74,9 +97,10 @@ final class ServerConnection {
 
   /// "No new calls, please": two steps, so that calls on their way here are not lost
   /// (RFC 9113 §6.8).
-  func drain() {
-    guard phase == .handshake || phase == .serving else { return }
+  func drain(_ debugText: String = "") {
+    guard phase == .handshake || phase == .serving, !isKilled else { return }
     phase = .announced
+    goAwayText = debugText
     session.announceShutdown()
     session.ping(ServerConnection.drainPing)
     let timer = LoopTimer(on: loop) { [weak self] in self?.refuseNewStreams() }
@@ -88,7 +112,7 @@ final class ServerConnection {
   private func refuseNewStreams() {
     guard phase == .announced else { return }
     phase = .draining
-    session.goAway()
+    session.goAway(HTTP2ErrorCode.noError, goAwayText)
     closeIfIdle()
   }
 
@@ -122,32 +146,49 @@ final class ServerConnection {
 
 extension ServerConnection: ConnectionDriver {
   func received(_ bytes: UnsafeRawBufferPointer) {
-    session.receive(bytes)
-    if !starting.isEmpty {
-      // A handler may end here and now and bring the next: take them one by one.
-      var index = 0
-      while index < starting.count {
-        starting[index].startHandler()
-        index += 1
-      }
-      starting.removeAll(keepingCapacity: true)
-    }
-    if session.isFinished { socket.close(afterFlush: true) }
+    session.receive(bytes, now: loop.now)
+    if session.offence != nil { punish() }
+    startCalls()
+    if let block = session.openHeaderBlock { watchHeaderBlock(block) }
+    if socket.unsentCount > 0 { pauseReadingIfFull() }
+    finishIfDone()
   }
 
   func fill(_ output: inout OutputBuffer) {
-    session.drain { frame in
+    drain(into: &output)
+    if session.offence != nil, !isKilled {
+      punish()
+      drain(into: &output)
+    }
+    if socket.readsPaused { pauseReadingIfFull() }
+    if !waiting.isEmpty { startWaitingCalls() }
+    finishIfDone()
+  }
+
+  private func drain(into output: inout OutputBuffer) {
+    session.drain(now: loop.now) { frame in
       output.append(frame)
       return !output.isFull
     }
-    if session.isFinished { socket.close(afterFlush: true) }
+  }
+
+  private func finishIfDone() {
+    guard session.isFinished else { return }
+    if session.connectionError != nil, !isKilled {
+      isKilled = true
+      context.counters.note(.connectionError)
+    }
+    socket.close(afterFlush: true)
   }
 
   func closed(_ error: SocketError?) {
+    if phase == .handshake, let error { context.handshakeFailed(peer, error) }
     phase = .closed
     handshakeTimer?.cancel()
     handshakeTimer = nil
+    endWatch()
     session.close()
+    starting = []
     context.remove(self)
   }
 }
@@ -158,6 +199,21 @@ extension ServerConnection: HTTP2SessionDelegate {
   func settingsReceived() {
     guard phase == .handshake else { return }
     phase = .serving
+    #if TLS
+      tlsPeer = (socket.filter as? TLSEngine)?.peer
+    #endif
+    handshakeTimer?.cancel()
+    let timer = LoopTimer(on: loop) { [weak self] in
+      self?.context.counters.note(.settingsTimeout)
+      self?.kill(HTTP2ErrorCode.settingsTimeout, "settings_timeout")
+    }
+    timer.schedule(after: server.options.settingsTimeout)
+    handshakeTimer = timer
+  }
+
+  /// RFC 9113 §6.5.3
+  func settingsAcknowledged() {
+    guard phase == .serving else { return }
     handshakeTimer?.cancel()
     handshakeTimer = nil
   }

@@ -9,6 +9,11 @@ internal import TrunkSockets
 final class ServerCore: Sendable {
   let options: ServerOptions
   let http2: HTTP2Settings
+  let keepalive: Keepalive.Settings?
+  let life: ConnectionLife.Settings
+  /// Fresh, for each connection to copy.
+  let abuse: AbuseBudget
+  private let openConnections = Atomic<Int>(0)
   let methods: MethodIndex
   let interceptors: [any ServerInterceptor]
   let logger: Logger
@@ -28,32 +33,55 @@ final class ServerCore: Sendable {
       })
     self.options = options
     http2 = options.http2
+    keepalive = options.keepalive
+    life = options.life
+    abuse = options.abuseBudget
     self.interceptors = interceptors
     self.logger = logger
   }
+
+  /// Whether there is room for one more connection; it is counted then.
+  func takeConnection() -> Bool {
+    if openConnections.wrappingAdd(1, ordering: .relaxed).newValue <= options.maxConnections {
+      return true
+    }
+    releaseConnection()
+    return false
+  }
+  func releaseConnection() { openConnections.wrappingSubtract(1, ordering: .relaxed) }
 }
 
 /// A server's part on one loop: its connections, its methods' executors, its counters.
 ///
-/// `@unchecked Sendable`: `connections` is touched on the loop only; the rest is constant or atomic.
+/// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or atomic.
 final class ServerLoop: @unchecked Sendable {
   struct Face {
     let tasks: LoopTasks
     let meter: RunMeter
   }
 
+  /// Makes what stands between a connection and its socket: TLS.
+  typealias Filter = @Sendable () throws(SocketError) -> any ByteFilter
+
   let server: ServerCore
   let loop: EventLoop
+  /// nil for plaintext.
+  let filter: Filter?
   /// By `ServedMethod.index`.
   let faces: [Face]
   let counters = ServerCounters()
   private var connections: [ObjectIdentifier: ServerConnection] = [:]
+  /// Handlers that may run at once here: the loop's share of `maxHandlers`.
+  let handlerLimit: Int
   private var isDraining = false
+  private var lastHandshakeLog: UInt64?
   private var drained: (@Sendable () -> Void)?
 
-  init(_ server: ServerCore, _ loop: EventLoop) {
+  init(_ server: ServerCore, _ loop: EventLoop, of loops: Int = 1, _ filter: Filter? = nil) {
     self.server = server
     self.loop = loop
+    self.filter = filter
+    handlerLimit = max(1, (server.options.maxHandlers + loops - 1) / max(1, loops))
     faces = server.methods.methods.map { method in
       let meter = RunMeter { method.moveToPool($0, server.logger) }
       return Face(tasks: LoopTasks(of: loop, meter: meter), meter: meter)
@@ -61,8 +89,15 @@ final class ServerLoop: @unchecked Sendable {
   }
 
   func adopt(_ socket: AcceptedSocket) {
+    guard server.takeConnection() else {
+      counters.note(.connectionRefused)
+      return socket.close()
+    }
     loop.run { [self] in
-      if isDraining { return socket.close() }
+      if isDraining {
+        server.releaseConnection()
+        return socket.close()
+      }
       let connection = ServerConnection(socket.adopt(on: loop), self)
       connections[ObjectIdentifier(connection)] = connection
       counters.connected(1)
@@ -70,9 +105,20 @@ final class ServerLoop: @unchecked Sendable {
     }
   }
 
+  /// A connection ended before the client's SETTINGS. Logged once a second at most: whoever tries
+  /// them all at the door should not fill the disk.
+  func handshakeFailed(_ peer: String, _ error: SocketError) {
+    counters.handshakeFailed()
+    guard lastHandshakeLog.map({ loop.now &- $0 >= 1_000_000_000 }) ?? true else { return }
+    lastHandshakeLog = loop.now
+    server.logger.notice(
+      "handshake failed", metadata: ["peer": "\(peer)", "reason": "\(error)"])
+  }
+
   func remove(_ connection: ServerConnection) {
     guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
     counters.connected(-1)
+    server.releaseConnection()
     reportIfDrained()
   }
 
@@ -107,15 +153,32 @@ final class ServerCounters: Sendable {
   let callsFailed = Atomic<UInt64>(0)
   let callsCancelled = Atomic<UInt64>(0)
   let connections = Atomic<Int>(0)
+  let handshakesFailed = Atomic<UInt64>(0)
+  private let running = Atomic<Int>(0)
+  private let waiting = Atomic<Int>(0)
+  /// Rare, and from more than one thread.
+  private let events = Locked<[ServerEvent: UInt64]>([:])
+
+  var handlersRunning: Int { running.load(ordering: .relaxed) }
+  var callsWaiting: Int { waiting.load(ordering: .relaxed) }
+  var eventCounts: [ServerEvent: UInt64] { events.withLock { $0 } }
+  func note(_ event: ServerEvent) { events.withLock { $0[event, default: 0] += 1 } }
 
   // One writer: a load and a store do, where an atomic addition would lock the bus.
   private func bump(_ counter: borrowing Atomic<UInt64>) {
     counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
   }
   func started() { bump(callsStarted) }
+  func handshakeFailed() { bump(handshakesFailed) }
   func cancelled() { bump(callsCancelled) }
   func ended(_ error: RPCError?) {
     if error == nil { bump(callsSucceeded) } else { bump(callsFailed) }
+  }
+  func running(_ change: Int) {
+    running.store(running.load(ordering: .relaxed) + change, ordering: .relaxed)
+  }
+  func waiting(_ change: Int) {
+    waiting.store(waiting.load(ordering: .relaxed) + change, ordering: .relaxed)
   }
   func connected(_ change: Int) {
     connections.store(connections.load(ordering: .relaxed) + change, ordering: .relaxed)

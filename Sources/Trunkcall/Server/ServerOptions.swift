@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkHTTP2
 internal import TrunkSockets
+public import TrunkWire
 
 /// Where a server listens.
 public enum Listen: Sendable, Hashable {
@@ -28,23 +29,70 @@ public struct ServerOptions: Sendable {
   public var loops: Int?
   /// How long calls may go on after a graceful stop began. Default 10 s.
   public var drain: Duration = .seconds(10)
-  /// Largest request message in bytes. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
+  /// Largest request message in bytes, compressed and decompressed. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
   public var maxReceiveMessageSize = 4 << 20
-  /// Largest reply message in bytes. Default: what the format can say (2^32 - 1).
+  /// Largest reply message in bytes, after compression. Default: what the format can say (2^32 - 1).
   public var maxSendMessageSize = Int(UInt32.max)
+  /// How replies are compressed where the handler does not say (``ServerCall/compressReplies(with:)``)
+  /// and the client accepts it. Default: not at all (gRPC compression.md).
+  public var compression = Compression.identity
+  /// What requests may be compressed with; anything else is UNIMPLEMENTED. Default: all; the receive
+  /// limit holds for the decompressed size.
+  public var acceptedCompression = CompressionSet.all
   /// Request header list in bytes, HTTP/2 counting. Default 16 KiB; beyond it RESOURCE_EXHAUSTED.
   public var maxHeaderListSize = 16 << 10
   /// Streams that a client may have open on one connection. Default 100.
   public var maxConcurrentStreams = 100
   /// Handlers that may run for one connection, those of cancelled calls included. Default twice
-  /// `maxConcurrentStreams`; beyond it RESOURCE_EXHAUSTED. [CVE-2023-44487]
+  /// `maxConcurrentStreams`; beyond it calls wait. [CVE-2023-44487]
   public var maxHandlersPerConnection: Int?
+  /// Handlers that may run in the whole server; each event loop has an equal share. Default 100,000;
+  /// beyond it RESOURCE_EXHAUSTED.
+  public var maxHandlers = 100_000
+  /// Calls of one connection that may wait for their handlers' start. Default 100; beyond it
+  /// RESOURCE_EXHAUSTED.
+  public var maxWaitingCalls = 100
+  /// Bytes of requests that may wait with them. Default 32 MiB; beyond it RESOURCE_EXHAUSTED.
+  public var maxWaitingBytes = 32 << 20
+  /// Bytes of replies that one client may leave unread before no more handlers are started for it.
+  /// Default 16 MiB. Running handlers go on: what they reply comes on top. [CVE-2019-9511, 9517]
+  public var maxUnsentBytes = 16 << 20
   /// Flow-control window of a stream in bytes. Default 1 MiB.
   public var streamWindow = 1 << 20
   /// Flow-control window of a connection in bytes; also what may lie unread in it. Default 4 MiB.
   public var connectionWindow = 4 << 20
+  /// Connections that may be open. Default 10,000; further ones are closed at once.
+  public var maxConnections = 10_000
   /// From accept until the client's SETTINGS. Default 20 s.
   public var handshakeTimeout: Duration = .seconds(20)
+  /// From then on until it has acknowledged the server's (RFC 9113 §6.5.3). Default 20 s.
+  public var settingsTimeout: Duration = .seconds(20)
+  /// From the begin of a header block to its end. Default 10 s.
+  public var headerTimeout: Duration = .seconds(10)
+  /// A client that takes none of the bytes waiting for it for this long is cut off. Default 30 s.
+  public var sendTimeout: Duration = .seconds(30)
+  /// Frames other than DATA that may wait for a client that does not read; then it is not read from
+  /// either. Default 1,000 (Envoy's). [CVE-2019-9514, 9515]
+  public var maxOutboundFrames = 1_000
+  /// What a client may do that costs it next to nothing.
+  public var abuse = AbuseLimits()
+  /// Silence after which a client is asked with a PING whether it lives (gRFC A8). Default 2 h; nil
+  /// never asks.
+  public var keepaliveTime: Duration? = .seconds(2 * 60 * 60)
+  /// Without a byte for this long after that PING the connection is given up. Default 20 s.
+  public var keepaliveTimeout: Duration = .seconds(20)
+  /// Between two PINGs of a client (gRFC A8); the third that comes too early is answered with GOAWAY
+  /// ENHANCE_YOUR_CALM, "too_many_pings". Default 5 min.
+  public var minPingInterval: Duration = .seconds(5 * 60)
+  /// Whether clients may send PINGs while they have no call. Default false: one in 2 h.
+  public var permitsPingsWithoutCalls = false
+  /// A connection without calls for this long is let go of (gRFC A9). Default nil, never.
+  public var maxConnectionIdle: Duration?
+  /// A connection of this age, ±10 %, is let go of: GOAWAY, calls under way go on (gRFC A9). Default
+  /// nil, never.
+  public var maxConnectionAge: Duration?
+  /// For how long they may go on. Default nil, without limit.
+  public var maxConnectionAgeGrace: Duration?
   /// TCP keepalive after this idle time; nil turns it off. Default 60 s.
   public var tcpKeepAlive: Duration? = .seconds(60)
   /// `TCP_USER_TIMEOUT` (gRFC A18). Default 20 s.
@@ -64,6 +112,33 @@ public struct ServerOptions: Sendable {
     settings.maxBufferedBytes = max(65_535, connectionWindow)
     settings.maxHeaderListSize = max(1_024, maxHeaderListSize)
     return settings
+  }
+
+  var keepalive: Keepalive.Settings? {
+    keepaliveTime.map {
+      Keepalive.Settings(
+        time: ServerOptions.nanoseconds($0), timeout: ServerOptions.nanoseconds(keepaliveTimeout),
+        withoutCalls: true)
+    }
+  }
+
+  var life: ConnectionLife.Settings {
+    ConnectionLife.Settings(
+      maxIdle: maxConnectionIdle.map(ServerOptions.nanoseconds),
+      maxAge: maxConnectionAge.map(ServerOptions.nanoseconds),
+      grace: maxConnectionAgeGrace.map(ServerOptions.nanoseconds))
+  }
+
+  var abuseBudget: AbuseBudget {
+    AbuseBudget(
+      abuse.budget,
+      pings: PingPolicy(
+        interval: ServerOptions.nanoseconds(minPingInterval),
+        permitsWithoutCalls: permitsPingsWithoutCalls))
+  }
+
+  private static func nanoseconds(_ duration: Duration) -> UInt64 {
+    UInt64(max(0, duration.nanoseconds))
   }
 
   var socket: SocketOptions {

@@ -7,7 +7,7 @@ internal import TrunkSockets
 
 /// What a read of a stream comes to.
 enum Inbound: Sendable {
-  case message([UInt8])
+  case message(ReceivedMessage)
   case end
   case failed(RPCError)
 }
@@ -52,7 +52,7 @@ extension ServerStream: MessageSource, MessageSink {
 
   @usableFromInline func next() async throws(RPCError) -> [UInt8]? {
     // Buffered messages are taken without suspending.
-    if loop.isCurrent, let inbound = take() { return try ServerStream.unwrap(inbound) }
+    if loop.isCurrent, let inbound = take() { return try unwrap(inbound) }
     let ticket = WaitTicket.next()
     let inbound = await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
@@ -61,10 +61,11 @@ extension ServerStream: MessageSource, MessageSink {
     } onCancel: {
       loop.later { self.reading.cancel(ticket: ticket, .failed(ServerStream.cancelledWait)) }
     }
-    return try ServerStream.unwrap(inbound)
+    return try unwrap(inbound)
   }
 
   @usableFromInline func send(_ frame: [UInt8]) async throws(RPCError) {
+    let frame = try compressed(frame)
     if loop.isCurrent {
       if let error = write(frame) { throw error }
       if !stream.isAboveMark { return }
@@ -85,22 +86,22 @@ extension ServerStream: MessageSource, MessageSink {
 
   /// Puts a message on its way, behind the headers.
   /// - Returns: why it cannot.
-  func write(_ frame: [UInt8]) -> RPCError? {
+  func write(_ frame: OutgoingFrame) -> RPCError? {
     if let failure { return failure }
     guard phase == .running else { return RPCError(.cancelled, "the call has ended") }
-    let size = frame.count - MessageFrame.prefixLength
+    let size = frame.bytes.count - MessageFrame.prefixLength
     let limit = connection.server.options.maxSendMessageSize
     guard size >= 0, size <= limit, size <= Int(UInt32.max) else {
       return RPCError(.resourceExhausted, "the reply has \(size) bytes, the limit is \(limit)")
     }
-    var frame = frame
-    MessageFrame.seal(&frame)
+    var bytes = frame.bytes
+    if !frame.isSealed { MessageFrame.seal(&bytes) }
     if !headersSent { sendHeaders() }
-    stream.write(frame)
+    stream.write(bytes)
     return nil
   }
 
-  func deliver(_ message: [UInt8]) {
+  func deliver(_ message: ReceivedMessage) {
     if reading.isWaiting { reading.resume(.message(message)) } else { inbox.append(message) }
   }
 
@@ -118,7 +119,7 @@ extension ServerStream: MessageSource, MessageSink {
 
   private func take() -> Inbound? {
     if let message = inbox.popFirst() {
-      credit(message.count + MessageFrame.prefixLength)
+      credit(message.windowSize)
       return .message(message)
     }
     if let failure { return .failed(failure) }
@@ -137,7 +138,7 @@ extension ServerStream: MessageSource, MessageSink {
   }
 
   private func waitToWrite(
-    _ frame: [UInt8]?, _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt64
+    _ frame: OutgoingFrame?, _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt64
   ) {
     if let frame, let error = write(frame) { return continuation.resume(returning: error) }
     if let failure { return continuation.resume(returning: failure) }
@@ -151,9 +152,9 @@ extension ServerStream: MessageSource, MessageSink {
     }
   }
 
-  private static func unwrap(_ inbound: Inbound) throws(RPCError) -> [UInt8]? {
+  private func unwrap(_ inbound: Inbound) throws(RPCError) -> [UInt8]? {
     switch inbound {
-    case .message(let payload): return payload
+    case .message(let message): return try opened(message)
     case .end: return nil
     case .failed(let error): throw error
     }

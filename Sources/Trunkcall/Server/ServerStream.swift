@@ -37,15 +37,24 @@ internal import TrunkSockets
   enum Phase { case receivingHeaders, collecting, running, answered, closed }
   private(set) var phase = Phase.receivingHeaders
   private var reader: MessageReader
-  private var payload: [UInt8]?
+  private var payload: ReceivedMessage?
   private var task: Task<Void, Never>?
   private var handlerRuns = false
+  private var hasStarted = false
+  /// In its connection's queue.
+  var isWaiting = false
   private var deadlineTimer: LoopTimer?
   var status: RPCError?
   private var refusesEncoding = false
 
+  // Compression: see ServerStream+Compression.swift
+  var requestCompression = Compression.identity
+  var clientAccepts: CompressionSet = []
+  let replyCompressionCode = Atomic<UInt8>(0)
+  let lastWasCompressed = Atomic<Bool>(false)
+
   // Streams: see ServerStream+Messages.swift
-  var inbox = Deque<[UInt8]>()
+  var inbox = Deque<ReceivedMessage>()
   var outstanding = 0
   var requestsEnded = false
   var failure: RPCError?
@@ -106,10 +115,11 @@ extension ServerStream: HTTP2StreamHandler {
         request.badHeader = "grpc-timeout"
       }
     case 13 where name.equals("grpc-encoding"):
-      if !value.equals("identity") {
+      if !takeRequestEncoding(value) {
         request.encoding = String(decoding: value.prefix(64), as: UTF8.self)
       }
-    case 20 where name.equals("grpc-accept-encoding"): break
+    case 20 where name.equals("grpc-accept-encoding"):
+      clientAccepts.formUnion(CompressionSet(wire: value))
     default:
       if name.ends(with: "-bin"), !RequestHead.isBinary(value) {
         request.badHeader = String(decoding: name.prefix(256), as: UTF8.self)
@@ -123,18 +133,21 @@ extension ServerStream: HTTP2StreamHandler {
     guard phase == .receivingHeaders else { return }
     if let problem = request.httpProblem { return answerHTTP(problem) }
     if tooLarge {
+      connection.context.counters.note(.headerListTooLarge)
       let limit = connection.server.options.maxHeaderListSize
       return answer(
         RPCError(.resourceExhausted, "the request's headers are over the limit of \(limit) bytes"))
     }
     if let name = request.badHeader {
+      connection.context.counters.note(.badHeader)
       return answer(RPCError(.internal, "malformed request header \(name)"))
     }
     guard let method else { return answer(unknownMethod()) }
     if let encoding = request.encoding {
       refusesEncoding = true
-      return answer(RPCError(.unimplemented, "grpc-encoding \(encoding) is not supported"))
+      return answer(unknownEncoding(encoding))
     }
+    startCompression()
     if let deadline { startDeadline(deadline) }
     switch method.handler {
     case .unary: phase = .collecting
@@ -148,20 +161,22 @@ extension ServerStream: HTTP2StreamHandler {
     do throws(FramingError) {
       try reader.receive(bytes) { payload, compressed in received(payload, compressed) }
     } catch {
+      if case .tooLarge = error { connection.context.counters.note(.messageTooLarge) }
       fail(error.rpcError)
     }
     creditReceived()
   }
 
-  private func received(_ message: [UInt8], _ compressed: Bool) {
-    if compressed {
+  private func received(_ payload: [UInt8], _ compressed: Bool) {
+    if compressed, requestCompression == .identity {
       // Flag 1 without grpc-encoding (PROTOCOL-HTTP2.md).
       return fail(RPCError(.internal, "a compressed message without grpc-encoding"))
     }
+    let message = ReceivedMessage(payload, compressed ? requestCompression : .identity)
     if phase == .running {
       deliver(message)
-    } else if payload == nil {
-      payload = message
+    } else if self.payload == nil {
+      self.payload = message
     } else {
       fail(RPCError(.unimplemented, "the client sent more than the one message that is due"))
     }
@@ -194,6 +209,8 @@ extension ServerStream: HTTP2StreamHandler {
     // An answered call may still have tasks of its handler's making that wait for room to write.
     end(RPCError(.cancelled, "the client cancelled the call or went away"))
     if !wasAnswered { connection.context.counters.cancelled() }
+    if isWaiting { connection.leaveQueue(self) }
+    if !wasAnswered, !hasStarted, case .code = reason { connection.session.noteEarlyReset() }
     task?.cancel()
     if !handlerRuns { task = nil }
     connection.streamClosed()
@@ -204,17 +221,20 @@ extension ServerStream: HTTP2StreamHandler {
 
 extension ServerStream {
   private func start() {
-    guard connection.takeHandlerSlot() else {
-      return answer(RPCError(.resourceExhausted, "too many calls are running on this connection"))
-    }
     phase = .running
-    handlerRuns = true
     connection.startAfterReceiving(self)
   }
 
-  /// Called on the loop, outside of nghttp2's callbacks.
+  /// Not over already.
+  var canStart: Bool { phase == .running && !hasStarted }
+  /// Bytes that wait with it.
+  var payloadSize: Int { payload?.payload.count ?? 0 }
+
+  /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the handler.
   func startHandler() {
-    guard phase == .running, let method else { return handlerEnded() }
+    handlerRuns = true
+    guard canStart, let method else { return handlerEnded() }
+    hasStarted = true
     let call = ServerCall(self)
     let payload = payload
     self.payload = nil
@@ -236,24 +256,27 @@ extension ServerStream {
     if !handlerRuns { task = nil }
   }
 
-  private func run(_ handler: MethodTable.Handler, _ payload: [UInt8]?, _ call: ServerCall) async {
+  private func run(
+    _ handler: MethodTable.Handler, _ payload: ReceivedMessage?, _ call: ServerCall
+  ) async {
     guard let deadline else { return await runBare(handler, payload, call) }
     await InheritedDeadline.$current.withValue(deadline) {
       await runBare(handler, payload, call)
     }
   }
 
-  private func runBare(_ handler: MethodTable.Handler, _ payload: [UInt8]?, _ call: ServerCall)
-    async
-  {
+  private func runBare(
+    _ handler: MethodTable.Handler, _ payload: ReceivedMessage?, _ call: ServerCall
+  ) async {
     do {
       let interceptors = connection.server.interceptors
       switch handler {
       case .unary(let body) where interceptors.isEmpty:
-        let frame = try await body(payload ?? [], call)
+        let frame = try compressed(try await body(try opened(payload), call))
         if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
       case .unary(let body):
-        try await interceptors.run(call, OneMessage(payload ?? []), self) { call, source, sink in
+        try await interceptors.run(call, OneMessage(try opened(payload)), self) {
+          call, source, sink in
           guard let payload = try await source.next() else {
             throw RPCError(.unimplemented, "no message where one is due")
           }
@@ -285,7 +308,7 @@ extension ServerStream {
   }
 
   /// The reply of a unary call.
-  private func complete(_ frame: [UInt8]) {
+  private func complete(_ frame: OutgoingFrame) {
     handlerEnded()
     guard phase == .running else { return }
     if let error = write(frame) { answer(error) } else { answer(nil) }
@@ -315,6 +338,7 @@ extension ServerStream {
   func answer(_ error: RPCError?) {
     guard phase != .answered, phase != .closed else { return }
     phase = .answered
+    if isWaiting { connection.leaveQueue(self) }
     status = error
     deadlineTimer?.cancel()
     connection.context.counters.ended(error)
@@ -355,11 +379,12 @@ extension ServerStream {
     let session = connection.session
     session.headers.add(":status", "200")
     session.headers.add("content-type", "application/grpc")
-    session.headers.add(
-      withResponse { response in
-        response.initialSent = true
-        return response.initial
-      })
+    let metadata = withResponse { response in
+      response.initialSent = true
+      return response.initial
+    }
+    addEncodings(&session.headers)
+    session.headers.add(metadata)
     session.respond(stream)
   }
 
@@ -378,7 +403,10 @@ extension ServerStream {
       if !status.message.isEmpty {
         headers.add("grpc-message", ServerStream.encode(status.message))
       }
-      if refusesEncoding { headers.add("grpc-accept-encoding", "identity") }
+      if refusesEncoding {
+        headers.add(
+          "grpc-accept-encoding", connection.server.options.acceptedCompression.wireNames)
+      }
       // The status has to arrive, whatever it was to bring along.
       if status.metadata.violation() == nil,
         status.metadata.oversize(beside: withResponse { $0.trailing }) == nil
@@ -403,6 +431,7 @@ extension ServerStream {
 
   private func answerHTTP(_ problem: RequestHead.HTTPProblem) {
     phase = .answered
+    connection.context.counters.note(.badHeader)
     let session = connection.session
     session.headers.add(":status", Array(String(problem.status).utf8))
     if problem.status == 405 { session.headers.add("allow", "POST") }
@@ -413,6 +442,7 @@ extension ServerStream {
   private func unknownMethod() -> RPCError {
     let isPath = request.path.withContiguousBytes { MethodPath($0) != nil }
     guard isPath else {
+      connection.context.counters.note(.badPath)
       return RPCError(.unimplemented, "malformed method path \(request.path)")
     }
     return connection.server.methods.hasService(of: request.path)

@@ -13,6 +13,7 @@ import TrunkDiscovery
       (" http://127.0.0.1:8500/ ", .local),
       ("consul.example:80", AgentAddress(.host("consul.example", 80))),
       ("[::1]:8501", AgentAddress(.host("::1", 8501))),
+      ("https://agent:8501", AgentAddress(.host("agent", 8501), isSecure: true)),
       ("HTTP://proxy:80/a/b", AgentAddress(.host("proxy", 80), prefix: ["a", "b"])),
       ("unix:///run/consul.sock", AgentAddress(.unix("/run/consul.sock"))),
     ])
@@ -23,7 +24,6 @@ import TrunkDiscovery
   @Test(
     "each wrong form has its own sentence",
     arguments: [
-      ("https://127.0.0.1:8501", "TLS to the agent is not supported yet"),
       ("ftp://x", "unknown scheme \"ftp\""), ("unix://", "missing path"),
       ("127.0.0.1:", "a colon without a port"), (":8500", "missing address"),
       ("", "missing address"), ("host:99999", "is not a number"),
@@ -45,6 +45,23 @@ import TrunkDiscovery
     #expect(agent.basicAuth == "u:p")
     #expect(agent.namespace == "n")
     #expect(agent.partition == "p")
+    let secure = ConsulAgent(environment: [
+      "CONSUL_HTTP_ADDR": "a:1", "CONSUL_HTTP_SSL": "true", "CONSUL_HTTP_SSL_VERIFY": "0",
+      "CONSUL_CACERT": "/ca", "CONSUL_CAPATH": "/cas", "CONSUL_CLIENT_CERT": "/c",
+      "CONSUL_CLIENT_KEY": "/k", "CONSUL_TLS_SERVER_NAME": "consul.example:8501",
+    ])
+    #expect(secure.usesTLS && !secure.tls.verifiesServer)
+    #expect(secure.tls.caFile == "/ca" && secure.tls.caFolder == "/cas")
+    #expect(secure.tls.certificateFile == "/c" && secure.tls.keyFile == "/k")
+    #expect(secure.tls.serverName == "consul.example")
+    for (variables, reason) in [
+      (["CONSUL_CLIENT_CERT": "/c"], "without its key"),
+      (["CONSUL_CLIENT_KEY": "/k"], "without its certificate"),
+      (["CONSUL_HTTP_SSL": "maybe"], "CONSUL_HTTP_SSL=maybe"),
+    ] {
+      let agent = ConsulAgent(environment: variables)
+      #expect { try agent.validate() } throws: { "\($0)".contains(reason) }
+    }
     #expect(ConsulAgent(environment: ["CONSUL_HTTP_ADDR": " "]) == ConsulAgent())
     #expect(ConsulAgent(environment: ["CONSUL_HTTP_TOKEN": "x\n"]).token == .value("x"))
   }

@@ -142,6 +142,22 @@ import TrunkDiscovery
     #expect(try define(check: .grpc(timeout: .seconds(2))).check?.timeout == "2s")
   }
 
+  @Test("a gRPC check over TLS (R-5); the server name is for agents from 1.9 on") func tls() throws
+  {
+    let check = try #require(
+      try define(check: .grpc(tls: .init(verifiesServer: false, serverName: "orders"))).check)
+    #expect(check.grpcUseTLS == true && check.tlsSkipVerify == true)
+    #expect(check.tlsServerName == "orders")
+    let verifying = try json(try define(check: .grpc(tls: .init())))
+    #expect(verifying.contains(#""GRPCUseTLS":true"#) && !verifying.contains("TLSSkipVerify"))
+    #expect(try json(try define()).contains("TLS") == false)
+    for (text, knows) in [("1.8.7", false), ("1.9.0", true), ("1.16.1+ent", true), ("2.0.0", true)]
+    {
+      #expect(((ConsulVersion(text) ?? .init(0, 0)) >= .checksWithServerName) == knows)
+    }
+    #expect(ConsulVersion("nonsense") == nil)
+  }
+
   @Test("names that Consul's DNS shows (R-2)") func labels() {
     for name in ["a", "hello-1", "A9"] { #expect(DNSLabel.isValid(name)) }
     for name in ["", "-a", "a-", "a.b", "a_b", "ü", String(repeating: "a", count: 64)] {

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import FoundationEssentials
+public import InteropStubs
+internal import SwiftProtobuf
+public import Trunkcall
+
+/// `grpc.testing.TestService` as gRPC `doc/interop-test-descriptions.md` wants it of every server:
+/// sizes, intervals, compression, status and metadata as the client says. `UnimplementedCall` is
+/// left out, as it has to be.
+public struct InteropTestService: Grpc_Testing_TestService.Service {
+  /// Largest payload that a client can ask for, in bytes. Beyond it RESOURCE_EXHAUSTED.
+  public static let maxPayload = 64 << 20
+  /// Requests that HalfDuplexCall keeps until the last has come. Beyond it RESOURCE_EXHAUSTED.
+  public static let maxHalfDuplexRequests = 10_000
+
+  /// The same for all calls of this instance, another for every other.
+  public let serverID: String
+
+  public init(serverID: String = "trunkcall-\(UInt64.random(in: 1...UInt64.max))") {
+    self.serverID = serverID
+  }
+
+  public func emptyCall(
+    _ request: Grpc_Testing_Empty, _ call: ServerCall
+  ) async throws -> Grpc_Testing_Empty {
+    try InteropTestService.echoMetadata(call)
+    return Grpc_Testing_Empty()
+  }
+
+  public func unaryCall(
+    _ request: Grpc_Testing_SimpleRequest, _ call: ServerCall
+  ) async throws -> Grpc_Testing_SimpleResponse {
+    try InteropTestService.echoMetadata(call)
+    if request.hasExpectCompressed {
+      try InteropTestService.check(call, request.expectCompressed.value)
+    }
+    if request.hasResponseStatus { try InteropTestService.end(request.responseStatus) }
+    if request.responseCompressed.value { try call.compressReplies(with: .gzip) }
+    var response = Grpc_Testing_SimpleResponse()
+    response.payload = try InteropTestService.payload(request.responseType, request.responseSize)
+    if request.fillServerID { response.serverID = serverID }
+    return response
+  }
+
+  public func cacheableUnaryCall(
+    _ request: Grpc_Testing_SimpleRequest, _ call: ServerCall
+  ) async throws -> Grpc_Testing_SimpleResponse {
+    try InteropTestService.echoMetadata(call)
+    try call.addInitialMetadata(["cache-control": "max-age=60, public"])
+    var response = Grpc_Testing_SimpleResponse()
+    response.payload.body.append(contentsOf: "\(ContinuousClock.now)".utf8)
+    return response
+  }
+
+  public func streamingOutputCall(
+    _ request: Grpc_Testing_StreamingOutputCallRequest,
+    _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
+  ) async throws {
+    try InteropTestService.echoMetadata(call)
+    try call.compressReplies(with: .gzip)
+    try await InteropTestService.answer(request, replies)
+  }
+
+  public func streamingInputCall(
+    _ requests: RequestStream<Grpc_Testing_StreamingInputCallRequest>, _ call: ServerCall
+  ) async throws -> Grpc_Testing_StreamingInputCallResponse {
+    try InteropTestService.echoMetadata(call)
+    var size = 0
+    for try await request in requests {
+      if request.hasExpectCompressed {
+        try InteropTestService.check(call, request.expectCompressed.value)
+      }
+      size += request.payload.body.count
+    }
+    var response = Grpc_Testing_StreamingInputCallResponse()
+    response.aggregatedPayloadSize = Int32(clamping: size)
+    return response
+  }
+
+  public func fullDuplexCall(
+    _ requests: RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
+    _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
+  ) async throws {
+    try InteropTestService.echoMetadata(call)
+    try call.compressReplies(with: .gzip)
+    for try await request in requests { try await InteropTestService.answer(request, replies) }
+  }
+
+  public func halfDuplexCall(
+    _ requests: RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
+    _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
+  ) async throws {
+    try InteropTestService.echoMetadata(call)
+    try call.compressReplies(with: .gzip)
+    var kept: [Grpc_Testing_StreamingOutputCallRequest] = []
+    for try await var request in requests {
+      guard kept.count < InteropTestService.maxHalfDuplexRequests else {
+        throw RPCError(
+          .resourceExhausted,
+          "HalfDuplexCall keeps at most \(InteropTestService.maxHalfDuplexRequests) requests")
+      }
+      request.clearPayload()
+      kept.append(request)
+    }
+    for request in kept { try await InteropTestService.answer(request, replies) }
+  }
+}
+
+// MARK: - What the requests ask for
+
+extension InteropTestService {
+  static let echoInitial = "x-grpc-test-echo-initial"
+  static let echoTrailing = "x-grpc-test-echo-trailing-bin"
+
+  private static func echoMetadata(_ call: ServerCall) throws {
+    var initial = Metadata()
+    for value in call.metadata[all: echoInitial] { initial.add(value, for: echoInitial) }
+    if !initial.isEmpty { try call.addInitialMetadata(initial) }
+    var trailing = Metadata()
+    for value in call.metadata[binary: echoTrailing] {
+      trailing.add(binary: value, for: echoTrailing)
+    }
+    if !trailing.isEmpty { try call.addTrailingMetadata(trailing) }
+  }
+
+  /// CompressedRequest.
+  private static func check(_ call: ServerCall, _ expected: Bool) throws {
+    guard call.requestWasCompressed != expected else { return }
+    throw RPCError(
+      .invalidArgument,
+      expected ? "a compressed message was to come" : "an uncompressed message was to come")
+  }
+
+  /// Echo Status.
+  private static func end(_ status: Grpc_Testing_EchoStatus) throws {
+    guard status.code != 0 else { return }
+    throw RPCError(RPCError.Code(rawValue: Int(status.code)) ?? .unknown, status.message)
+  }
+
+  private static func answer(
+    _ request: Grpc_Testing_StreamingOutputCallRequest,
+    _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>
+  ) async throws {
+    if request.hasResponseStatus { try end(request.responseStatus) }
+    for parameters in request.responseParameters {
+      if parameters.intervalUs > 0 {
+        try await Task.sleep(for: .microseconds(parameters.intervalUs))
+      }
+      var reply = Grpc_Testing_StreamingOutputCallResponse()
+      reply.payload = try payload(request.responseType, parameters.size)
+      // The call can compress; only what the client asks for is.
+      try await replies.write(reply, compressed: parameters.compressed.value)
+    }
+  }
+
+  private static func payload(
+    _ type: Grpc_Testing_PayloadType, _ size: Int32
+  ) throws -> Grpc_Testing_Payload {
+    guard type == .compressable else {
+      throw RPCError(.invalidArgument, "response_type \(type.rawValue) is unknown")
+    }
+    guard size >= 0 else { throw RPCError(.invalidArgument, "a size of \(size) bytes") }
+    guard size <= maxPayload else {
+      throw RPCError(
+        .resourceExhausted, "a payload of \(size) bytes is over the limit of \(maxPayload) bytes")
+    }
+    var payload = Grpc_Testing_Payload()
+    payload.body = .init(count: Int(size))
+    return payload
+  }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// What one client may do to a server's connection that is legal, frame by frame, and an attack when
+/// there is no end to it. A value: no I/O, no clock.
+///
+/// ```
+///   within budget ── one more than a budget holds ──► offended, for good: GOAWAY ENHANCE_YOUR_CALM
+/// ```
+/// Each budget is a burst and a rate, so that a long life adds nothing up.
+package struct AbuseBudget: Sendable {
+  package struct Limits: Sendable, Hashable {
+    /// RST_STREAM frames that the client made us send by violating a stream (CVE-2025-8671,
+    /// "MadeYouReset"). 200 in 30 s is swift-nio-http2's value.
+    package var provokedResets = RateLimit(burst: 200, perSecond: 200.0 / 30)
+    /// Calls that the client takes back before their handlers have begun (CVE-2023-44487, "rapid
+    /// reset"). Those of running handlers count nowhere: each holds a slot until its handler ends.
+    package var earlyResets = RateLimit(burst: 10_000, perSecond: 1_000)
+    /// Frames that bring nothing (CVE-2019-9512 to 9518).
+    package var idleFrames = RateLimit(burst: 1_000, perSecond: 100)
+    /// WINDOW_UPDATE frames beyond ten for each DATA frame sent.
+    package var windowUpdates = RateLimit(burst: 1_000, perSecond: 100)
+
+    package init() {}
+  }
+
+  package enum Offence: Sendable, Hashable {
+    case provokedResets, earlyResets, idleFrames, windowUpdates, pings
+  }
+
+  /// WINDOW_UPDATE frames that each DATA frame sent is good for: one for the stream and one for the
+  /// connection are usual.
+  package static let updatesPerDataFrame = 10
+
+  package private(set) var offence: Offence?
+  package private(set) var watch = FrameWatch()
+  private var provokedResets: RateBudget
+  private var earlyResets: RateBudget
+  private var idleFrames: RateBudget
+  private var windowUpdates: RateBudget
+  private var freeUpdates = 0
+  private var pings: PingPolicy
+
+  package init(_ limits: Limits = Limits(), pings: PingPolicy) {
+    provokedResets = RateBudget(limits.provokedResets)
+    earlyResets = RateBudget(limits.earlyResets)
+    idleFrames = RateBudget(limits.idleFrames)
+    windowUpdates = RateBudget(limits.windowUpdates)
+    self.pings = pings
+  }
+
+  /// Bytes that nghttp2 has not seen yet. After an offence it must not see them.
+  package mutating func received(_ bytes: UnsafeRawBufferPointer, now: UInt64) {
+    var tally = FrameWatch.Tally()
+    watch.scan(bytes, &tally)
+    if tally.idleFrames > 0, !idleFrames.take(tally.idleFrames, now: now) { note(.idleFrames) }
+    if tally.windowUpdates > 0 {
+      let free = min(freeUpdates, tally.windowUpdates)
+      freeUpdates -= free
+      let counted = tally.windowUpdates - free
+      if counted > 0, !windowUpdates.take(counted, now: now) { note(.windowUpdates) }
+    }
+  }
+
+  /// DATA frames of ours.
+  package mutating func dataSent(_ frames: Int = 1) {
+    // Not without end: an hour's download is not a licence for a flood.
+    freeUpdates += min(frames, 1_000) * AbuseBudget.updatesPerDataFrame
+    freeUpdates = min(freeUpdates, 10_000)
+  }
+
+  /// RST_STREAM of ours. What the server does of its own accord (it is done early, it is full, the
+  /// trailers are stuck) is not the client's fault.
+  package mutating func resetSent(_ code: UInt32, now: UInt64) {
+    switch code {
+    case HTTP2ErrorCode.noError, HTTP2ErrorCode.refusedStream, HTTP2ErrorCode.cancel: break
+    default: if !provokedResets.take(now: now) { note(.provokedResets) }
+    }
+  }
+
+  /// A call ended by its client before its handler had begun.
+  package mutating func resetEarly(now: UInt64) {
+    if !earlyResets.take(now: now) { note(.earlyResets) }
+  }
+
+  package mutating func pingReceived(now: UInt64, hasCalls: Bool, hasSent: Bool) {
+    let verdict = pings.pingReceived(now: now, hasCalls: hasCalls, hasSent: hasSent)
+    if verdict == .tooMany { note(.pings) }
+  }
+
+  private mutating func note(_ new: Offence) {
+    if offence == nil { offence = new }
+  }
+}
+
+extension AbuseBudget.Offence {
+  /// The debug text of the GOAWAY; gRFC A8 fixes the one of pings.
+  package var debugText: String {
+    switch self {
+    case .provokedResets: "too_many_stream_errors"
+    case .earlyResets: "too_many_resets"
+    case .idleFrames: "too_many_empty_frames"
+    case .windowUpdates: "too_many_window_updates"
+    case .pings: "too_many_pings"
+    }
+  }
+}

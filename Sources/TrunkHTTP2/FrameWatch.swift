@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Reads the heads of a client's frames before nghttp2 sees the bytes: what the library lets pass
+/// without a word (unknown frames, PRIORITY, empty DATA) leaves no other trace. A value.
+///
+/// ```
+///   preface ── 24 bytes ──► head ── 9 bytes ──► payload ── length bytes ──► head …
+/// ```
+/// It checks nothing: broken framing is nghttp2's to find.
+package struct FrameWatch: Sendable {
+  /// What the bytes since the last call came to.
+  package struct Tally: Sendable, Hashable {
+    /// Frames that are legal and bring nothing: empty DATA without END_STREAM, PRIORITY, SETTINGS,
+    /// unknown types.
+    package var idleFrames = 0
+    package var windowUpdates = 0
+    /// Heads of any kind.
+    package var frames = 0
+  }
+
+  /// A header block has begun and its last byte has not come.
+  package var isInHeaderBlock: Bool { blockOpen }
+  /// Counts header blocks, so that "the same block still" can be told.
+  package private(set) var headerBlocks: UInt64 = 0
+
+  private var prefaceLeft = 24
+  private var head: UInt64 = 0
+  private var type: UInt8 = 0
+  private var headCount = 0
+  private var stage = Stage.head
+  private var payloadLeft = 0
+  private var blockOpen = false
+  private var blockEndsHere = false
+  /// A padded DATA frame without END_STREAM, whose first byte will tell whether it is all padding.
+  private var paddedLength: Int?
+  private enum Stage { case head, payload }
+
+  package init() {}
+
+  package mutating func scan(_ bytes: UnsafeRawBufferPointer, _ tally: inout Tally) {
+    var offset = 0
+    if prefaceLeft > 0 {
+      offset = min(prefaceLeft, bytes.count)
+      prefaceLeft -= offset
+    }
+    while offset < bytes.count {
+      switch stage {
+      case .head:
+        // Nine bytes: length (3), type, flags, stream (4). The last four do not matter here.
+        if headCount < 5 { head = head << 8 | UInt64(bytes[offset]) }
+        headCount += 1
+        offset += 1
+        if headCount == 9 { begin(&tally) }
+      case .payload:
+        if let length = paddedLength {
+          paddedLength = nil
+          if Int(bytes[offset]) + 1 >= length { tally.idleFrames += 1 }
+        }
+        let count = min(payloadLeft, bytes.count - offset)
+        payloadLeft -= count
+        offset += count
+        if payloadLeft == 0 { end() }
+      }
+    }
+  }
+
+  private mutating func begin(_ tally: inout Tally) {
+    let length = Int(head >> 16 & 0xff_ffff)
+    let flags = UInt8(truncatingIfNeeded: head)
+    type = UInt8(truncatingIfNeeded: head >> 8)
+    head = 0
+    headCount = 0
+    payloadLeft = length
+    tally.frames += 1
+    switch type {
+    case 0x0:  // DATA; END_STREAM is 1, PADDED is 8
+      if flags & 1 == 0 {
+        if length == 0 {
+          tally.idleFrames += 1
+        } else if flags & 8 != 0 {
+          paddedLength = length
+        }
+      }
+    case 0x1, 0x9:  // HEADERS, CONTINUATION; END_HEADERS is 4
+      if type == 1 { headerBlocks &+= 1 }
+      blockOpen = true
+      blockEndsHere = flags & 4 != 0
+    case 0x3, 0x6, 0x7: break  // RST_STREAM, PING and GOAWAY have limits of their own
+    case 0x8: tally.windowUpdates += 1
+    default: tally.idleFrames += 1
+    }
+    stage = .payload
+    if payloadLeft == 0 { end() }
+  }
+
+  private mutating func end() {
+    stage = .head
+    if type == 1 || type == 9, blockEndsHere { blockOpen = false }
+  }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+#if TLS
+
+  /// How a client secures its connections: TLS 1.2 or 1.3, HTTP/2 by ALPN (RFC 9113 §3.2).
+  ///
+  /// Files are read when a connection is made, so that a mistake in them shows in the story of the
+  /// calls that fail, and a mended file is picked up.
+  public struct ClientTLS: Sendable {
+    /// What is checked of a server.
+    public enum Verification: Sendable, Hashable {
+      /// Its certificate and its name (RFC 9525). Default.
+      case full
+      /// Its certificate, not its name: for identities that ``ClientTLS/verify`` checks (SPIFFE).
+      case certificate
+      /// Nothing but what ``ClientTLS/verify`` does. Only for tests and for agents of the same machine:
+      /// anybody on the way can read and change everything.
+      case none
+    }
+
+    /// Default: the system's roots.
+    public var trust: TLSTrust
+    /// The certificate to show to servers that ask for one.
+    public var identity: TLSIdentity?
+    /// Sent as SNI and expected in the certificate, in place of the name in the target or endpoint.
+    public var serverName: String?
+    public var verification = Verification.full
+    /// Has the last word on a server's certificate; throwing refuses it, with the error as the
+    /// reason. Called on an event loop: it must not block. Not called when a session is resumed.
+    public var verify: (@Sendable (TLSPeer) throws -> Void)?
+    /// Default 1.2.
+    public var minimumVersion = TLSVersion.tls12
+    /// Resumes sessions with servers it has spoken to (RFC 8446 §2.2). Default true.
+    public var resumesSessions = true
+
+    public init(
+      trust: TLSTrust = .system, identity: TLSIdentity? = nil, serverName: String? = nil,
+      verify: (@Sendable (TLSPeer) throws -> Void)? = nil
+    ) {
+      self.trust = trust
+      self.identity = identity
+      self.serverName = serverName
+      self.verify = verify
+    }
+  }
+#endif

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+#if TLS
+  internal import COpenSSL
+  package import TrunkSockets
+
+  /// TLS between a socket's bytes and its driver's, on OpenSSL without its I/O: bytes in, bytes out.
+  ///
+  /// ```
+  ///   handshaking ── both sides are done, ALPN fits ──► open ── close_notify ──► closed
+  ///        └──────── refused by either side ──► failed ◄─── a bad record ┘
+  /// ```
+  /// OpenSSL reads straight from the received bytes and writes straight into the loop's send buffer,
+  /// by a BIO of our own: nothing is kept for an idle connection.
+  ///
+  /// Never leaves its loop.
+  package final class TLSEngine: ByteFilter {
+    private enum Phase { case handshaking, open, closed, failed }
+    private var phase = Phase.handshaking
+    private let ssl: OpaquePointer
+    let context: TLSContext
+    /// The name that is sent and checked; a server's own is the one that the client sent.
+    private let serverName: String?
+    /// Where a session is kept.
+    private let sessionKey: String?
+
+    // What OpenSSL reads from and writes to while one of our methods runs.
+    private var input = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var output: UnsafeMutablePointer<OutputBuffer>?
+    /// What it wrote while there was no buffer to write to.
+    private var pending: [UInt8] = []
+    /// Why ``TLSContext/verify`` refused the peer.
+    var refusal: String?
+    private var knownPeer: TLSPeer??
+
+    /// - Parameters:
+    ///   - serverName: a host name or IP literal, as far as it is known.
+    ///   - server: the key under which a session may be resumed.
+    package init(
+      client context: TLSContext, serverName: String?, server: String? = nil
+    ) throws(TLSError) {
+      self.context = context
+      self.serverName = serverName
+      sessionKey = server.map { "\($0) \(serverName ?? "")" }
+      ssl = try TLSEngine.make(context)
+      attach()
+      SSL_set_connect_state(ssl)
+      if let serverName { try expect(serverName) }
+      if let sessionKey { context.sessions?.resume(sessionKey, on: ssl) }
+    }
+
+    package init(server context: TLSContext) throws(TLSError) {
+      self.context = context
+      serverName = nil
+      sessionKey = nil
+      ssl = try TLSEngine.make(context)
+      attach()
+      SSL_set_accept_state(ssl)
+    }
+
+    deinit {
+      // Else OpenSSL takes a connection without close_notify for a bad one, and forgets its session.
+      if phase != .failed { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
+      SSL_free(ssl)
+    }
+
+    private static func make(_ context: TLSContext) throws(TLSError) -> OpaquePointer {
+      OpenSSLErrors.clear()
+      guard let ssl = SSL_new(context.pointer) else { throw .openSSL("no TLS connection") }
+      return ssl
+    }
+
+    private func attach() {
+      let this = Unmanaged.passUnretained(self).toOpaque()
+      SSL_set_ex_data(ssl, TLSCallbacks.engineIndex, this)
+      guard let bio = TLSCallbacks.makeBIO(this) else { return }
+      // One reference serves both directions if both are the same.
+      SSL_set_bio(ssl, bio, bio)
+    }
+
+    private func expect(_ name: String) throws(TLSError) {
+      let parameters = SSL_get0_param(ssl)
+      let isAddress = X509_VERIFY_PARAM_set1_ip_asc(parameters, name) == 1
+      // RFC 6066 §3: no address in SNI.
+      if !isAddress { _ = trunk_ssl_set_server_name(ssl, name) }
+      if isAddress && context.checksName { return OpenSSLErrors.clear() }
+      OpenSSLErrors.clear()
+      if !context.checksName {
+        _ = X509_VERIFY_PARAM_set1_ip(parameters, nil, 0)
+        return
+      }
+      SSL_set_hostflags(ssl, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
+      guard SSL_set1_host(ssl, name) == 1 else {
+        throw .openSSL("\"\(name)\" is no name that a certificate could be for")
+      }
+    }
+
+    // MARK: ByteFilter
+
+    package var isOpen: Bool { phase == .open }
+    package var hasOutput: Bool { !pending.isEmpty }
+
+    /// A client speaks first.
+    package func begin() throws(SocketError) {
+      if context.role == .client { try handshake() }
+    }
+
+    package func receive(
+      _ bytes: UnsafeRawBufferPointer, _ scratch: UnsafeMutableRawBufferPointer,
+      _ plain: (UnsafeRawBufferPointer) -> Bool
+    ) throws(SocketError) -> Bool {
+      input = bytes
+      defer { input = UnsafeRawBufferPointer(start: nil, count: 0) }
+      if phase == .handshaking {
+        try handshake()
+        guard phase == .open else { return false }
+      }
+      guard phase == .open else { return phase == .closed }
+      while true {
+        OpenSSLErrors.clear()
+        let count = SSL_read(ssl, scratch.baseAddress, Int32(clamping: scratch.count))
+        if count > 0 {
+          guard plain(UnsafeRawBufferPointer(rebasing: scratch[..<Int(count)])) else {
+            return false
+          }
+          continue
+        }
+        switch SSL_get_error(ssl, count) {
+        case SSL_ERROR_WANT_READ: return false
+        case SSL_ERROR_ZERO_RETURN:
+          phase = .closed
+          return true
+        default: throw failure("TLS")
+        }
+      }
+    }
+
+    package func send(
+      _ plain: UnsafeRawBufferPointer, _ output: inout OutputBuffer
+    ) throws(SocketError) {
+      guard phase == .open else { return }
+      var rest = plain
+      let failed = withUnsafeMutablePointer(to: &output) { target in
+        self.output = target
+        defer { self.output = nil }
+        while !rest.isEmpty {
+          OpenSSLErrors.clear()
+          let count = SSL_write(ssl, rest.baseAddress, Int32(clamping: rest.count))
+          // Our BIO takes everything, so that OpenSSL never has to wait for it.
+          guard count > 0 else { return true }
+          rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(Int(count)))
+        }
+        return false
+      }
+      if failed { throw failure("TLS") }
+    }
+
+    package func drain(_ output: inout OutputBuffer) {
+      guard !pending.isEmpty else { return }
+      pending.withUnsafeBytes { output.append($0) }
+      pending = []
+    }
+
+    package func close(_ output: inout OutputBuffer) {
+      drain(&output)
+      guard phase == .open else { return }
+      phase = .closed
+      withUnsafeMutablePointer(to: &output) { target in
+        self.output = target
+        defer { self.output = nil }
+        SSL_shutdown(ssl)
+      }
+      OpenSSLErrors.clear()
+    }
+
+    package func ended() -> SocketError? {
+      phase == .handshaking
+        ? SocketError(
+          "TLS", errno: 0, detail: "\(other) ended the connection during the TLS handshake") : nil
+    }
+
+    // MARK: Facts
+
+    /// Who the other side is; nil if it showed no certificate, or the handshake is not over.
+    package var peer: TLSPeer? {
+      if let knownPeer { return knownPeer }
+      guard phase == .open || phase == .closed else { return nil }
+      let certificate = SSL_get1_peer_certificate(ssl)
+      defer { X509_free(certificate) }
+      // Unverified names are nobody's.
+      let peer = context.checksChain || context.verify != nil ? certificate.map(TLSPeer.init) : nil
+      knownPeer = .some(peer)
+      return peer
+    }
+
+    /// `TLSv1.3`.
+    package var version: String { String(cString: SSL_get_version(ssl)) }
+    package var wasResumed: Bool { SSL_session_reused(ssl) == 1 }
+
+    // MARK: Inside
+
+    private func handshake() throws(SocketError) {
+      OpenSSLErrors.clear()
+      let status = SSL_do_handshake(ssl)
+      guard status == 1 else {
+        if SSL_get_error(ssl, status) == SSL_ERROR_WANT_READ { return }
+        throw failure("TLS handshake")
+      }
+      if context.application.isRequired, !hasAgreedOnALPN {
+        phase = .failed
+        throw SocketError(
+          "TLS handshake", errno: 0,
+          detail: "\(other) does not speak HTTP/2 over TLS (no \"h2\" by ALPN)")
+      }
+      phase = .open
+    }
+
+    private var hasAgreedOnALPN: Bool {
+      var start: UnsafePointer<UInt8>?
+      var count: UInt32 = 0
+      SSL_get0_alpn_selected(ssl, &start, &count)
+      return UnsafeBufferPointer(start: start, count: Int(count))
+        .elementsEqual(context.application.wire.dropFirst())
+    }
+
+    private var other: String { context.role == .client ? "the server" : "the client" }
+
+    private func failure(_ operation: String) -> SocketError {
+      let wasHandshaking = phase == .handshaking
+      phase = .failed
+      if let sessionKey, wasHandshaking { context.sessions?.forget(sessionKey) }
+      let reason = OpenSSLErrors.takeLast()
+      let words = TLSWords(
+        role: context.role, serverName: serverName, refusal: refusal,
+        verification: SSL_get_verify_result(ssl), isHandshake: wasHandshaking)
+      return SocketError(operation, errno: 0, detail: words.explain(reason))
+    }
+
+    // MARK: The BIO's side
+
+    func readInput(_ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
+      let taken = min(count, input.count)
+      guard taken > 0, let base = input.baseAddress else { return 0 }
+      target.copyMemory(from: base, byteCount: taken)
+      input = UnsafeRawBufferPointer(rebasing: input.dropFirst(taken))
+      return taken
+    }
+
+    func writeOutput(_ bytes: UnsafeRawBufferPointer) {
+      if let output { output.pointee.append(bytes) } else { pending.append(contentsOf: bytes) }
+    }
+
+    func keep(_ session: OpaquePointer) -> Bool {
+      guard let sessionKey, let sessions = context.sessions else { return false }
+      sessions.keep(session, for: sessionKey)
+      return true
+    }
+  }
+#endif

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+#if TLS
+
+  /// PEM text (RFC 7468), in a file or in memory.
+  public enum PEM: Sendable, Hashable {
+    /// Read when it is needed, and by a server again when it changes.
+    case file(String)
+    case bytes([UInt8])
+
+    public static func text(_ text: String) -> PEM { .bytes(Array(text.utf8)) }
+  }
+
+  /// A certificate with its chain, and the private key that belongs to it.
+  public struct TLSIdentity: Sendable {
+    /// The certificate first, then those that issued it, up to the one before the root.
+    public var certificates: PEM
+    public var privateKey: PEM
+    /// Asked for the passphrase of an encrypted key; nil: an encrypted key is an error.
+    public var passphrase: (@Sendable () -> String?)?
+
+    public init(
+      certificates: PEM, privateKey: PEM, passphrase: (@Sendable () -> String?)? = nil
+    ) {
+      self.certificates = certificates
+      self.privateKey = privateKey
+      self.passphrase = passphrase
+    }
+
+    /// From two PEM files.
+    public static func files(certificates: String, privateKey: String) -> TLSIdentity {
+      TLSIdentity(certificates: .file(certificates), privateKey: .file(privateKey))
+    }
+  }
+
+  /// Whose certificates are believed.
+  public enum TLSTrust: Sendable, Hashable {
+    /// The system's (OpenSSL's default file and folder; SSL_CERT_FILE and SSL_CERT_DIR change them).
+    case system
+    /// These, and no others.
+    case certificates(PEM)
+    /// A folder of PEM files named by hash, as `openssl rehash` makes it.
+    case folder(String)
+
+    public static func file(_ path: String) -> TLSTrust { .certificates(.file(path)) }
+  }
+
+  public enum TLSVersion: Sendable, Hashable {
+    case tls12
+    case tls13
+  }
+#endif

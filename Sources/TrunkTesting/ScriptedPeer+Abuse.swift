@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Frames by the thousand, and what comes of them.
+extension ScriptedPeer {
+  /// The GOAWAY that ends a connection.
+  public struct GoAway: Sendable, Hashable {
+    public var lastStream: Int32
+    public var code: UInt32
+    public var debug: String
+    public init(lastStream: Int32, code: UInt32, debug: String = "") {
+      self.lastStream = lastStream
+      self.code = code
+      self.debug = debug
+    }
+  }
+
+  /// The next GOAWAY; nil if the other side closed without one. Frames before it are dropped.
+  public func goAway() async throws -> GoAway? {
+    while let frame = try await next() {
+      if case .goAway(let last, let code, let debug) = frame {
+        return GoAway(lastStream: last, code: code, debug: debug)
+      }
+    }
+    return nil
+  }
+
+  /// Sends the same frames again and again.
+  /// - Returns: whether the other side took them all; it may close meanwhile.
+  @discardableResult
+  public func flood(_ frames: [ScriptedFrame], times: Int) async -> Bool {
+    await flood(times: times) { _ in frames }
+  }
+
+  /// Sends frames that differ from turn to turn, some 32 KiB at once.
+  @discardableResult
+  public func flood(
+    times: Int, _ frames: @Sendable (_ turn: Int) -> [ScriptedFrame]
+  ) async -> Bool {
+    var bytes: [UInt8] = []
+    for turn in 0..<times {
+      for frame in frames(turn) { bytes += frame.bytes }
+      guard bytes.count >= 32 * 1024 || turn == times - 1 else { continue }
+      do { try await send(raw: bytes) } catch { return false }
+      bytes.removeAll(keepingCapacity: true)
+    }
+    return true
+  }
+
+  /// The stream of the n-th call of a client (RFC 9113 §5.1.1).
+  public static func stream(_ call: Int) -> Int32 { Int32(truncatingIfNeeded: 2 * call + 1) }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import CZlib
+
+/// Decompresses whole messages, one at a time, each on its own.
+///
+/// ```
+///   message ──► inflate into a chunk ──full──► twice the room, at most limit + 1 ──► inflate …
+///                  │ end of the data                │ more than limit
+///                  ▼                                ▼
+///               all input used? the message      tooLarge
+/// ```
+/// 1. The limit holds for what comes out, while it comes out: a bomb costs `limit` bytes at most.
+/// 2. A message is exactly one gzip member or zlib stream: nothing less, nothing after it.
+package enum Inflater {
+  /// - Parameter limit: Largest message in bytes, decompressed.
+  package static func inflate(
+    _ bytes: [UInt8], _ algorithm: Compression, limit: Int
+  ) throws(CompressionError) -> [UInt8] {
+    let format: ZlibFormat
+    switch algorithm {
+    case .identity: return bytes
+    case .gzip: format = .gzip
+    case .deflate: format = .zlib
+    }
+    var output = Room(limit: limit, hint: bytes.count)
+    defer { output.deallocate() }
+    if let error = run(bytes, format, algorithm, &output) { throw error }
+    return output.message
+  }
+
+  private static func run(
+    _ bytes: [UInt8], _ format: ZlibFormat, _ algorithm: Compression, _ output: inout Room
+  ) -> CompressionError? {
+    var stream = z_stream()
+    // zlib's state points back at the stream: it must not move while it is in use.
+    return withUnsafeMutablePointer(to: &stream) { stream in
+      let started = inflateInit2_(
+        stream, format.windowBits(15), ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+      guard started == Z_OK else { return .noMemory }
+      defer { inflateEnd(stream) }
+      return bytes.withUnsafeBytes { input in
+        // zlib takes a mutable pointer for the sake of C and writes nothing there.
+        stream.pointee.next_in = UnsafeMutablePointer(
+          mutating: input.bindMemory(to: Bytef.self).baseAddress)
+        stream.pointee.avail_in = uInt(clamping: input.count)
+        while true {
+          guard let room = output.more() else { return .tooLarge(limit: output.limit) }
+          stream.pointee.next_out = room.start
+          stream.pointee.avail_out = room.count
+          let result = CZlib.inflate(stream, Z_NO_FLUSH)
+          output.filled += Int(room.count - stream.pointee.avail_out)
+          switch result {
+          case Z_STREAM_END:
+            if output.filled > output.limit { return .tooLarge(limit: output.limit) }
+            let left = Int(stream.pointee.avail_in)
+            return left == 0 ? nil : .trailingBytes(algorithm, count: left)
+          case Z_OK, Z_BUF_ERROR:
+            // Room is left, so it was input that ran out.
+            if stream.pointee.avail_out > 0 { return .truncated(algorithm) }
+          case Z_MEM_ERROR: return .noMemory
+          default: return .corrupt(algorithm)
+          }
+        }
+      }
+    }
+  }
+
+  /// Where a message grows: doubled when full, up to one byte more than the limit, which tells a
+  /// message of exactly that size from a larger one.
+  private struct Room {
+    let limit: Int
+    var filled = 0
+    private let largest: Int
+    private var memory: UnsafeMutableRawBufferPointer
+
+    init(limit: Int, hint: Int) {
+      self.limit = max(0, limit)
+      largest = min(self.limit, Int.max - 1) + 1
+      // Four times the input is what text usually comes to; the rest is doubling.
+      let wished = hint.multipliedReportingOverflow(by: 4)
+      let first = wished.overflow ? largest : max(256, wished.partialValue)
+      memory = .allocate(byteCount: min(largest, first), alignment: 16)
+    }
+
+    func deallocate() { memory.deallocate() }
+
+    /// Nil once more than the limit is filled.
+    mutating func more() -> (start: UnsafeMutablePointer<Bytef>, count: uInt)? {
+      if filled == memory.count {
+        guard filled < largest else { return nil }
+        let doubled = filled.multipliedReportingOverflow(by: 2)
+        let larger = UnsafeMutableRawBufferPointer.allocate(
+          byteCount: doubled.overflow ? largest : min(largest, doubled.partialValue), alignment: 16)
+        larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: memory[..<filled]))
+        memory.deallocate()
+        memory = larger
+      }
+      let free = UnsafeMutableRawBufferPointer(rebasing: memory[filled...])
+      guard let start = free.bindMemory(to: Bytef.self).baseAddress else { return nil }
+      return (start, uInt(clamping: free.count))
+    }
+
+    var message: [UInt8] { Array(memory[..<filled]) }
+  }
+}
+
+/// How zlib is told about the bytes around the deflate data.
+enum ZlibFormat {
+  case zlib
+  case gzip
+
+  func windowBits(_ bits: Int32) -> Int32 {
+    switch self {
+    case .zlib: bits
+    case .gzip: bits + 16
+    }
+  }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import Logging
+internal import TrunkSockets
+
+#if TLS
+  public import TrunkTLS
+#endif
+
+/// Whether a server's connections are encrypted: an explicit choice, never a guess.
+public struct ServerSecurity: Sendable {
+  enum Kind: Sendable {
+    case plaintext
+    #if TLS
+      case tls(ServerTLS)
+    #endif
+  }
+  let kind: Kind
+
+  /// HTTP/2 by prior knowledge (RFC 9113 §3.3). Anybody on the way can read and change everything.
+  public static let plaintext = ServerSecurity(kind: .plaintext)
+
+  #if TLS
+    /// TLS 1.2 or 1.3 with ALPN `h2`.
+    public static func tls(_ tls: ServerTLS) -> ServerSecurity { ServerSecurity(kind: .tls(tls)) }
+  #endif
+}
+
+#if TLS
+  /// The TLS side of a server's connections: the certificates in force, and the watch over their
+  /// files.
+  final class ServerCertificates: Sendable {
+    private let tls: ServerTLS
+    private let context: Locked<TLSContext>
+    private let logger: Logger
+
+    /// Reads certificates and keys.
+    /// - Throws: ``ListenError``.
+    init(_ tls: ServerTLS, _ logger: Logger) throws {
+      self.tls = tls
+      self.logger = logger
+      do { context = Locked(try TLSContext.server(tls)) } catch {
+        throw ListenError("TLS: \(error)")
+      }
+    }
+
+    func filter() throws(SocketError) -> any ByteFilter {
+      let context = context.withLock { $0 }
+      do throws(TLSError) { return try TLSEngine(server: context) } catch {
+        throw SocketError("TLS", errno: 0, detail: "TLS: \(error)")
+      }
+    }
+
+    /// Looks at the files until its task is cancelled.
+    func watch() async {
+      guard let interval = tls.reloadInterval else { return }
+      var known = await read()
+      while (try? await Task.sleep(for: interval)) != nil {
+        let now = await read()
+        guard now != known else { continue }
+        known = now
+        await reload()
+      }
+    }
+
+    private func reload() async {
+      let tls = tls
+      do {
+        let new = try await BlockingWork.run(timeout: Self.patience, "reading certificates") {
+          () -> Result<TLSContext, TLSError> in
+          do throws(TLSError) { return .success(try TLSContext.server(tls)) } catch {
+            return .failure(error)
+          }
+        }.get()
+        context.withLock { $0 = new }
+        logger.info("certificates were reloaded")
+      } catch {
+        logger.error("certificates changed and cannot be used; the old ones stay: \(error)")
+      }
+    }
+
+    /// What the files hold; they are small, and a changed file may keep its time and size.
+    private func read() async -> [[UInt8]?] {
+      let tls = tls
+      return
+        (try? await BlockingWork.run(timeout: Self.patience, "reading certificates") {
+          tls.fileContents
+        }) ?? []
+    }
+    private static let patience: Duration = .seconds(10)
+  }
+#endif

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+internal import TrunkSockets
+
+/// When the handlers of a connection's calls start.
+///
+/// ```
+///   headers (and message) ──► starting ── room, nobody waits ──► running ──► ended: the next may start
+///                                │                                  ▲
+///                                ├── no room ──► waiting ───────────┘
+///                                └── the queue is full ──► RESOURCE_EXHAUSTED
+/// ```
+/// There is room while fewer than `maxHandlersPerConnection` handlers run (those of cancelled calls
+/// included: CVE-2023-44487) and the client reads its answers, that is, no more than `maxUnsentBytes`
+/// wait to be sent to it.
+extension ServerConnection {
+  /// Handlers start after nghttp2 has returned, so that none runs inside its callbacks.
+  func startAfterReceiving(_ call: ServerStream) { starting.append(call) }
+
+  func startCalls() {
+    guard !starting.isEmpty else { return }
+    // A handler may end here and now and bring the next: take them one by one.
+    var index = 0
+    while index < starting.count {
+      if starting[index].canStart { admit(starting[index]) }
+      index += 1
+    }
+    starting.removeAll(keepingCapacity: true)
+  }
+
+  private func admit(_ call: ServerStream) {
+    let options = server.options
+    if context.counters.handlersRunning >= context.handlerLimit {
+      return shed(call, "the server runs \(options.maxHandlers) calls already")
+    }
+    guard let obstacle else {
+      if waiting.isEmpty { return run(call) }
+      return enqueue(call, "other calls wait")
+    }
+    enqueue(call, obstacle)
+  }
+
+  private func enqueue(_ call: ServerStream, _ why: String) {
+    let size = call.payloadSize
+    let limit = server.options.maxWaitingCalls
+    guard waiting.count < limit, waiting.bytes + size <= server.options.maxWaitingBytes else {
+      return shed(call, "\(why), and \(waiting.count) calls are waiting for that already")
+    }
+    context.counters.note(.callQueued)
+    context.counters.waiting(1)
+    waiting.append(call, bytes: size)
+  }
+
+  private func shed(_ call: ServerStream, _ why: String) {
+    context.counters.note(.callShed)
+    call.fail(RPCError(.resourceExhausted, why))
+  }
+
+  private func run(_ call: ServerStream) {
+    handlers += 1
+    context.counters.running(1)
+    call.startHandler()
+  }
+
+  /// Why no handler can start now.
+  private var obstacle: String? {
+    if handlers >= server.options.handlerLimit {
+      return "\(handlers) calls are running on this connection"
+    }
+    if unsentBytes > server.options.maxUnsentBytes {
+      return "\(unsentBytes) bytes wait to be read by this client"
+    }
+    return nil
+  }
+
+  /// A handler has ended. After the end of the connection this may run off the loop, which may have
+  /// ended as well.
+  func releaseHandlerSlot() {
+    context.counters.running(-1)
+    guard !isClosed else { return }
+    handlers -= 1
+    startWaitingCalls()
+  }
+
+  /// A waiting call has ended.
+  func leaveQueue(_ call: ServerStream) {
+    waiting.remove(call)
+    context.counters.waiting(-1)
+  }
+
+  /// Room may have come. Not from within whoever made it: one handler would run inside the next.
+  func startWaitingCalls() {
+    guard !waiting.isEmpty, !startIsDue, obstacle == nil else { return }
+    startIsDue = true
+    let bound = LoopBound(self, on: loop)
+    loop.later { bound.value.startWaiting() }
+  }
+
+  private func startWaiting() {
+    startIsDue = false
+    while !isClosed, obstacle == nil, let call = waiting.popFirst() {
+      context.counters.waiting(-1)
+      run(call)
+    }
+  }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+internal import TrunkHTTP2
+internal import TrunkSockets
+
+/// What a server keeps an eye on while a connection lives: signs of life, progress, age, and budgets.
+/// Each has a timer of its own, made when it is needed.
+extension ServerConnection {
+  /// Comes back when the client is alive.
+  static let keepalivePing: UInt64 = 0x6b65_6570_616c
+  /// For a client that does not read its GOAWAY.
+  private static let lastWordsTimeout: Duration = .seconds(1)
+
+  /// From now on, until the connection is closed.
+  func beginWatch() {
+    idleSince = loop.now
+    if let settings = server.keepalive {
+      keepalive = Keepalive(settings)
+      checkKeepalive()
+    }
+    if !server.life.isEndless {
+      var random = SystemRandomNumberGenerator()
+      life = ConnectionLife(server.life, born: loop.now, random: &random)
+      checkLife()
+    }
+  }
+
+  func endWatch() {
+    for timer in [keepaliveTimer, lifeTimer, headerTimer, sendTimer] { timer?.cancel() }
+    keepaliveTimer = nil
+    lifeTimer = nil
+    headerTimer = nil
+    sendTimer = nil
+  }
+
+  // MARK: Signs of life (gRFC A8)
+
+  private func checkKeepalive() {
+    switch keepalive?.check(now: Clock.now(), lastRead: socket.lastReceived, hasCalls: true) {
+    case .wait(let until): schedule(&keepaliveTimer, at: until) { $0.checkKeepalive() }
+    case .ping(let lookAt):
+      session.ping(ServerConnection.keepalivePing)
+      schedule(&keepaliveTimer, at: lookAt) { $0.checkKeepalive() }
+    case .dead:
+      context.counters.note(.keepaliveTimeout)
+      socket.fail(SocketError.timedOut("keepalive"))
+    case .dormant, nil: break
+    }
+  }
+
+  // MARK: Idle, age, grace (gRFC A9)
+
+  private func checkLife() {
+    let idleSince = session.openStreams == 0 ? idleSince : nil
+    switch life?.check(now: Clock.now(), idleSince: idleSince) {
+    case .wait(let until): schedule(&lifeTimer, at: until) { $0.checkLife() }
+    case .drain(let reason):
+      context.counters.note(reason == .maxIdle ? .maxIdle : .maxAge)
+      drain(reason.rawValue)
+      checkLife()
+    case .close:
+      context.counters.note(.ageGraceOver)
+      closeNow()
+    case .done, nil: break
+    }
+  }
+
+  // MARK: A header block that never ends
+
+  func watchHeaderBlock(_ block: UInt64) {
+    guard headerTimer?.isScheduled != true else { return }
+    let due = Clock.now().adding(server.options.headerTimeout)
+    schedule(&headerTimer, at: due) { connection in
+      guard let open = connection.session.openHeaderBlock else { return }
+      if open != block { return connection.watchHeaderBlock(open) }
+      connection.context.counters.note(.headerTimeout)
+      connection.kill(HTTP2ErrorCode.enhanceYourCalm, "header_timeout")
+    }
+  }
+
+  // MARK: A client that does not read
+
+  /// The socket did not take everything.
+  func blocked() {
+    guard sendTimer?.isScheduled != true else { return }
+    schedule(&sendTimer, at: socket.lastSent.adding(server.options.sendTimeout)) { connection in
+      guard connection.socket.unsentCount > 0 else { return }
+      let due = connection.socket.lastSent.adding(connection.server.options.sendTimeout)
+      guard due <= Clock.now() else { return connection.blocked() }
+      connection.context.counters.note(.sendTimeout)
+      connection.socket.fail(SocketError.timedOut("send"))
+    }
+  }
+
+  /// Frames that answer frames (PING, SETTINGS, RST_STREAM) pile up where the client does not read
+  /// them: it is not read from either, then (CVE-2019-9512, 9514, 9515).
+  func pauseReadingIfFull() {
+    let isFull =
+      socket.unsentCount > 0 && session.outboundFrames >= server.options.maxOutboundFrames
+    guard isFull != socket.readsPaused else { return }
+    if isFull { context.counters.note(.readPaused) }
+    socket.readsPaused = isFull
+  }
+
+  // MARK: Too much
+
+  /// Ends the connection of a client that overdrew a budget.
+  func punish() {
+    guard let offence = session.offence, !isKilled else { return }
+    context.counters.note(ServerEvent(offence))
+    kill(HTTP2ErrorCode.enhanceYourCalm, offence.debugText)
+  }
+
+  /// GOAWAY, and the socket is closed; calls are cut off.
+  func kill(_ code: UInt32, _ debugText: String) {
+    guard !isKilled, !isClosed else { return }
+    isKilled = true
+    session.kill(code, debugText)
+    socket.close(afterFlush: true)
+    schedule(&lifeTimer, at: Clock.now().adding(ServerConnection.lastWordsTimeout)) {
+      $0.socket.close()
+    }
+  }
+
+  private func schedule(
+    _ timer: inout LoopTimer?, at time: UInt64, _ body: @escaping (ServerConnection) -> Void
+  ) {
+    timer?.cancel()
+    let new = LoopTimer(on: loop) { [weak self] in if let self { body(self) } }
+    new.schedule(at: time)
+    timer = new
+  }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+#if TLS
+  import Glibc
+  import ProcessSupport
+  import TestCertificates
+  import Testing
+  import TrunkConsul
+  import TrunkSockets
+  import Trunkcall
+
+  /// A real agent that is locked up: https only, client certificates, ACLs that deny by default (T4).
+  @Suite("An agent behind TLS and ACLs", .serialized, .timeLimit(.minutes(2)))
+  struct SecureAgentTests {
+    private static let master = "6c0a3d8e-7f3b-4a37-9d0c-5b1d2f6f7a01"
+
+    private func environment(
+      _ agent: ConsulProcess, _ certificates: TestCertificates, token: String? = master
+    ) -> [String: String] {
+      var variables = [
+        "CONSUL_HTTP_ADDR": agent.address, "CONSUL_HTTP_SSL": "true",
+        "CONSUL_CACERT": certificates.file("ca.pem"),
+        "CONSUL_CLIENT_CERT": certificates.file("client.pem"),
+        "CONSUL_CLIENT_KEY": certificates.file("client.key"),
+      ]
+      variables["CONSUL_HTTP_TOKEN"] = token
+      return variables
+    }
+    private func start(_ certificates: TestCertificates) async throws -> ConsulProcess {
+      try await ConsulProcess.startSecure(
+        ca: certificates.file("ca.pem"), certificate: certificates.file("server.pem"),
+        key: certificates.file("server.key"), master: Self.master)
+    }
+    private func client(
+      _ environment: [String: String], _ arguments: String...
+    ) throws -> ChildProcess {
+      try ChildProcess(
+        ChildProcess.built("greeter-client"),
+        ["--target", "consul:///helloworld", "--count", "3", "--interval", "50ms"] + arguments,
+        environment: environment)
+    }
+
+    @Test("servers over TLS register through it, pass its check over TLS, and are called")
+    func works() async throws {
+      let certificates = try await TestCertificates.make()
+      let agent = try await start(certificates)
+      let variables = environment(agent, certificates)
+      var servers: [ChildProcess] = []
+      for _ in 0..<2 {
+        servers.append(
+          try ChildProcess(
+            ChildProcess.built("greeter-server"),
+            [
+              "--host", "127.0.0.1", "--port", "0", "--check-interval", "1s", "--tls-cert",
+              certificates.file("server.pem"), "--tls-key", certificates.file("server.key"),
+            ], environment: variables))
+      }
+      for server in servers {
+        let line = try await server.line(containing: "registered with consul", within: .seconds(30))
+        try #require(line != nil, "\(server.text)")
+      }
+      // Longer than two rounds of the agent's check.
+      try await Task.sleep(for: .milliseconds(2_500))
+      let greeter = try client(
+        variables, "--tls-ca", certificates.file("ca.pem"), "--tls-server-name", "localhost")
+      #expect(try await greeter.exit(within: .seconds(30)) == 0, "\(greeter.text)")
+      #expect(greeter.lines.filter { $0 == "Greeting: Hello world" }.count == 3)
+      for server in servers {
+        server.signal(SIGTERM)
+        #expect(try await server.exit(within: .seconds(15)) == 0)
+        #expect(server.text.contains("deregistered"), "\(server.text)")
+      }
+      try await agent.kill()
+    }
+
+    @Test("without a token the story says what is missing (C-22); without a certificate, too")
+    func refused() async throws {
+      let certificates = try await TestCertificates.make()
+      let agent = try await start(certificates)
+      let name = "consul \(agent.address)"
+      // The agent is up as soon as the right credentials get an answer.
+      let up = try AgentClient(ConsulAgent(environment: environment(agent, certificates)))
+      var leader = false
+      for _ in 0..<300 where !leader {
+        let answer = try? await up.send(
+          HTTPRequest(.get, "v1", "status", "leader"), timeout: .seconds(2))
+        leader = (answer?.body.count ?? 0) > 4
+        if !leader { try await Task.sleep(for: .milliseconds(50)) }
+      }
+      try #require(leader)
+
+      let anonymous = try client(
+        environment(agent, certificates, token: nil), "--connect-timeout", "2s")
+      #expect(try await anonymous.exit(within: .seconds(20)) == 1)
+      #expect(
+        anonymous.text.contains(
+          "no instance is visible: the agent has ACLs and no token was sent"), "\(anonymous.text)")
+
+      var bare = environment(agent, certificates)
+      bare["CONSUL_CLIENT_CERT"] = ""
+      bare["CONSUL_CLIENT_KEY"] = ""
+      let stranger = try client(bare, "--connect-timeout", "2s")
+      #expect(try await stranger.exit(within: .seconds(20)) == 1)
+      #expect(stranger.text.contains("\(name)"), "\(stranger.text)")
+      #expect(stranger.text.contains("the server refused: "), "\(stranger.text)")
+
+      var half = environment(agent, certificates)
+      half["CONSUL_CLIENT_KEY"] = ""
+      let halved = try client(half, "--connect-timeout", "2s")
+      #expect(try await halved.exit(within: .seconds(20)) == 1)
+      #expect(halved.text.contains("a client certificate without its key"), "\(halved.text)")
+      try await agent.kill()
+    }
+  }
+#endif

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import FoundationEssentials
+import InteropStubs
+import InteropSupport
+import ProcessSupport
+import SwiftProtobuf
+import Testing
+import Trunkcall
+
+/// The cases that grpcio has, as its script calls them.
+private let officialCases = InteropCase.allCases.filter { !$0.rawValue.hasSuffix("_noprobe") }
+
+@Suite("gRPC's interop cases (GRPC 5.1)", .timeLimit(.minutes(5)))
+struct OfficialCasesTests {
+  private func withInteropServer(_ body: (UInt16) async throws -> Void) async throws {
+    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [InteropTestService()])
+    async let running: Void = server.run()
+    guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
+    do { try await body(port) } catch {
+      server.shutDown()
+      throw error
+    }
+    server.shutDown()
+    try await running
+  }
+
+  private func client(
+    _ port: some CustomStringConvertible, soak: SoakOptions = SoakOptions()
+  ) -> InteropClient {
+    let target = "ipv4:127.0.0.1:\(port)"
+    // Other tests share the machine: a slow iteration is no failure here.
+    var soak = soak
+    soak.maxLatency = .seconds(30)
+    return InteropClient(soak: soak) { try GRPCChannel(to: target) }
+  }
+
+  @Test("our client against our server", arguments: InteropCase.allCases)
+  func own(_ test: InteropCase) async throws {
+    try await withInteropServer { port in try await client(port).run(test) }
+  }
+
+  @Test("our programs: every case passes, each says so, both exit with 0")
+  func programs() async throws {
+    let server = try ChildProcess(ChildProcess.built("interop-server"), ["--port=0"])
+    let line = try #require(
+      try await server.line(containing: "listening on 127.0.0.1:", within: .seconds(30)),
+      "\(server.text)")
+    let port = try #require(line.split(separator: ":").last)
+    let client = try ChildProcess(
+      ChildProcess.built("interop-client"),
+      [
+        "--server_host=127.0.0.1", "--server_port", "\(port)", "--test_case=all",
+        "--soak_per_iteration_max_acceptable_latency_ms=30000", "--use_tls=false",
+        "--additional_metadata=x-a:1;x-b:a\\:b", "--service_config_json",
+        #"{"loadBalancingConfig":[{"round_robin":{}}]}"#,
+      ])
+    #expect(try await client.exit(within: .seconds(180)) == 0, "\(client.text)")
+    let passed = client.lines.filter { $0.hasPrefix("PASS ") }.map { $0.dropFirst(5) }
+    #expect(Set(passed) == Set(InteropCase.allCases.map { $0.rawValue[...] }), "\(client.text)")
+    server.signal(15)
+    #expect(try await server.exit(within: .seconds(30)) == 0, "\(server.text)")
+  }
+
+  @Test("our program says FAIL and why, and exits with 1, when nobody is there")
+  func programFails() async throws {
+    let port = try #require(try await freePorts(1).first)
+    let client = try ChildProcess(
+      ChildProcess.built("interop-client"),
+      ["--server_host=127.0.0.1", "--server_port=\(port)", "--test_case=empty_unary"])
+    #expect(try await client.exit(within: .seconds(60)) == 1)
+    #expect(client.lines.contains { $0.hasPrefix("FAIL empty_unary: ") }, "\(client.text)")
+  }
+
+  @Test("our client against grpcio's server: all but the probes, which grpcio cannot answer")
+  func foreignServer() async throws {
+    let (port, limited, peer) = try await grpcioServer()
+    for test in InteropCase.allCases {
+      do {
+        try await client(port).run(test)
+        #expect(
+          test != .clientCompressedUnary && test != .clientCompressedStreaming,
+          "grpcio sees the compressed flag now: strike it out of docs/conformance-interop.md")
+      } catch let failure as InteropFailure {
+        let isProbe =
+          (test == .clientCompressedUnary || test == .clientCompressedStreaming)
+          && failure.description.hasPrefix("the probe")
+        #expect(isProbe, "\(test.rawValue): \(failure)")
+      } catch {
+        Issue.record("\(test.rawValue): \(error)")
+      }
+    }
+    // What grpcio cannot see shows in how it refuses it: what our client says is compressed, is.
+    try await withChannel(to: "ipv4:127.0.0.1:\(limited)") { channel in
+      let service = Grpc_Testing_TestService.Client(channel)
+      for (compression, text) in [
+        (Compression.gzip, "Decompressed message"), (.deflate, "Decompressed message"),
+        (.identity, "Received message"),
+      ] {
+        var options = CallOptions(timeout: .seconds(60))
+        options.compression = compression
+        let request = Grpc_Testing_SimpleRequest.with { $0.payload.body = Data(count: 100_000) }
+        do throws(RPCError) {
+          _ = try await service.unaryCall(request, options: options)
+          Issue.record("\(compression): over the limit, and OK")
+        } catch {
+          #expect(error.code == .resourceExhausted && error.message.contains(text), "\(error)")
+        }
+      }
+    }
+    _ = peer
+  }
+
+  private func grpcioServer() async throws -> (Substring, Substring, ChildProcess) {
+    let peer = try Grpcio.start("server", script: "interop.py")
+    let line = try #require(
+      try await peer.line(containing: "listening ", within: .seconds(60)), "\(peer.text)")
+    let ports = line.split(separator: " ").dropFirst()
+    return (try #require(ports.first), try #require(ports.last), peer)
+  }
+
+  private struct Result: Decodable {
+    var `case`: String
+    var ok: Bool
+    var why: String
+  }
+
+  @Test("grpcio's client against our server")
+  func foreignClient() async throws {
+    try await withInteropServer { port in
+      let peer = try Grpcio.start("client", "127.0.0.1:\(port)", script: "interop.py")
+      #expect(try await peer.exit(within: .seconds(180)) == 0, "\(peer.text)")
+      var seen: Set<String> = []
+      for line in peer.lines where line.hasPrefix("{") {
+        let result = try JSONDecoder().decode(Result.self, from: Data(line.utf8))
+        seen.insert(result.case)
+        #expect(result.ok, "\(result.case): \(result.why)")
+      }
+      #expect(seen == Set(officialCases.map(\.rawValue)), "\(peer.text)")
+    }
+  }
+}
