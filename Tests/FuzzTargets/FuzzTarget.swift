@@ -15,6 +15,7 @@ public struct FuzzTarget: Sendable {
     FuzzTarget(name: "message", maxLength: 512, run: fuzzMessages),
     FuzzTarget(name: "http1", maxLength: 1_024, run: fuzzHTTP1),
     FuzzTarget(name: "headers", maxLength: 512, run: fuzzHeaders),
+    FuzzTarget(name: "inflate", maxLength: 512, run: fuzzInflater),
     FuzzTarget(name: "target", maxLength: 128, run: fuzzTargets),
     FuzzTarget(name: "config", maxLength: 1_024, run: fuzzServiceConfig),
     FuzzTarget(name: "dns", maxLength: 512, run: fuzzDNS),

@@ -48,6 +48,30 @@ import TrunkWire
   holds(bytes.starts(with: written), "frames and messages are the same bytes")
 }
 
+/// Any bytes are a message or an error, within the limit; what was compressed comes back.
+@Sendable func fuzzInflater(_ input: [UInt8]) {
+  var choices = Choices(input)
+  let algorithm = choices.byte() & 1 == 0 ? Compression.gzip : .deflate
+  let limit = Int(choices.byte()) * Int(choices.byte())
+  let bytes = choices.all()
+  if let message = try? Inflater.inflate(bytes, algorithm, limit: limit) {
+    holds(message.count <= limit, "no message is over the limit")
+  }
+  if let frame = try? Deflater.frame([0, 0, 0, 0, 0] + bytes, algorithm) {
+    let payload = Array(frame.dropFirst(MessageFrame.prefixLength))
+    let again = try? Inflater.inflate(payload, algorithm, limit: bytes.count)
+    holds(again == bytes, "decompressing undoes compressing")
+    if bytes.count > 0 {
+      let short = try? Inflater.inflate(payload, algorithm, limit: bytes.count - 1)
+      holds(short == nil, "the limit holds for what comes out")
+    }
+  }
+  let set = bytes.withUnsafeBytes { CompressionSet(wire: $0) }
+  let names = "\(set.wireNames)"
+  let again = Array(names.utf8).withUnsafeBytes { CompressionSet(wire: $0) }
+  holds(again == set, "what is accepted reads as it was written")
+}
+
 /// As the messages; and a connection is kept only after a whole answer.
 @Sendable func fuzzHTTP1(_ input: [UInt8]) {
   func read(_ bytes: [UInt8], _ sizes: [UInt8]) -> (HTTPResponseParser, HTTPError?) {

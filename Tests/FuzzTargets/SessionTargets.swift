@@ -42,7 +42,9 @@ import TrunkWire
 private final class SessionUnderTest: HTTP2SessionDelegate {
   private let role: HTTP2Session.Role
   private let manner: UInt8
-  private(set) lazy var session = HTTP2Session(role, settings: settings, delegate: self)
+  private(set) lazy var session = HTTP2Session(
+    role, settings: settings, delegate: self, abuse: budget)
+  private var now: UInt64 = 0
   private var calls: [FuzzCall] = []
   private var sent = 0
 
@@ -63,10 +65,17 @@ private final class SessionUnderTest: HTTP2SessionDelegate {
     return settings
   }
 
+  /// Half of the servers hold their clients to a small budget.
+  private var budget: AbuseBudget? {
+    guard role == .server, manner & 1 != 0 else { return nil }
+    return AbuseBudget(pings: PingPolicy(interval: 1_000_000_000, permitsWithoutCalls: false))
+  }
+
   // MARK: Input
 
   func feed(_ bytes: [UInt8]) {
-    bytes.withUnsafeBytes { session.receive($0) }
+    now += 1_000_000
+    bytes.withUnsafeBytes { session.receive($0, now: now) }
     drain()
   }
 
@@ -118,11 +127,12 @@ private final class SessionUnderTest: HTTP2SessionDelegate {
 
   func drain(atMost limit: Int = .max) {
     var count = 0
-    session.drain { bytes in
+    session.drain(now: now) { bytes in
       count += bytes.count
       return count < limit
     }
     sent += count
+    holds(session.queuedBytes >= 0, "queued bytes are counted right")
   }
 
   func end() {
@@ -130,6 +140,7 @@ private final class SessionUnderTest: HTTP2SessionDelegate {
     _ = session.openStreams
     session.close()
     holds(session.openStreams == 0, "a closed session has no streams")
+    holds(session.queuedBytes == 0, "a closed session has nothing queued")
     for call in calls { holds(call.closings == 1, "every stream is closed exactly once") }
     holds(calls.count < 10_000, "streams are limited by the bytes that came")
     holds(sent < 16 << 20, "what is sent is limited by what came")

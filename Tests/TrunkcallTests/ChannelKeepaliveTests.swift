@@ -29,7 +29,8 @@ struct ChannelKeepaliveTests {
     #expect(options.keepalive == nil && options.keepaliveTimeout == .seconds(20))
     options.keepaliveTime = .seconds(1)
     #expect(options.keepalive?.time == 10_000_000_000)
-    #expect(options.keepalive?.timeout == 20_000_000_000 && options.keepalive?.withoutCalls == false)
+    #expect(
+      options.keepalive?.timeout == 20_000_000_000 && options.keepalive?.withoutCalls == false)
   }
 
   @Test("a silent server with a call is asked; without an answer its calls fail with UNAVAILABLE")
@@ -56,7 +57,13 @@ struct ChannelKeepaliveTests {
       async let error = failure { _ = try await channel.unary(method("M"), [1]) }
       let peer = try await listener.accept()
       for _ in 0..<3 { #expect(try await peer.next(where: isPing) != nil) }
-      try await peer.send(.headers(1, [ScriptedHeader(":status", "200"), ScriptedHeader("content-type", "application/grpc"), ScriptedHeader("grpc-status", "10")], endStream: true))
+      try await peer.send(
+        .headers(
+          1,
+          [
+            ScriptedHeader(":status", "200"), ScriptedHeader("content-type", "application/grpc"),
+            ScriptedHeader("grpc-status", "10"),
+          ], endStream: true))
       #expect(await error?.code == .aborted)
     }
     listener.close()
@@ -114,7 +121,8 @@ struct ChannelKeepaliveTests {
     listener.close()
   }
 
-  @Test("a server's own limit of PINGs is felt: our channel and our server, until the time has doubled")
+  @Test(
+    "a server's own limit of PINGs is felt: our channel and our server, until the time has doubled")
   func bothSides() async throws {
     var server = ServerOptions()
     server.minPingInterval = .seconds(60)

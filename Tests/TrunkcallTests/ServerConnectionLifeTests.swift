@@ -8,7 +8,8 @@ import TrunkTesting
 
 @testable import Trunkcall
 
-@Suite("Idle, age, grace and keepalive of a server's connections (gRFC A8, A9)", .timeLimit(.minutes(2)))
+@Suite(
+  "Idle, age, grace and keepalive of a server's connections (gRFC A8, A9)", .timeLimit(.minutes(2)))
 struct ServerConnectionLifeTests {
   private typealias Peer = ScriptedPeer
 
@@ -94,7 +95,8 @@ struct ServerConnectionLifeTests {
     }
   }
 
-  @Test("a client that is silent is asked; if it stays silent it is given up, its calls are cancelled")
+  @Test(
+    "a client that is silent is asked; if it stays silent it is given up, its calls are cancelled")
   func keepalive() async throws {
     var options = ServerOptions()
     options.keepaliveTime = .milliseconds(50)
