@@ -184,7 +184,7 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: ["TrunkConsul", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkWire"],
       path: "Tests/FuzzTargets", swiftSettings: strict),
-    tests("FuzzReplayTests", ["FuzzTargets"]),
+    tests("FuzzReplayTests", ["FuzzTargets", "TrunkTesting", "Trunkcall"]),
     tests(
       "IntegrationTests",
       [

@@ -231,3 +231,23 @@ private final class FuzzCall: HTTP2StreamHandler {
   func addTrailers(_ headers: inout HeaderList) { headers.add("grpc-status", "0") }
   func closed(_ reason: StreamCloseReason) { closings += 1 }
 }
+
+/// The bytes that an input of `server` or `client` makes, for tests over a socket: without preface.
+public enum FuzzedBytes {
+  public static func ofClient(_ input: [UInt8]) -> [UInt8] { bytes(input, opens: Blocks.requests) }
+  public static func ofServer(_ input: [UInt8]) -> [UInt8] { bytes(input, opens: Blocks.responses) }
+
+  private static func bytes(_ input: [UInt8], opens: [[UInt8]]) -> [UInt8] {
+    var choices = Choices(input)
+    let isRaw = choices.byte() & 1 == 0
+    _ = choices.byte()
+    if isRaw {
+      _ = choices.bytes(Int(choices.byte()) & 3)
+      return choices.all()
+    }
+    var bytes = frame(4, 0, 0, [])
+    var program = FrameProgram(choices, opens: opens, answers: Blocks.trailers)
+    while let step = program.next() { if case .bytes(let more, _) = step { bytes += more } }
+    return bytes
+  }
+}
