@@ -45,6 +45,8 @@ let package = Package(
     .library(name: "TrunkProtobuf", targets: ["TrunkProtobuf"]),
     .library(name: "TrunkServices", targets: ["TrunkServices"]),
     .library(name: "TrunkTesting", targets: ["TrunkTesting"]),
+    // For Tests/Fuzz alone.
+    .library(name: "_FuzzTargets", targets: ["FuzzTargets"]),
     .executable(name: "protoc-gen-trunkcall", targets: ["protoc-gen-trunkcall"]),
     .executable(name: "greeter-server", targets: ["greeter-server"]),
     .executable(name: "greeter-client", targets: ["greeter-client"]),
@@ -188,6 +190,11 @@ let package = Package(
         "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkServices", "TrunkWire", "GreeterStubs",
         logging, protobuf,
       ]),
+    .target(
+      name: "FuzzTargets",
+      dependencies: ["TrunkConsul", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkWire"],
+      path: "Tests/FuzzTargets", swiftSettings: strict),
+    tests("FuzzReplayTests", ["FuzzTargets", "TrunkTesting", "Trunkcall"]),
     tests(
       "IntegrationTests",
       [

@@ -28,7 +28,8 @@ import Testing
     let tests = root.appending(path: "Tests")
     guard let files = FileManager.default.enumerator(at: tests, includingPropertiesForKeys: nil)
     else { return "" }
-    return try files.compactMap { $0 as? URL }.filter { $0.pathExtension == "swift" }
+    return try files.compactMap { $0 as? URL }
+      .filter { $0.pathExtension == "swift" && !$0.path.contains("/.build") }
       .map { try String(contentsOf: $0, encoding: .utf8) }.joined()
   }
 }

@@ -107,6 +107,7 @@ import TrunkDiscovery
       ("1:2:3:4:5:6:7", false), ("1::2::3", false), (":1", false), ("1:::2", false),
       ("::ffff:1.2.3.4", true), ("1.2.3.4::", false), ("12345::", false), ("::g", false),
       ("1:2:3:4:5:6:7::", true), ("1:2:3:4:5:6:7:8::", false), ("::1%", false), ("1:", false),
+      ("fe80::1%wlan-0.7", true), ("::1%a]b", false), ("::1%a/b", false), ("::1%ä", false),
     ])
   func literals(_ text: String, _ isLiteral: Bool) {
     #expect((IPLiteral.isV4(text) || IPLiteral.isV6(text)) == isLiteral)

@@ -98,7 +98,7 @@ package struct HTTPResponseParser: Sendable {
   private mutating func takeLine(_ rest: inout ArraySlice<UInt8>) throws(HTTPError) -> [UInt8]? {
     let end = rest.firstIndex(of: UInt8(ascii: "\n"))
     let part = rest[rest.startIndex..<(end ?? rest.endIndex)]
-    headBytes += part.count + 1
+    headBytes += part.count + (end == nil ? 0 : 1)
     guard headBytes <= limits.head else { throw .headTooLarge(limit: limits.head) }
     line += part
     guard let end else {

@@ -16,13 +16,16 @@ package enum IPLiteral {
       }
   }
 
-  /// RFC 4291 §2.2, all three forms, and a zone (`fe80::1%eth0`, RFC 4007 §11).
+  /// RFC 4291 §2.2, all three forms, and a zone (`fe80::1%eth0`, RFC 4007 §11; letters as RFC 6874
+  /// §2 has them, so that a zone can stand between brackets).
   package static func isV6(_ text: some StringProtocol) -> Bool {
     let zoned = text.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
     guard let address = zoned.first, address.utf8.count <= 45, address.contains(":") else {
       return false
     }
-    if zoned.count == 2, zoned[1].isEmpty { return false }
+    if zoned.count == 2, zoned[1].isEmpty || !zoned[1].utf8.allSatisfy(isUnreserved) {
+      return false
+    }
 
     let halves = splitAtDoubleColon(String(address))
     guard halves.count <= 2 else { return false }
@@ -32,6 +35,15 @@ package enum IPLiteral {
       groups += count
     }
     return halves.count == 2 ? groups <= 7 : groups == 8
+  }
+
+  private static func isUnreserved(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"): true
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): true
+    default:
+      [UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~")].contains(byte)
+    }
   }
 
   private static func splitAtDoubleColon(_ address: String) -> [String] {

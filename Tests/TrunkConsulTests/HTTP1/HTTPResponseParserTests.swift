@@ -156,6 +156,19 @@ import Testing
     }
   }
 
+  @Test("a head counts its bytes, not the pieces in which they come") func drip() throws {
+    var limits = HTTPLimits()
+    limits.head = Self.fixed.utf8.count - 2
+    for size in [1, 3, Self.fixed.utf8.count] {
+      var parser = HTTPResponseParser(limits: limits)
+      let bytes = Array(Self.fixed.utf8)
+      for start in stride(from: 0, to: bytes.count, by: size) {
+        try parser.receive(Array(bytes[start...].prefix(size)))
+      }
+      #expect(parser.response?.body == Array("[]".utf8))
+    }
+  }
+
   @Test("random bytes and random damage never trap") func noise() {
     var random = SplitMix(state: 7)
     let samples = [Self.fixed, Self.chunked, Self.interim].map { Array($0.utf8) }
