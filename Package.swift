@@ -162,8 +162,17 @@ let package = Package(
       "TrunkConsulTests",
       ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging, lifecycle]),
     .target(
-      name: "ProcessSupport", dependencies: ["TrunkSockets"], path: "Tests/ProcessSupport",
-      swiftSettings: strict),
+      name: "ProcessSupport", dependencies: ["TrunkSockets", "TrunkTesting"],
+      path: "Tests/ProcessSupport", swiftSettings: strict),
+    .executableTarget(
+      name: "attack-server", dependencies: ["Trunkcall", "TrunkSockets", "TrunkWire"],
+      path: "Tests/attack-server", swiftSettings: strict),
+    tests(
+      "AttackTests",
+      [
+        "Trunkcall", "TrunkSockets", "TrunkTesting", "TrunkWire", "ProcessSupport",
+        "attack-server",
+      ]),
     .target(
       name: "EchoService", dependencies: ["EchoStubs", "Trunkcall", "TrunkSockets", protobuf],
       path: "Tests/EchoService", swiftSettings: strict),

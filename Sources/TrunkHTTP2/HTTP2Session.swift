@@ -36,43 +36,43 @@ package final class HTTP2Session {
   package let settings: HTTP2Settings
   package weak var delegate: (any HTTP2SessionDelegate)?
   /// Scratch for the next header block.
-  package var headers = HeaderList()
+  @exclusivity(unchecked) package var headers = HeaderList()
 
   let pointer: OpaquePointer
-  private var streams: [HTTP2Stream] = []
-  private var writable: [HTTP2Stream] = []
-  private var buffered = 0
-  private var heldBack = 0
-  private(set) var isReceiving = false
+  @exclusivity(unchecked) private var streams: [HTTP2Stream] = []
+  @exclusivity(unchecked) private var writable: [HTTP2Stream] = []
+  @exclusivity(unchecked) private var buffered = 0
+  @exclusivity(unchecked) private var heldBack = 0
+  @exclusivity(unchecked) private(set) var isReceiving = false
   /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
-  package private(set) var isTerminated = false
+  @exclusivity(unchecked) package private(set) var isTerminated = false
   /// The connection is gone: nghttp2's pointers to streams are stale.
-  private var isClosed = false
+  @exclusivity(unchecked) private var isClosed = false
   /// Clients: streams that may have to be closed although nghttp2 has not come to them.
-  private var hasCancelledUnsent = false
-  package private(set) var goAwaySent = false
-  package private(set) var goAwayReceived = false
-  package private(set) var peerSettingsSeen = false
+  @exclusivity(unchecked) private var hasCancelledUnsent = false
+  @exclusivity(unchecked) package private(set) var goAwaySent = false
+  @exclusivity(unchecked) package private(set) var goAwayReceived = false
+  @exclusivity(unchecked) package private(set) var peerSettingsSeen = false
   /// The code of a GOAWAY that nghttp2 sent for what the peer did.
-  package private(set) var connectionError: UInt32?
+  @exclusivity(unchecked) package private(set) var connectionError: UInt32?
   /// Bytes that streams have queued and nghttp2 has not pulled.
-  package internal(set) var queuedBytes = 0
+  @exclusivity(unchecked) package internal(set) var queuedBytes = 0
   /// Streams whose HEADERS have not gone out (clients: above the peer's MAX_CONCURRENT_STREAMS).
-  package private(set) var unsentStreams = 0
+  @exclusivity(unchecked) package private(set) var unsentStreams = 0
   /// The peer broke the protocol: why nghttp2 ends the connection, in words.
-  package private(set) var violation: String?
+  @exclusivity(unchecked) package private(set) var violation: String?
 
   // What the peer is held to (servers)
-  private var abuse: AbuseBudget?
-  private var now: UInt64 = 0
-  private var dataFramesSent = 0
-  private var hasSentSincePing = false
+  @exclusivity(unchecked) private var abuse: AbuseBudget?
+  @exclusivity(unchecked) private var now: UInt64 = 0
+  @exclusivity(unchecked) private var dataFramesSent = 0
+  @exclusivity(unchecked) private var hasSentSincePing = false
   private enum Killing { case no, goAwayPending, over }
-  private var killing = Killing.no
+  @exclusivity(unchecked) private var killing = Killing.no
 
   /// - Parameter abuse: what the peer may do; nil lets it do anything.
   package init(
-    _ role: Role, settings: HTTP2Settings, delegate: any HTTP2SessionDelegate,
+    _ role: Role, settings: HTTP2Settings, delegate: (any HTTP2SessionDelegate)? = nil,
     abuse: AbuseBudget? = nil
   ) {
     self.role = role

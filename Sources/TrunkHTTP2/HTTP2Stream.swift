@@ -41,36 +41,36 @@ package enum StreamCloseReason: Sendable, Hashable {
 
 /// One stream of an ``HTTP2Session``. Never leaves its loop.
 package final class HTTP2Stream {
-  package internal(set) var id: Int32
-  package private(set) unowned var session: HTTP2Session
-  package var handler: (any HTTP2StreamHandler)?
+  @exclusivity(unchecked) package internal(set) var id: Int32
+  package unowned let session: HTTP2Session
+  @exclusivity(unchecked) package var handler: (any HTTP2StreamHandler)?
 
   /// Position in the session's table.
-  var tableIndex = -1
-  var isClosed = false
+  @exclusivity(unchecked) var tableIndex = -1
+  @exclusivity(unchecked) var isClosed = false
   /// The stream's HEADERS were serialised; the peer may see them.
-  package internal(set) var headersSent = false
+  @exclusivity(unchecked) package internal(set) var headersSent = false
   /// Reset by its owner before that.
-  var isCancelled = false
+  @exclusivity(unchecked) var isCancelled = false
   /// The peer has sent END_STREAM.
-  package internal(set) var peerEnded = false
+  @exclusivity(unchecked) package internal(set) var peerEnded = false
 
   // Receiving
-  var headerListSize = 0
-  var headersTooLarge = false
+  @exclusivity(unchecked) var headerListSize = 0
+  @exclusivity(unchecked) var headersTooLarge = false
   /// Received, not yet consumed.
-  var unconsumed = 0
+  @exclusivity(unchecked) var unconsumed = 0
 
   // Sending: `head` first, so that the one message of a unary call needs no queue.
-  private var head: [UInt8] = []
-  private var headOffset = 0
-  private var tail = Deque<[UInt8]>()
+  @exclusivity(unchecked) private var head: [UInt8] = []
+  @exclusivity(unchecked) private var headOffset = 0
+  @exclusivity(unchecked) private var tail = Deque<[UInt8]>()
   /// Bytes queued and not yet pulled by nghttp2.
-  package private(set) var queued = 0
+  @exclusivity(unchecked) package private(set) var queued = 0
   private enum End { case open, endStream, trailers, sent }
-  private var end = End.open
-  private var isDeferred = false
-  private var wasAboveMark = false
+  @exclusivity(unchecked) private var end = End.open
+  @exclusivity(unchecked) private var isDeferred = false
+  @exclusivity(unchecked) private var wasAboveMark = false
 
   /// Queued bytes above which a writer should wait for ``HTTP2StreamHandler/writable()``.
   package static let writeMark = 64 * 1024

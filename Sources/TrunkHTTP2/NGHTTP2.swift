@@ -84,7 +84,7 @@ enum NGHTTP2 {
     // CVE-2024-28182; 8 is the default of those that have it.
     _ = trunk_option_set_max_continuations(option, 8)
     // Out of the way: it would cut off a client that cancels a lot in good faith. AbuseBudget counts
-    // what matters instead (docs/decisions/0006-resets-are-counted-by-what-they-cost.md).
+    // what matters instead (docs/decisions/0008-resets-are-counted-by-what-they-cost.md).
     _ = trunk_option_set_stream_reset_rate_limit(option, 1 << 32, 1 << 32)
     return option
   }

@@ -35,6 +35,8 @@ public actor ScriptedPeer {
   private var offset = 0
   /// Frames read while waiting for others.
   private var skipped: [ScriptedFrame] = []
+  private var isSending = false
+  private var senders: [CheckedContinuation<Void, Never>] = []
 
   /// How long a read waits before it fails.
   public static let patience: Duration = .seconds(10)
@@ -103,6 +105,13 @@ public actor ScriptedPeer {
   }
 
   public func send(raw bytes: [UInt8]) async throws {
+    // What it answers by itself must not come into the middle of what the test sends.
+    while isSending { await withCheckedContinuation { senders.append($0) } }
+    isSending = true
+    defer {
+      isSending = false
+      if !senders.isEmpty { senders.removeFirst().resume() }
+    }
     try await stream.write(bytes, timeout: ScriptedPeer.patience)
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
+import ProcessSupport
 import Testing
 import TrunkSockets
 import TrunkTesting

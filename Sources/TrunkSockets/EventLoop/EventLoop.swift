@@ -27,17 +27,17 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Runs jobs of tasks that prefer this loop.
   package let tasks: LoopTasks
   /// Nanoseconds of `CLOCK_MONOTONIC`, read once a tick.
-  package private(set) var now: UInt64 = Clock.now()
+  @exclusivity(unchecked) package private(set) var now: UInt64 = Clock.now()
   /// Received bytes land here before they are parsed; valid during a readiness event only.
   let receiveBuffer: UnsafeMutableRawBufferPointer
   /// Bytes on their way to one `send`.
-  var sendBuffer = OutputBuffer()
+  @exclusivity(unchecked) var sendBuffer = OutputBuffer()
   /// The same before it is encrypted.
-  var plainSendBuffer = OutputBuffer()
+  @exclusivity(unchecked) var plainSendBuffer = OutputBuffer()
   /// Received bytes after they were decrypted.
   let plainReceiveBuffer: UnsafeMutableRawBufferPointer
-  var poller: Poller
-  var timers = TimerQueue()
+  @exclusivity(unchecked) var poller: Poller
+  @exclusivity(unchecked) var timers = TimerQueue()
 
   private let name: String
   private let inbox = Locked<[Job]>([])
@@ -45,11 +45,11 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   private let stopping = Atomic<Bool>(false)
   private let thread = Atomic<UInt>(0)
   private let wakeup: Wakeup
-  private var local: [Job] = []
-  private var batch: [Job] = []
-  private var dirty: [any Flushable] = []
-  private var handle = pthread_t()
-  private var failure: SocketError?
+  @exclusivity(unchecked) private var local: [Job] = []
+  @exclusivity(unchecked) private var batch: [Job] = []
+  @exclusivity(unchecked) private var dirty: [any Flushable] = []
+  @exclusivity(unchecked) private var handle = pthread_t()
+  @exclusivity(unchecked) private var failure: SocketError?
 
   /// Bytes that one `recv` can take.
   static let receiveBufferSize = 64 * 1024

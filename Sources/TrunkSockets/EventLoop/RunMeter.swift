@@ -19,10 +19,10 @@ package final class RunMeter {
   /// Runs after which a suspicion is dropped.
   static let probation = 1_000
 
-  package private(set) var isHog = false
+  @exclusivity(unchecked) package private(set) var isHog = false
   /// Long runs seen, confirmed or not.
-  package private(set) var longRuns: UInt64 = 0
-  private var probationLeft = 0
+  @exclusivity(unchecked) package private(set) var longRuns: UInt64 = 0
+  @exclusivity(unchecked) private var probationLeft = 0
   private let onHog: (_ nanoseconds: UInt64) -> Void
 
   package init(onHog: @escaping (_ nanoseconds: UInt64) -> Void) { self.onHog = onHog }

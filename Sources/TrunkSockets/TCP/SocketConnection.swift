@@ -28,22 +28,22 @@ extension ConnectionDriver {
 package final class SocketConnection: ReadinessHandler, Flushable {
   package let loop: EventLoop
   private let fd: Int32
-  private var token: Poller.Token?
-  private var driver: (any ConnectionDriver)?
+  @exclusivity(unchecked) private var token: Poller.Token?
+  @exclusivity(unchecked) private var driver: (any ConnectionDriver)?
   /// TLS; nil for plaintext.
-  package private(set) var filter: (any ByteFilter)?
-  private var interest: Readiness = .read
-  private var needsFlush = false
+  @exclusivity(unchecked) package private(set) var filter: (any ByteFilter)?
+  @exclusivity(unchecked) private var interest: Readiness = .read
+  @exclusivity(unchecked) private var needsFlush = false
   /// Set while the driver is done and only the rest of the bytes must go.
-  private var closeAfterFlush = false
+  @exclusivity(unchecked) private var closeAfterFlush = false
   /// What the socket did not take; the driver is not asked for more before this is gone.
-  private var unsent: [UInt8] = []
-  private var unsentOffset = 0
+  @exclusivity(unchecked) private var unsent: [UInt8] = []
+  @exclusivity(unchecked) private var unsentOffset = 0
   package let peer: SocketAddress?
   /// When bytes last arrived, `CLOCK_MONOTONIC` nanoseconds.
-  package private(set) var lastReceived: UInt64
+  @exclusivity(unchecked) package private(set) var lastReceived: UInt64
   /// When the kernel last took bytes.
-  package private(set) var lastSent: UInt64
+  @exclusivity(unchecked) package private(set) var lastSent: UInt64
 
   /// Reads per readiness event, so that one fast peer does not hold the loop.
   private static let readsPerEvent = 4
@@ -59,7 +59,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
 
   deinit { if !isClosed { Socket.close(fd) } }
 
-  package private(set) var isClosed = false
+  @exclusivity(unchecked) package private(set) var isClosed = false
 
   /// Begins to read. The connection keeps the driver until it is closed.
   /// - Parameter filter: what stands between the two from the first byte on.
@@ -81,7 +81,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   }
 
   /// Stops or resumes reading: the peer then fills its own buffers.
-  package var readsPaused = false {
+  @exclusivity(unchecked) package var readsPaused = false {
     didSet { if readsPaused != oldValue { updateInterest() } }
   }
 

@@ -37,48 +37,48 @@ final class ClientCall: @unchecked Sendable {
 
   // What it is held to
   /// `CLOCK_MONOTONIC` nanoseconds; `.max` for none.
-  var deadline: UInt64
-  private(set) var waitForReady: Bool?
-  private var sendLimit: Int
-  private(set) var receiveLimit: Int
+  @exclusivity(unchecked) var deadline: UInt64
+  @exclusivity(unchecked) private(set) var waitForReady: Bool?
+  @exclusivity(unchecked) private var sendLimit: Int
+  @exclusivity(unchecked) private(set) var receiveLimit: Int
   let compression: Compression
   private let start: UInt64
-  private var hasConfig = false
+  @exclusivity(unchecked) private var hasConfig = false
 
   // The attempt at hand
-  var stream: HTTP2Stream?
-  var connection: ClientConnection?
-  private(set) var peer: String?
-  var load: LoadCounter?
-  var token: UInt64?
-  var subchannel = SubchannelID(0)
-  var attemptBegan: UInt64 = 0
-  var wasRefused = false
-  private var timer: LoopTimer?
+  @exclusivity(unchecked) var stream: HTTP2Stream?
+  @exclusivity(unchecked) var connection: ClientConnection?
+  @exclusivity(unchecked) private(set) var peer: String?
+  @exclusivity(unchecked) var load: LoadCounter?
+  @exclusivity(unchecked) var token: UInt64?
+  @exclusivity(unchecked) var subchannel = SubchannelID(0)
+  @exclusivity(unchecked) var attemptBegan: UInt64 = 0
+  @exclusivity(unchecked) var wasRefused = false
+  @exclusivity(unchecked) private var timer: LoopTimer?
   /// Its place in the home loop's queue, while it is there.
-  var ticket: PickQueue<ClientCall>.Ticket?
+  @exclusivity(unchecked) var ticket: PickQueue<ClientCall>.Ticket?
 
   // Requests, kept until the response headers for a transparent retry
-  var firstFrame: [UInt8]?
-  var moreFrames: [[UInt8]] = []
-  var keptBytes = 0
-  var canReplay = true
-  var requestsEnded = false
+  @exclusivity(unchecked) var firstFrame: [UInt8]?
+  @exclusivity(unchecked) var moreFrames: [[UInt8]] = []
+  @exclusivity(unchecked) var keptBytes = 0
+  @exclusivity(unchecked) var canReplay = true
+  @exclusivity(unchecked) var requestsEnded = false
 
   // The response
-  var response = ResponseState()
-  var reader: MessageReader
-  var reply: ReceivedMessage?
-  var inbound = Deque<ReceivedMessage>()
+  @exclusivity(unchecked) var response = ResponseState()
+  @exclusivity(unchecked) var reader: MessageReader
+  @exclusivity(unchecked) var reply: ReceivedMessage?
+  @exclusivity(unchecked) var inbound = Deque<ReceivedMessage>()
   /// Received bytes of this stream that the peer has no credit back for.
-  var owed = 0
-  private(set) var outcome: Outcome?
+  @exclusivity(unchecked) var owed = 0
+  @exclusivity(unchecked) private(set) var outcome: Outcome?
 
   // Who waits
-  var unaryWaiter: UnsafeContinuation<Void, Never>?
-  var messageWaiter: UnsafeContinuation<Taken, Never>?
-  var headersWaiters: [UnsafeContinuation<Taken, Never>] = []
-  var sendWaiters: [UnsafeContinuation<RPCError?, Never>] = []
+  @exclusivity(unchecked) var unaryWaiter: UnsafeContinuation<Void, Never>?
+  @exclusivity(unchecked) var messageWaiter: UnsafeContinuation<Taken, Never>?
+  @exclusivity(unchecked) var headersWaiters: [UnsafeContinuation<Taken, Never>] = []
+  @exclusivity(unchecked) var sendWaiters: [UnsafeContinuation<RPCError?, Never>] = []
 
   init(_ hub: ChannelHub, _ request: CallRequest, isUnary: Bool) {
     self.hub = hub

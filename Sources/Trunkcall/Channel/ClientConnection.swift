@@ -33,33 +33,33 @@ final class ClientConnection {
   /// The `:authority` of its calls.
   let authority: [UInt8]
   /// `10.0.0.7:50051`.
-  private(set) var peer: String
+  @exclusivity(unchecked) private(set) var peer: String
   /// Why it broke, for the calls that were on it.
-  private(set) var failure = "the connection was closed"
+  @exclusivity(unchecked) private(set) var failure = "the connection was closed"
   /// It broke because the server broke HTTP/2's rules.
-  private(set) var wasViolated = false
+  @exclusivity(unchecked) private(set) var wasViolated = false
 
   private enum Phase { case dialing, handshake, ready, draining, closed }
-  private var phase = Phase.dialing
+  @exclusivity(unchecked) private var phase = Phase.dialing
   private let address: Address
   private let settings: ConnectionSettings
   private let report: @Sendable (ConnectionEvent) -> Void
-  private var dialer: Dialer?
-  private var socket: SocketConnection?
-  private var session: HTTP2Session?
-  private var timer: LoopTimer?
-  private var liveness: Liveness?
-  private var livenessTimer: LoopTimer?
-  private var keepalive: Keepalive?
-  private var keepaliveTimer: LoopTimer?
+  @exclusivity(unchecked) private var dialer: Dialer?
+  @exclusivity(unchecked) private var socket: SocketConnection?
+  @exclusivity(unchecked) private var session: HTTP2Session?
+  @exclusivity(unchecked) private var timer: LoopTimer?
+  @exclusivity(unchecked) private var liveness: Liveness?
+  @exclusivity(unchecked) private var livenessTimer: LoopTimer?
+  @exclusivity(unchecked) private var keepalive: Keepalive?
+  @exclusivity(unchecked) private var keepaliveTimer: LoopTimer?
   /// No call, and none is asked without.
-  private var keepaliveSleeps = false
-  private var outcomes: [PickOutcome] = []
-  private var isAbandoned = false
-  private var heardGoAway = false
+  @exclusivity(unchecked) private var keepaliveSleeps = false
+  @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
+  @exclusivity(unchecked) private var isAbandoned = false
+  @exclusivity(unchecked) private var heardGoAway = false
   /// Calls that were put on it; the idle watch looks at it.
-  private(set) var callsBegun: UInt64 = 0
-  private(set) var callsUnderWay = 0
+  @exclusivity(unchecked) private(set) var callsBegun: UInt64 = 0
+  @exclusivity(unchecked) private(set) var callsUnderWay = 0
 
   init(
     _ loop: EventLoop, loopIndex: Int, to address: Address, authority: [UInt8],

@@ -13,7 +13,8 @@ internal import TrunkSockets
 /// ```
 /// There is room while fewer than `maxHandlersPerConnection` handlers run (those of cancelled calls
 /// included: CVE-2023-44487) and the client reads its answers, that is, no more than `maxUnsentBytes`
-/// wait to be sent to it.
+/// wait to be sent to it. A handler that has not answered yet counts with what its method's answers
+/// were lately, or a hundred that start at once would all get by.
 extension ServerConnection {
   /// Handlers start after nghttp2 has returned, so that none runs inside its callbacks.
   func startAfterReceiving(_ call: ServerStream) { starting.append(call) }
@@ -60,6 +61,9 @@ extension ServerConnection {
   private func run(_ call: ServerStream) {
     handlers += 1
     context.counters.running(1)
+    let reserved = call.replySize?.typical ?? 0
+    call.reserved = reserved
+    reservedBytes += reserved
     call.startHandler()
   }
 
@@ -68,7 +72,7 @@ extension ServerConnection {
     if handlers >= server.options.handlerLimit {
       return "\(handlers) calls are running on this connection"
     }
-    if unsentBytes > server.options.maxUnsentBytes {
+    if unsentBytes + reservedBytes > server.options.maxUnsentBytes {
       return "\(unsentBytes) bytes wait to be read by this client"
     }
     return nil
@@ -104,4 +108,12 @@ extension ServerConnection {
       run(call)
     }
   }
+}
+
+/// What one method's answers are like on one loop: the largest of late. Touched on the loop only.
+final class ReplySize {
+  private(set) var typical = 0
+
+  /// Large ones count at once, and fade.
+  @inline(__always) func note(_ size: Int) { typical = max(size, typical - typical >> 3) }
 }

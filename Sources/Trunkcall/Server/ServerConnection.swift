@@ -27,32 +27,33 @@ final class ServerConnection {
     /// Who the client is, by its certificate. Set before the first call, and never again.
     private(set) var tlsPeer: TLSPeer?
   #endif
-  private(set) lazy var session = HTTP2Session(
-    .server, settings: server.http2, delegate: self, abuse: server.abuse)
+  let session: HTTP2Session
 
   private enum Phase { case handshake, serving, announced, draining, closed }
-  private var phase = Phase.handshake
-  private var handshakeTimer: LoopTimer?
-  private var goAwayText = ""
+  @exclusivity(unchecked) private var phase = Phase.handshake
+  @exclusivity(unchecked) private var handshakeTimer: LoopTimer?
+  @exclusivity(unchecked) private var goAwayText = ""
 
   // See ServerConnection+Calls.swift
-  var starting: [ServerStream] = []
-  var waiting = CallQueue()
-  var startIsDue = false
-  var handlers = 0
+  @exclusivity(unchecked) var starting: [ServerStream] = []
+  @exclusivity(unchecked) var waiting = CallQueue()
+  @exclusivity(unchecked) var startIsDue = false
+  @exclusivity(unchecked) var handlers = 0
+  /// What the answers of the handlers that run will probably come to.
+  @exclusivity(unchecked) var reservedBytes = 0
 
   // See ServerConnection+Watch.swift
-  var keepalive: Keepalive?
-  var keepaliveTimer: LoopTimer?
-  var life: ConnectionLife?
-  var lifeTimer: LoopTimer?
-  var idleSince: UInt64 = 0
-  var headerTimer: LoopTimer?
-  var sendTimer: LoopTimer?
-  var isKilled = false
+  @exclusivity(unchecked) var keepalive: Keepalive?
+  @exclusivity(unchecked) var keepaliveTimer: LoopTimer?
+  @exclusivity(unchecked) var life: ConnectionLife?
+  @exclusivity(unchecked) var lifeTimer: LoopTimer?
+  @exclusivity(unchecked) var idleSince: UInt64 = 0
+  @exclusivity(unchecked) var headerTimer: LoopTimer?
+  @exclusivity(unchecked) var sendTimer: LoopTimer?
+  @exclusivity(unchecked) var isKilled = false
 
-  private var userAgent: (bytes: [UInt8], text: String) = ([], "")
-  private var authority: (bytes: [UInt8], text: String) = ([], "")
+  @exclusivity(unchecked) private var userAgent: (bytes: [UInt8], text: String) = ([], "")
+  @exclusivity(unchecked) private var authority: (bytes: [UInt8], text: String) = ([], "")
 
   /// Comes back when the client has seen the announcement of the stop.
   private static let drainPing: UInt64 = 0x6472_6169_6e21
@@ -65,6 +66,8 @@ final class ServerConnection {
     server = context.server
     loop = context.loop
     peer = socket.peer.map { "\($0.destination)" } ?? "unknown"
+    session = HTTP2Session(.server, settings: server.http2, abuse: server.abuse)
+    session.delegate = self
   }
 
   func open() {
@@ -74,7 +77,6 @@ final class ServerConnection {
     }
     timer.schedule(after: server.options.handshakeTimeout)
     handshakeTimer = timer
-    _ = session
     do throws(SocketError) { socket.start(self, filter: try context.filter?()) } catch {
       socket.close()
       return closed(error)
@@ -136,9 +138,7 @@ final class ServerConnection {
   private static func cached(
     _ value: UnsafeRawBufferPointer, _ last: inout (bytes: [UInt8], text: String)
   ) -> String {
-    let same =
-      value.count == last.bytes.count
-      && last.bytes.withUnsafeBytes { value.elementsEqual($0) }
+    let same = last.bytes.withUnsafeBytes { value.equals($0) }
     if !same { last = (Array(value), String(decoding: value, as: UTF8.self)) }
     return last.text
   }

@@ -58,6 +58,7 @@ final class ServerLoop: @unchecked Sendable {
   struct Face {
     let tasks: LoopTasks
     let meter: RunMeter
+    let replies = ReplySize()
   }
 
   /// Makes what stands between a connection and its socket: TLS.

@@ -69,14 +69,8 @@ extension ServerStream {
 
   func compressReplies(with compression: Compression) throws(RPCError) -> Bool {
     let isAccepted = clientAccepts.accepts(compression)
-    let isLate = withResponse { response in
-      if !response.initialSent {
-        let code = (isAccepted ? compression : .identity).code
-        replyCompressionCode.store(code, ordering: .relaxed)
-      }
-      return response.initialSent
-    }
-    if isLate {
+    let code = (isAccepted ? compression : .identity).code
+    guard beforeHeaders({ _ in replyCompressionCode.store(code, ordering: .relaxed) }) else {
       throw RPCError(
         .failedPrecondition, "the headers of this call are sent already, with its compression")
     }

@@ -97,6 +97,8 @@ extension ServerStream: MessageSource, MessageSink {
     var bytes = frame.bytes
     if !frame.isSealed { MessageFrame.seal(&bytes) }
     if !headersSent { sendHeaders() }
+    replySize?.note(size)
+    if reserved > 0 { releaseReservation() }
     stream.write(bytes)
     return nil
   }
@@ -123,6 +125,7 @@ extension ServerStream: MessageSource, MessageSink {
       return .message(message)
     }
     if let failure { return .failed(failure) }
+    if phase == .closed { return .failed(RPCError(.cancelled, "the call has ended")) }
     return requestsEnded ? .end : nil
   }
 

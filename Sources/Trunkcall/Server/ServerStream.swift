@@ -25,49 +25,58 @@ internal import TrunkSockets
   let stream: HTTP2Stream
 
   // What the request said. Not changed after its headers.
-  private(set) var method: ServedMethod?
-  private(set) var requestMetadata = Metadata()
-  private(set) var deadline: UInt64?
+  @exclusivity(unchecked) private(set) var method: ServedMethod?
+  @exclusivity(unchecked) private(set) var requestMetadata = Metadata()
+  @exclusivity(unchecked) private(set) var deadline: UInt64?
   var peer: String { connection.peer }
-  private(set) var authority = ""
-  private(set) var userAgent = ""
-  private var request = RequestHead()
+  @exclusivity(unchecked) private(set) var authority = ""
+  @exclusivity(unchecked) private(set) var userAgent = ""
+  @exclusivity(unchecked) private var request = RequestHead()
 
   // The life of the call
   enum Phase { case receivingHeaders, collecting, running, answered, closed }
-  private(set) var phase = Phase.receivingHeaders
-  private var reader: MessageReader
-  private var payload: ReceivedMessage?
-  private var task: Task<Void, Never>?
-  private var handlerRuns = false
-  private var hasStarted = false
+  @exclusivity(unchecked) private(set) var phase = Phase.receivingHeaders
+  @exclusivity(unchecked) private var reader: MessageReader
+  @exclusivity(unchecked) private var payload: ReceivedMessage?
+  @exclusivity(unchecked) private var task: Task<Void, Never>?
+  @exclusivity(unchecked) private var handlerRuns = false
+  @exclusivity(unchecked) private var hasStarted = false
   /// In its connection's queue.
-  var isWaiting = false
-  private var deadlineTimer: LoopTimer?
-  var status: RPCError?
-  private var refusesEncoding = false
+  @exclusivity(unchecked) var isWaiting = false
+  /// Its part of the connection's `reservedBytes`.
+  @exclusivity(unchecked) var reserved = 0
+  @exclusivity(unchecked) private var deadlineTimer: LoopTimer?
+  @exclusivity(unchecked) var status: RPCError?
+  @exclusivity(unchecked) private var refusesEncoding = false
 
   // Compression: see ServerStream+Compression.swift
-  var requestCompression = Compression.identity
-  var clientAccepts: CompressionSet = []
+  @exclusivity(unchecked) var requestCompression = Compression.identity
+  @exclusivity(unchecked) var clientAccepts: CompressionSet = []
   let replyCompressionCode = Atomic<UInt8>(0)
   let lastWasCompressed = Atomic<Bool>(false)
 
   // Streams: see ServerStream+Messages.swift
-  var inbox = Deque<ReceivedMessage>()
-  var outstanding = 0
-  var requestsEnded = false
-  var failure: RPCError?
-  var reading = Waiter<Inbound>()
-  var writing = Waiter<RPCError?>()
-  var headersSent = false
+  @exclusivity(unchecked) var inbox = Deque<ReceivedMessage>()
+  @exclusivity(unchecked) var outstanding = 0
+  @exclusivity(unchecked) var requestsEnded = false
+  @exclusivity(unchecked) var failure: RPCError?
+  @exclusivity(unchecked) var reading = Waiter<Inbound>()
+  @exclusivity(unchecked) var writing = Waiter<RPCError?>()
+  @exclusivity(unchecked) var headersSent = false
   struct Response {
     var initial = Metadata()
     var trailing = Metadata()
-    var initialSent = false
   }
+  /// What handlers have added and whether the headers have gone: most calls are spared the lock.
+  struct ResponseMarks: OptionSet {
+    var rawValue: UInt8
+    static let initial = ResponseMarks(rawValue: 1)
+    static let trailing = ResponseMarks(rawValue: 2)
+    static let sent = ResponseMarks(rawValue: 4)
+  }
+  private let marks = Atomic<UInt8>(0)
   // Reached through `withResponse` only.
-  private var lockedResponse = Response()
+  @exclusivity(unchecked) private var lockedResponse = Response()
 
   init(_ stream: HTTP2Stream, _ connection: ServerConnection) {
     self.stream = stream
@@ -80,6 +89,27 @@ internal import TrunkSockets
   /// a connection: a lock of each stream's own costs generic metadata on every call.
   func withResponse<R: Sendable>(_ body: (inout Response) -> R) -> R {
     connection.responseLock.withLock { _ in body(&lockedResponse) }
+  }
+
+  /// Sets a mark.
+  /// - Returns: those that stood before.
+  @discardableResult
+  func mark(_ mark: ResponseMarks) -> ResponseMarks {
+    ResponseMarks(
+      rawValue: marks.bitwiseOr(mark.rawValue, ordering: .acquiringAndReleasing).oldValue)
+  }
+  var responseMarks: ResponseMarks { ResponseMarks(rawValue: marks.load(ordering: .acquiring)) }
+
+  /// Changes what goes with the headers, from any thread.
+  /// - Returns: false if they have gone. Whoever marks first wins: either the loop sees the mark and
+  ///   waits for the lock, or it has left its own behind.
+  func beforeHeaders(_ body: (inout Response) -> Void) -> Bool {
+    guard !mark(.initial).contains(.sent) else { return false }
+    return withResponse { response in
+      guard !responseMarks.contains(.sent) else { return false }
+      body(&response)
+      return true
+    }
   }
 
   var methodName: String { method?.name.text ?? request.path }
@@ -108,6 +138,8 @@ extension ServerStream: HTTP2StreamHandler {
     case 2 where name.equals("te"): break
     case 12 where name.equals("content-type"):
       request.isGRPC = RequestHead.isGRPC(contentType: value)
+    // HTTP's own, and of no meaning to gRPC.
+    case 14 where name.equals("content-length"): break
     case 12 where name.equals("grpc-timeout"):
       if let timeout = GRPCTimeout.parse(value) {
         deadline = loop.now.addingReportingOverflow(timeout).overflow ? .max : loop.now &+ timeout
@@ -207,7 +239,9 @@ extension ServerStream: HTTP2StreamHandler {
     phase = .closed
     deadlineTimer?.cancel()
     // An answered call may still have tasks of its handler's making that wait for room to write.
-    end(RPCError(.cancelled, "the client cancelled the call or went away"))
+    if !wasAnswered || reading.isWaiting || writing.isWaiting || !inbox.isEmpty {
+      end(RPCError(.cancelled, "the client cancelled the call or went away"))
+    }
     if !wasAnswered { connection.context.counters.cancelled() }
     if isWaiting { connection.leaveQueue(self) }
     if !wasAnswered, !hasStarted, case .code = reason { connection.session.noteEarlyReset() }
@@ -227,6 +261,14 @@ extension ServerStream {
 
   /// Not over already.
   var canStart: Bool { phase == .running && !hasStarted }
+  var replySize: ReplySize? { method.map { connection.context.faces[$0.index].replies } }
+
+  /// It has answered, or will not.
+  func releaseReservation() {
+    connection.reservedBytes -= reserved
+    reserved = 0
+  }
+
   /// Bytes that wait with it.
   var payloadSize: Int { payload?.payload.count ?? 0 }
 
@@ -327,6 +369,7 @@ extension ServerStream {
     guard handlerRuns else { return }
     handlerRuns = false
     task = nil
+    if reserved > 0, !connection.isClosed { releaseReservation() }
     connection.releaseHandlerSlot()
   }
 }
@@ -343,13 +386,17 @@ extension ServerStream {
     deadlineTimer?.cancel()
     connection.context.counters.ended(error)
     // Initial metadata has no place in Trailers-Only.
-    if error == nil || headersSent || withResponse({ !$0.initial.isEmpty }) {
+    if error == nil || headersSent || hasInitialMetadata {
       if !headersSent { sendHeaders() }
       stream.finishWithTrailers()
     } else {
       sendTrailersOnly()
     }
     if error != nil { creditAll() }
+  }
+
+  private var hasInitialMetadata: Bool {
+    responseMarks.contains(.initial) && withResponse { !$0.initial.isEmpty }
   }
 
   /// Ends the call on the library's own account: the handler is told, the client gets the status.
@@ -379,12 +426,10 @@ extension ServerStream {
     let session = connection.session
     session.headers.add(":status", "200")
     session.headers.add("content-type", "application/grpc")
-    let metadata = withResponse { response in
-      response.initialSent = true
-      return response.initial
-    }
+    let hasInitial = mark(.sent).contains(.initial)
+    let metadata = hasInitial ? withResponse { $0.initial } : nil
     addEncodings(&session.headers)
-    session.headers.add(metadata)
+    if let metadata { session.headers.add(metadata) }
     session.respond(stream)
   }
 
@@ -409,15 +454,17 @@ extension ServerStream {
       }
       // The status has to arrive, whatever it was to bring along.
       if status.metadata.violation() == nil,
-        status.metadata.oversize(beside: withResponse { $0.trailing }) == nil
+        status.metadata.oversize(beside: trailingMetadata) == nil
       {
         headers.add(status.metadata)
       }
     } else {
       headers.add("grpc-status", "0")
     }
-    headers.add(withResponse { $0.trailing })
+    if responseMarks.contains(.trailing) { headers.add(trailingMetadata) }
   }
+
+  private var trailingMetadata: Metadata { withResponse { $0.trailing } }
 
   /// Percent-encoded, and cut at 4 KiB: the status has to fit into the client's header list.
   private static func encode(_ message: String) -> [UInt8] {
@@ -462,11 +509,7 @@ extension ServerStream {
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     try ServerStream.check(metadata)
     if let oversize = metadata.oversize(beside: withResponse { $0.initial }) { throw oversize }
-    let isLate = withResponse { response in
-      if !response.initialSent { response.initial.append(contentsOf: metadata) }
-      return response.initialSent
-    }
-    if isLate {
+    guard beforeHeaders({ $0.initial.append(contentsOf: metadata) }) else {
       throw RPCError(.failedPrecondition, "the initial metadata of this call is sent already")
     }
   }
@@ -475,6 +518,7 @@ extension ServerStream {
     try ServerStream.check(metadata)
     if let oversize = metadata.oversize(beside: withResponse { $0.trailing }) { throw oversize }
     withResponse { $0.trailing.append(contentsOf: metadata) }
+    mark(.trailing)
   }
 
   private static func check(_ metadata: Metadata) throws(RPCError) {

@@ -2,16 +2,16 @@
 // Copyright 2026 The Trunkcall Authors
 import Glibc
 import TrunkSockets
-import TrunkTesting
+package import TrunkTesting
 
 /// A client that sends and never reads: not even what its socket holds.
-final class StubbornPeer: Sendable {
+package final class StubbornPeer: Sendable {
   private let fd: Int32
 
   private init(_ fd: Int32) { self.fd = fd }
   deinit { TCPClient.close(fd) }
 
-  static func connect(
+  package static func connect(
     port: UInt16, settings: [ScriptedSetting] = [], receiveBuffer: Int32 = 4_096
   ) async throws -> StubbornPeer {
     let peer = StubbornPeer(try TCPClient.connect(port, receiveBuffer: receiveBuffer))
@@ -21,7 +21,7 @@ final class StubbornPeer: Sendable {
   }
 
   /// Sends what `next` makes until the server is gone, or the time is over.
-  func flood(until: Duration, _ next: @Sendable () -> [UInt8]) async {
+  package func flood(until: Duration, _ next: @Sendable () -> [UInt8]) async {
     let end = ContinuousClock.now + until
     while ContinuousClock.now < end {
       var chunk: [UInt8] = []
@@ -32,7 +32,7 @@ final class StubbornPeer: Sendable {
 
   /// - Returns: whether the server took everything in time.
   @discardableResult
-  func send(
+  package func send(
     _ bytes: [UInt8], until end: ContinuousClock.Instant = .now + .seconds(10)
   ) async -> Bool {
     var rest = bytes[...]
@@ -46,5 +46,5 @@ final class StubbornPeer: Sendable {
   }
 
   /// Nothing more is sent; the socket goes with the object.
-  func close() { shutdown(fd, Int32(SHUT_RDWR)) }
+  package func close() { shutdown(fd, Int32(SHUT_RDWR)) }
 }

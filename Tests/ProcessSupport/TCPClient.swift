@@ -5,8 +5,8 @@ import Glibc
 import TrunkSockets
 
 /// A bare non-blocking TCP socket, for clients that do not read.
-enum TCPClient {
-  static func connect(_ port: UInt16, receiveBuffer: Int32) throws -> Int32 {
+package enum TCPClient {
+  package static func connect(_ port: UInt16, receiveBuffer: Int32) throws -> Int32 {
     let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     guard fd >= 0 else { throw SocketError("socket") }
     var size = receiveBuffer
@@ -25,10 +25,10 @@ enum TCPClient {
   }
 
   /// Bytes taken; 0 for none now, -1 when the connection is gone.
-  static func send(_ fd: Int32, _ bytes: [UInt8]) -> Int {
+  package static func send(_ fd: Int32, _ bytes: [UInt8]) -> Int {
     let count = Glibc.send(fd, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     return count >= 0 ? count : (errno == EAGAIN ? 0 : -1)
   }
 
-  static func close(_ fd: Int32) { _ = Glibc.close(fd) }
+  package static func close(_ fd: Int32) { _ = Glibc.close(fd) }
 }

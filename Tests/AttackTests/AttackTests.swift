@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+import ProcessSupport
+import Testing
+import TrunkSockets
+import TrunkTesting
+import TrunkWire
+import Trunkcall
+
+@Suite("Attacks on a server in a process of its own", .serialized, .timeLimit(.minutes(5)))
+struct AttackTests {
+  private static let mebibyte = 1 << 20
+  /// What any one attack may cost.
+  static let allowance = 64 * mebibyte
+
+  @Test(
+    "a neighbour is answered throughout; memory, descriptors and handlers come back",
+    arguments: Attack.all)
+  func attack(_ attack: Attack) async throws {
+    let victim = try await Victim.start("handshake=2000", "headers=1000")
+    try await withChannel(to: victim.target) { channel in
+      // Warm, so that what grows is the attack's.
+      for call in 0..<200 { _ = try await channel.unary(Victim.method("Echo"), [UInt8(call)]) }
+      // A timer of the process's pool has a descriptor of its own.
+      let short = CallOptions(timeout: .milliseconds(20))
+      _ = try? await channel.unary(Victim.method("Wait"), [], short)
+      _ = try await holds { try await victim.statistics(channel)["running"] == 1 }
+      let memory = victim.memory
+      let descriptors = victim.descriptors
+      let isOver = Locked(false)
+      async let neighbour = Neighbour.run(channel) { isOver.withLock { $0 } }
+      let end = ContinuousClock.now + .milliseconds(1_000)
+      let (strikes, peak) = await withTaskGroup(of: (Int, Int).self) { group in
+        for _ in 0..<2 {
+          group.addTask {
+            var strikes = 0
+            while ContinuousClock.now < end {
+              try? await attack.strike(victim.port)
+              strikes += 1
+            }
+            return (strikes, 0)
+          }
+        }
+        group.addTask {
+          var peak = 0
+          while ContinuousClock.now < end {
+            peak = max(peak, victim.memory)
+            try? await Task.sleep(for: .milliseconds(5))
+          }
+          return (0, peak)
+        }
+        return await group.reduce((0, 0)) { ($0.0 + $1.0, max($0.1, $1.1)) }
+      }
+      isOver.withLock { $0 = true }
+      let calls = await neighbour
+      #expect(calls.failures.isEmpty && calls.calls > 0)
+      let isBack = try await holds {
+        let statistics = try await victim.statistics(channel)
+        // The call that asks is one of them.
+        return statistics["connections"] == 1 && statistics["running"] == 1
+          && victim.descriptors == descriptors
+      }
+      let statistics = try await victim.statistics(channel)
+      #expect(isBack, "\(statistics), \(victim.descriptors) descriptors, not \(descriptors)")
+      let growth = max(peak, victim.memory) - memory
+      #expect(growth < AttackTests.allowance)
+      let events = statistics.filter {
+        !["started", "running", "waiting", "connections"].contains($0.key)
+      }
+      print(
+        "attack: \(attack.name): \(strikes) connections, memory +\(growth / 1_024) KiB, "
+          + "neighbour \(calls.calls) calls, worst \(calls.worst), events \(events)")
+    }
+  }
+}
