@@ -36,7 +36,9 @@ struct Load: Sendable {
       }
     try await channel.ready(within: .seconds(20))
     // Ready is when one is: wait for the others too.
-    while endpoints > 1, openDescriptors() < endpoints { try await Task.sleep(for: .milliseconds(5)) }
+    while endpoints > 1, openDescriptors() < endpoints {
+      try await Task.sleep(for: .milliseconds(5))
+    }
     if endpoints > 1 { try await Task.sleep(for: .milliseconds(500)) }
     return channel
   }
@@ -150,7 +152,8 @@ struct FixedResolver: Resolver {
 
   func resolve(_ target: Target, _ session: ResolverSession) async throws {
     session.report(
-      Resolution((0..<endpoints).map { Endpoint(Address("127.1.\($0 / 250).\($0 % 250 + 1)", port)) }))
+      Resolution(
+        (0..<endpoints).map { Endpoint(Address("127.1.\($0 / 250).\($0 % 250 + 1)", port)) }))
     while true { try await session.refreshRequested() }
   }
 }

@@ -2,15 +2,21 @@
 // Copyright 2026 The Trunkcall Authors
 //
 // What the benchmarks call: a server with its default limits, health, and nothing taken out.
-//   bench-server [--port 0] [--loops 1] [--methods 0] [--streams 100] [--host 127.0.0.1]
-// Prints `listening PORT`, then `statistics …` when a line comes on stdin.
+//   bench-server [--host 127.0.0.1] [--port 0] [--loops 1]
+//     --methods N       further methods that nobody calls
+//     --streams N       of one connection (ServerOptions.maxConcurrentStreams)
+//     --connections N   ServerOptions.maxConnections
+//     --dispatch loop   handlers never move to the global pool, however slow the machine
+// Prints `listening PORT`; ends at the end of stdin.
 import BenchStubs
 import BenchSupport
 import Glibc
 import TrunkServices
 import Trunkcall
 
-let flags = Flags(allowed: ["port", "host", "loops", "methods", "streams", "connections", "run"])
+let flags = Flags(allowed: [
+  "port", "host", "loops", "methods", "streams", "connections", "dispatch",
+])
 let port = UInt16(clamping: flags.number("port", 0))
 let host = flags.text("host", "127.0.0.1")
 let methods = flags.number("methods", 0)
@@ -18,8 +24,10 @@ var options = ServerOptions()
 options.loops = max(1, flags.number("loops", 1))
 options.maxConcurrentStreams = flags.number("streams", options.maxConcurrentStreams)
 options.maxConnections = flags.number("connections", options.maxConnections)
+if flags.text("dispatch", "automatic") == "loop" { options.dispatch = .loop }
 let server = GRPCServer(
-  on: .tcp(host, port), services: [Greeter(), Bench(), MoreMethods(count: methods), HealthService()],
+  on: .tcp(host, port),
+  services: [Greeter(), Bench(), MoreMethods(count: methods), HealthService()],
   options: options)
 
 Task.detached {
@@ -31,12 +39,8 @@ Task.detached {
   }
   say("listening \(port)")
 }
-// A thread that waits in `await` has valgrind 3.19 stop; one that sleeps does not. Under it the
-// counters are written at exit, so the process ends by itself when told to.
-if flags.number("run", 0) > 0 {
-  sleep(UInt32(flags.number("run", 0)))
-} else {
-  var byte: UInt8 = 0
-  while read(0, &byte, 1) > 0 {}
-}
+// A main thread that waits in `await` stops valgrind 3.19; one that reads does not. The end of stdin
+// ends the process.
+var byte: UInt8 = 0
+while read(0, &byte, 1) > 0 {}
 exit(0)
