@@ -12,7 +12,7 @@ ROOT = HOME.parent.parent
 SWIFT = HOME / ".build-bench"
 NATIVE = HOME / ".build-c"
 BARE = HOME / ".build-strip"
-GRPC_SWIFT = HOME / "Peers" / "grpc-swift-2"
+GRPC_SWIFT = HOME / "Peers" / "grpc-swift"
 
 
 def note(text):
