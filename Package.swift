@@ -180,6 +180,7 @@ let package = Package(
       name: "InteropTests",
       dependencies: [
         "EchoService", "EchoStubs", "InteropStubs", "InteropSupport", "ProcessSupport",
+        "TestCertificates",
         "TrunkServices", "TrunkWire", "Trunkcall", "interop-client", "interop-server", protobuf,
       ],
       exclude: ["Python"], swiftSettings: strict),

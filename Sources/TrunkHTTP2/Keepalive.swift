@@ -50,7 +50,8 @@ package struct Keepalive: Sendable {
     if let asked {
       if lastRead < asked {
         let end = later(asked, settings.timeout)
-        return now >= end ? .dead : .wait(until: end)
+        // An answer that comes late must not put off the next question.
+        return now >= end ? .dead : .wait(until: min(end, later(now, settings.time)))
       }
       self.asked = nil
     }

@@ -28,9 +28,7 @@ struct InteropClientProgram: AsyncParsableCommand {
     name: .customLong("test_case"),
     help: ArgumentHelp("A case; `all` for every one.", valueName: "name"))
   var testCase = "large_unary"
-  @Option(
-    name: .customLong("use_tls"), help: ArgumentHelp("TLS: not yet.", valueName: "true|false"))
-  var useTLS = false
+  @OptionGroup var security: ClientSecurityOptions
   @Option(
     name: .customLong("service_config_json"),
     help: "The service config in force; the resolver brings none.")
@@ -67,7 +65,6 @@ struct InteropClientProgram: AsyncParsableCommand {
   }
 
   func validate() throws {
-    if useTLS { throw ValidationError("--use_tls=true: TLS is not there yet; false is allowed") }
     if cases.isEmpty {
       throw ValidationError("--test_case=\(testCase): no such case; --help lists them")
     }
@@ -122,8 +119,9 @@ struct InteropClientProgram: AsyncParsableCommand {
     let host = serverHost.contains(":") ? "[\(serverHost)]" : serverHost
     let target = "dns:///\(host):\(serverPort)"
     let logger = Logger(label: "interop")
-    return InteropClient(options: call, soak: soak, report: { complain($0) }) { [channel] in
-      try GRPCChannel(to: target, options: channel, logger: logger)
+    return InteropClient(options: call, soak: soak, report: { complain($0) }) {
+      [channel, security = security.value] in
+      try GRPCChannel(to: target, security: security, options: channel, logger: logger)
     }
   }
 }

@@ -21,21 +21,17 @@ struct InteropServer: AsyncParsableCommand {
   var host = "127.0.0.1"
   @Option(help: "The port to listen on; 0 takes a free one.")
   var port: UInt16 = 8080
-  @Option(
-    name: .customLong("use_tls"), help: ArgumentHelp("TLS: not yet.", valueName: "true|false"))
-  var useTLS = false
+  @OptionGroup var security: ServerSecurityOptions
   @Option(help: "What to log to stderr.")
   var logLevel: Logger.Level = .info
-
-  func validate() throws {
-    if useTLS { throw ValidationError("--use_tls=true: TLS is not there yet; false is allowed") }
-  }
 
   func run() async throws {
     logToStandardError(logLevel)
     let logger = Logger(label: "interop")
     let server = GRPCServer(
-      on: .tcp(host, port), services: [InteropTestService(), HealthService()], logger: logger)
+      on: .tcp(host, port), services: [InteropTestService(), HealthService()],
+      security: security.value,
+      logger: logger)
     do {
       async let announced: Void = announce(server)
       try await runUntilSignalled(server, logger: logger)

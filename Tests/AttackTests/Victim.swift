@@ -15,8 +15,12 @@ struct Victim: Sendable {
   let process: ChildProcess
   let port: UInt16
 
-  static func start(_ arguments: String...) async throws -> Victim {
-    let process = try ChildProcess(ChildProcess.built("attack-server"), arguments)
+  /// - Parameter descriptors: how many the process may have.
+  static func start(_ arguments: String..., descriptors: Int? = nil) async throws -> Victim {
+    let program = ChildProcess.built("attack-server")
+    let limit = descriptors.map { "ulimit -n \($0); " } ?? ""
+    let process = try ChildProcess(
+      "/bin/sh", ["-c", "\(limit)exec \"$0\" \"$@\"", program] + arguments)
     let line = try #require(
       try await process.line(containing: "listening on", within: .seconds(20)), "\(process.text)")
     let port = try #require(line.split(separator: ":").last.flatMap { UInt16($0) })

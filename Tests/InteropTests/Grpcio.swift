@@ -11,13 +11,15 @@ enum Grpcio {
 
   /// - Parameter script: A file in Tests/InteropTests/Python.
   static func start(
-    _ role: String, _ arguments: String..., script: String = "peer.py"
+    _ role: String, _ arguments: String..., script: String = "peer.py",
+    environment: [String: String] = [:]
   ) throws -> ChildProcess {
     let python =
       ProcessInfo.processInfo.environment["TRUNKCALL_PYTHON"] ?? root + "/.cache/venv/bin/python"
     try #require(access(python, X_OK) == 0, "no \(python): run Scripts/setup test")
     return try ChildProcess(
       python,
-      ["-u", root + "/Tests/InteropTests/Python/" + script, role, root + "/Protos"] + arguments)
+      ["-u", root + "/Tests/InteropTests/Python/" + script, role, root + "/Protos"] + arguments,
+      environment: environment)
   }
 }

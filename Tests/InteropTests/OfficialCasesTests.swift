@@ -5,16 +5,96 @@ import InteropStubs
 import InteropSupport
 import ProcessSupport
 import SwiftProtobuf
+import TestCertificates
 import Testing
 import Trunkcall
 
 /// The cases that grpcio has, as its script calls them.
 private let officialCases = InteropCase.allCases.filter { !$0.rawValue.hasSuffix("_noprobe") }
 
+/// What the two sides speak: plaintext, or TLS with certificates on both sides.
+enum Wire: String, CaseIterable, Sendable, CustomTestStringConvertible {
+  case plaintext
+  #if TLS
+    case mutualTLS
+  #endif
+
+  var testDescription: String { rawValue }
+
+  func server() async throws -> ServerSecurity {
+    switch self {
+    case .plaintext: return .plaintext
+    #if TLS
+      case .mutualTLS:
+        let certificates = try await TestCertificates.make()
+        return .tls(
+          ServerTLS(
+            .files(
+              certificates: certificates.file("server.pem"),
+              privateKey: certificates.file("server.key")),
+            clientCertificates: .required(.file(certificates.file("ca.pem")))))
+    #endif
+    }
+  }
+
+  func client() async throws -> ChannelSecurity {
+    switch self {
+    case .plaintext: return .plaintext
+    #if TLS
+      case .mutualTLS:
+        let certificates = try await TestCertificates.make()
+        return .tls(
+          ClientTLS(
+            trust: .file(certificates.file("ca.pem")),
+            identity: .files(
+              certificates: certificates.file("client.pem"),
+              privateKey: certificates.file("client.key")), serverName: "foo.test.google.fr"))
+    #endif
+    }
+  }
+
+  /// For grpcio's script.
+  func environment() async throws -> [String: String] {
+    switch self {
+    case .plaintext: return [:]
+    #if TLS
+      case .mutualTLS: return ["INTEROP_TLS": try await TestCertificates.make().folder]
+    #endif
+    }
+  }
+
+  /// For our programs: the server's, then the client's.
+  func flags() async throws -> (server: [String], client: [String]) {
+    switch self {
+    case .plaintext: return ([], ["--use_tls=false"])
+    #if TLS
+      case .mutualTLS:
+        let certificates = try await TestCertificates.make()
+        return (
+          [
+            "--use_tls=true", "--tls_cert_file", certificates.file("server.pem"),
+            "--tls_key_file=\(certificates.file("server.key"))",
+            "--tls_client_ca_file=\(certificates.file("ca.pem"))",
+          ],
+          [
+            "--use_tls=true", "--use_test_ca=true", "--ca_file", certificates.file("ca.pem"),
+            "--server_host_override=foo.test.google.fr",
+            "--tls_cert_file=\(certificates.file("client.pem"))",
+            "--tls_key_file=\(certificates.file("client.key"))",
+          ]
+        )
+    #endif
+    }
+  }
+}
+
 @Suite("gRPC's interop cases (GRPC 5.1)", .timeLimit(.minutes(5)))
 struct OfficialCasesTests {
-  private func withInteropServer(_ body: (UInt16) async throws -> Void) async throws {
-    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [InteropTestService()])
+  private func withInteropServer(
+    _ wire: Wire, _ body: (UInt16) async throws -> Void
+  ) async throws {
+    let server = GRPCServer(
+      on: .tcp("127.0.0.1", 0), services: [InteropTestService()], security: try await wire.server())
     async let running: Void = server.run()
     guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
     do { try await body(port) } catch {
@@ -26,23 +106,27 @@ struct OfficialCasesTests {
   }
 
   private func client(
-    _ port: some CustomStringConvertible, soak: SoakOptions = SoakOptions()
-  ) -> InteropClient {
+    _ port: some CustomStringConvertible, _ wire: Wire, soak: SoakOptions = SoakOptions()
+  ) async throws -> InteropClient {
+    let security = try await wire.client()
     let target = "ipv4:127.0.0.1:\(port)"
     // Other tests share the machine: a slow iteration is no failure here.
     var soak = soak
     soak.maxLatency = .seconds(30)
-    return InteropClient(soak: soak) { try GRPCChannel(to: target) }
+    return InteropClient(soak: soak) { try GRPCChannel(to: target, security: security) }
   }
 
-  @Test("our client against our server", arguments: InteropCase.allCases)
-  func own(_ test: InteropCase) async throws {
-    try await withInteropServer { port in try await client(port).run(test) }
+  @Test("our client against our server", arguments: InteropCase.allCases, Wire.allCases)
+  func own(_ test: InteropCase, _ wire: Wire) async throws {
+    try await withInteropServer(wire) { port in try await client(port, wire).run(test) }
   }
 
-  @Test("our programs: every case passes, each says so, both exit with 0")
-  func programs() async throws {
-    let server = try ChildProcess(ChildProcess.built("interop-server"), ["--port=0"])
+  @Test(
+    "our programs: every case passes, each says so, both exit with 0", arguments: Wire.allCases)
+  func programs(_ wire: Wire) async throws {
+    let flags = try await wire.flags()
+    let server = try ChildProcess(
+      ChildProcess.built("interop-server"), ["--port=0"] + flags.server)
     let line = try #require(
       try await server.line(containing: "listening on 127.0.0.1:", within: .seconds(30)),
       "\(server.text)")
@@ -51,10 +135,10 @@ struct OfficialCasesTests {
       ChildProcess.built("interop-client"),
       [
         "--server_host=127.0.0.1", "--server_port", "\(port)", "--test_case=all",
-        "--soak_per_iteration_max_acceptable_latency_ms=30000", "--use_tls=false",
+        "--soak_per_iteration_max_acceptable_latency_ms=30000",
         "--additional_metadata=x-a:1;x-b:a\\:b", "--service_config_json",
         #"{"loadBalancingConfig":[{"round_robin":{}}]}"#,
-      ])
+      ] + flags.client)
     #expect(try await client.exit(within: .seconds(180)) == 0, "\(client.text)")
     let passed = client.lines.filter { $0.hasPrefix("PASS ") }.map { $0.dropFirst(5) }
     #expect(Set(passed) == Set(InteropCase.allCases.map { $0.rawValue[...] }), "\(client.text)")
@@ -72,12 +156,14 @@ struct OfficialCasesTests {
     #expect(client.lines.contains { $0.hasPrefix("FAIL empty_unary: ") }, "\(client.text)")
   }
 
-  @Test("our client against grpcio's server: all but the probes, which grpcio cannot answer")
-  func foreignServer() async throws {
-    let (port, limited, peer) = try await grpcioServer()
+  @Test(
+    "our client against grpcio's server: all but the probes, which grpcio cannot answer",
+    arguments: Wire.allCases)
+  func foreignServer(_ wire: Wire) async throws {
+    let (port, limited, peer) = try await grpcioServer(wire)
     for test in InteropCase.allCases {
       do {
-        try await client(port).run(test)
+        try await client(port, wire).run(test)
         #expect(
           test != .clientCompressedUnary && test != .clientCompressedStreaming,
           "grpcio sees the compressed flag now: strike it out of docs/conformance-interop.md")
@@ -91,7 +177,9 @@ struct OfficialCasesTests {
       }
     }
     // What grpcio cannot see shows in how it refuses it: what our client says is compressed, is.
-    try await withChannel(to: "ipv4:127.0.0.1:\(limited)") { channel in
+    try await withChannel(
+      to: "ipv4:127.0.0.1:\(limited)", security: try await wire.client()
+    ) { channel in
       let service = Grpc_Testing_TestService.Client(channel)
       for (compression, text) in [
         (Compression.gzip, "Decompressed message"), (.deflate, "Decompressed message"),
@@ -111,8 +199,11 @@ struct OfficialCasesTests {
     _ = peer
   }
 
-  private func grpcioServer() async throws -> (Substring, Substring, ChildProcess) {
-    let peer = try Grpcio.start("server", script: "interop.py")
+  private func grpcioServer(
+    _ wire: Wire
+  ) async throws -> (Substring, Substring, ChildProcess) {
+    let peer = try Grpcio.start(
+      "server", script: "interop.py", environment: try await wire.environment())
     let line = try #require(
       try await peer.line(containing: "listening ", within: .seconds(60)), "\(peer.text)")
     let ports = line.split(separator: " ").dropFirst()
@@ -125,10 +216,12 @@ struct OfficialCasesTests {
     var why: String
   }
 
-  @Test("grpcio's client against our server")
-  func foreignClient() async throws {
-    try await withInteropServer { port in
-      let peer = try Grpcio.start("client", "127.0.0.1:\(port)", script: "interop.py")
+  @Test("grpcio's client against our server", arguments: Wire.allCases)
+  func foreignClient(_ wire: Wire) async throws {
+    try await withInteropServer(wire) { port in
+      let peer = try Grpcio.start(
+        "client", "127.0.0.1:\(port)", script: "interop.py",
+        environment: try await wire.environment())
       #expect(try await peer.exit(within: .seconds(180)) == 0, "\(peer.text)")
       var seen: Set<String> = []
       for line in peer.lines where line.hasPrefix("{") {

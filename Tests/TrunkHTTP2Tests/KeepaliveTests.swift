@@ -34,6 +34,11 @@ struct KeepaliveTests {
     #expect(
       silent.check(now: 30 * second - 1, lastRead: 0, hasCalls: true)
         == .wait(until: 30 * second))
+    var late = silent
+    #expect(late.check(now: 21 * second, lastRead: 0, hasCalls: true) == .wait(until: 30 * second))
+    #expect(
+      late.check(now: 25 * second, lastRead: 11 * second, hasCalls: true)
+        == .ping(lookAt: 35 * second))
     #expect(silent.check(now: 30 * second, lastRead: 0, hasCalls: true) == .dead)
     var alive = keepalive()
     _ = alive.check(now: 10 * second, lastRead: 0, hasCalls: true)

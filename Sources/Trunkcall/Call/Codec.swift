@@ -19,14 +19,28 @@
 }
 
 extension Codec {
-  /// A failing encoder is this side's fault: INTERNAL.
+  /// The message with its prefix. A failing encoder is this side's fault: INTERNAL.
   @inlinable public func frame(_ message: Message) throws(RPCError) -> [UInt8] {
-    do { return try encode(message) } catch { throw CodecFailure.encoding(error) }
+    do {
+      var frame = try encode(message)
+      CodecPrefix.write(&frame)
+      return frame
+    } catch { throw CodecFailure.encoding(error) }
   }
 
   /// Bytes that are no such message: INTERNAL (statuscodes.md).
   @inlinable public func message(_ payload: [UInt8]) throws(RPCError) -> Message {
     do { return try decode(payload) } catch { throw CodecFailure.decoding(error) }
+  }
+}
+
+/// The prefix is written while nobody else has the frame: later it would cost a copy, which a stream
+/// that its client does not read keeps.
+@usableFromInline enum CodecPrefix {
+  @usableFromInline static func write(_ frame: inout [UInt8]) {
+    let length = frame.count - MessageFrame.prefixLength
+    // Too short or too long: refused with a status before it is sent.
+    if length >= 0, length <= 0xffff_ffff { MessageFrame.seal(&frame) }
   }
 }
 

@@ -6,6 +6,8 @@
                                     requests of more than 10,000 bytes are refused
   interop.py client PROTOS ADDRESS  runs every case, prints one line of JSON for each
 
+With INTEROP_TLS=FOLDER in the environment (see Scripts/certs) both speak mutual TLS.
+
 What grpcio has no way to do, and what is done instead, stands in docs/conformance-interop.md.
 """
 import json
@@ -26,6 +28,29 @@ RESPONSE_SIZES = [31415, 9, 2653, 58979]
 # fails with another text than what was too large as it came.
 SMALL = 10000
 TOO_LARGE = {True: "Decompressed message larger", False: "Received message larger"}
+
+
+TLS = os.environ.get("INTEROP_TLS")
+
+
+def pem(name):
+    with open(os.path.join(TLS, name), "rb") as file:
+        return file.read()
+
+
+def add_port(server):
+    if not TLS:
+        return server.add_insecure_port("127.0.0.1:0")
+    return server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(
+        [(pem("server.key"), pem("server.pem"))], pem("ca.pem"), require_client_auth=True))
+
+
+def make_channel(address, options=None):
+    if not TLS:
+        return grpc.insecure_channel(address, options)
+    credentials = grpc.ssl_channel_credentials(pem("ca.pem"), pem("client.key"), pem("client.pem"))
+    name = [("grpc.ssl_target_name_override", "foo.test.google.fr")]
+    return grpc.secure_channel(address, credentials, list(options or []) + name)
 
 
 def stubs(protos):
@@ -104,7 +129,7 @@ def serve(protos):
     for options in [[], [("grpc.max_receive_message_length", SMALL)]]:
         server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=options)
         grpc_stubs.add_TestServiceServicer_to_server(Service(), server)
-        ports.append(server.add_insecure_port("127.0.0.1:0"))
+        ports.append(add_port(server))
         server.start()
         servers.append(server)
     print("listening", *ports, flush=True)
@@ -113,7 +138,7 @@ def serve(protos):
 
 def client(protos, address):
     empty, messages, grpc_stubs = stubs(protos)
-    channel = grpc.insecure_channel(address)
+    channel = make_channel(address)
     stub = grpc_stubs.TestServiceStub(channel)
     # No case may hang, whatever the server does.
     limit = 60
@@ -163,7 +188,7 @@ def client(protos, address):
         large_response(stub.UnaryCall(large(expect_compressed=flag(False)), timeout=limit))
 
     def limited(size):
-        return grpc.insecure_channel(address, [("grpc.max_receive_message_length", size)])
+        return make_channel(address, [("grpc.max_receive_message_length", size)])
 
     def too_large(compressed, body):
         try:
@@ -184,7 +209,7 @@ def client(protos, address):
                 too_large(wanted, lambda: small_stub.UnaryCall(request, timeout=limit))
         # A client that accepts nothing must not be sent anything compressed: it would fail.
         options = [("grpc.compression_enabled_algorithms_bitset", 1)]
-        with grpc.insecure_channel(address, options) as deaf:
+        with make_channel(address, options) as deaf:
             large_response(grpc_stubs.TestServiceStub(deaf).UnaryCall(
                 large(response_compressed=flag(True)), timeout=limit))
 
@@ -347,7 +372,7 @@ def client(protos, address):
     def channel_soak():
         # A subchannel pool of its own, or all the channels would share one connection.
         options = [("grpc.use_local_subchannel_pool", 1)]
-        soak(lambda: grpc.insecure_channel(address, options))
+        soak(lambda: make_channel(address, options))
 
     def concurrent_large_unary():
         calls = [stub.UnaryCall.future(large(), timeout=limit) for _ in range(1000)]
