@@ -99,7 +99,8 @@ extension Codec where Message == [UInt8] {
   }
 }
 
-/// A server for the length of a test.
+/// A server for the length of a test; stopped at once, as peers that read no more would hold up a
+/// graceful stop.
 func withServer(
   _ services: [any RPCService] = [ProbeService()], options: ServerOptions = ServerOptions(),
   _ body: (GRPCServer, UInt16) async throws -> Void
@@ -107,11 +108,9 @@ func withServer(
   let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: services, options: options)
   let running = Task { try await server.run() }
   guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
-  do { try await body(server, port) } catch {
-    running.cancel()
-    throw error
-  }
-  server.shutDown()
+  defer { running.cancel() }
+  try await body(server, port)
+  running.cancel()
   try await running.value
 }
 

@@ -77,3 +77,9 @@ let server = GRPCServer(on: .tcp("0.0.0.0", 50051), services: [Greeter()], secur
 let channel = try GRPCChannel(to: "dns:///orders.example:50051", security: .tls(ClientTLS(trust: .file("ca.pem"))))
 _ = (server, channel)
 }
+
+// swift-format-ignore
+func inProcessExample() {
+let greeter = Helloworld_Greeter.Client(InProcessChannel([Greeter()]))
+_ = greeter
+}

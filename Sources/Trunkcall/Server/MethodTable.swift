@@ -112,6 +112,17 @@ final class MethodIndex: Sendable {
     self.slots = slots
   }
 
+  /// What services serve, in the order of their names.
+  convenience init(_ services: [any RPCService], dispatch: (MethodName) -> HandlerDispatch) {
+    var table = MethodTable()
+    for service in services { service.register(in: &table) }
+    let sorted = table.handlers.sorted { $0.key.text < $1.key.text }
+    self.init(
+      sorted.enumerated().map { index, entry in
+        ServedMethod(entry.key, entry.value, index: index, dispatch: dispatch(entry.key))
+      })
+  }
+
   func find(_ path: UnsafeRawBufferPointer) -> ServedMethod? {
     var slot = path.quickHash & mask
     while true {

@@ -6,27 +6,31 @@
 
   extension ServerCall {
     /// Who the client is, by the certificate that the server verified; nil without one.
-    public var tlsPeer: TLSPeer? { stream.connection.tlsPeer }
+    public var tlsPeer: TLSPeer? { context.tlsPeer }
+  }
+
+  extension ServerStream {
+    var tlsPeer: TLSPeer? { connection.tlsPeer }
   }
 #endif
 
 /// A call as its handler sees it. The handler's deadline and cancellation are its task's: it is
 /// cancelled when the client goes away, resets the stream, or runs out of time.
 public struct ServerCall: Sendable {
-  @usableFromInline let stream: ServerStream
+  fileprivate let context: any ServerCallContext
 
-  init(_ stream: ServerStream) { self.stream = stream }
+  init(_ context: any ServerCallContext) { self.context = context }
 
   /// `/package.Service/Method`, as registered.
-  public var path: String { stream.methodName }
+  public var path: String { context.methodName }
   /// What the client sent beside the call; `grpc-…` and HTTP's own names are not in it.
-  public var metadata: Metadata { stream.requestMetadata }
+  public var metadata: Metadata { context.requestMetadata }
   /// The client's address, e.g. `10.0.0.7:41234`.
-  public var peer: String { stream.peer }
-  public var authority: String { stream.authority }
-  public var userAgent: String { stream.userAgent }
+  public var peer: String { context.peer }
+  public var authority: String { context.authority }
+  public var userAgent: String { context.userAgent }
   /// Time left until the client's deadline, not below zero; nil without one.
-  public var timeRemaining: Duration? { stream.timeRemaining }
+  public var timeRemaining: Duration? { context.timeRemaining }
   /// The client's deadline; nil without one.
   public var deadline: ContinuousClock.Instant? {
     timeRemaining.map { ContinuousClock.now.advanced(by: $0) }
@@ -34,9 +38,9 @@ public struct ServerCall: Sendable {
 
   /// Whether the request message that the handler took last came compressed; it is given to the
   /// handler decompressed.
-  public var requestWasCompressed: Bool { stream.lastMessageWasCompressed }
+  public var requestWasCompressed: Bool { context.lastMessageWasCompressed }
   /// What the client can decompress (`grpc-accept-encoding`).
-  public var clientAccepts: CompressionSet { stream.clientAccepts }
+  public var clientAccepts: CompressionSet { context.clientAccepts }
 
   /// Compresses the replies of this call, until one is written with `compressed: false`. A client
   /// that does not accept the algorithm gets them uncompressed (gRPC compression.md). `.identity`
@@ -45,19 +49,37 @@ public struct ServerCall: Sendable {
   /// - Throws: FAILED_PRECONDITION when the headers, which name the algorithm, are gone already.
   @discardableResult
   public func compressReplies(with compression: Compression) throws(RPCError) -> Bool {
-    try stream.compressReplies(with: compression)
+    try context.compressReplies(with: compression)
   }
 
   /// Adds to the metadata that goes before the first reply message; too late after it.
   /// - Throws: FAILED_PRECONDITION when the headers are gone already, INTERNAL for a name or value
   ///   that cannot travel.
   public func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
-    try stream.addInitialMetadata(metadata)
+    try context.addInitialMetadata(metadata)
   }
 
   /// Adds to the metadata that goes with the status.
   /// - Throws: INTERNAL for a name or value that cannot travel.
   public func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
-    try stream.addTrailingMetadata(metadata)
+    try context.addTrailingMetadata(metadata)
   }
+}
+
+/// What a handler's call stands for: a stream of a connection, or a call within the process.
+protocol ServerCallContext: AnyObject, Sendable {
+  var methodName: String { get }
+  var requestMetadata: Metadata { get }
+  var peer: String { get }
+  var authority: String { get }
+  var userAgent: String { get }
+  var timeRemaining: Duration? { get }
+  var lastMessageWasCompressed: Bool { get }
+  var clientAccepts: CompressionSet { get }
+  #if TLS
+    var tlsPeer: TLSPeer? { get }
+  #endif
+  func compressReplies(with compression: Compression) throws(RPCError) -> Bool
+  func addInitialMetadata(_ metadata: Metadata) throws(RPCError)
+  func addTrailingMetadata(_ metadata: Metadata) throws(RPCError)
 }

@@ -22,15 +22,7 @@ final class ServerCore: Sendable {
     _ services: [any RPCService], _ interceptors: [any ServerInterceptor], _ options: ServerOptions,
     _ logger: Logger
   ) {
-    var table = MethodTable()
-    for service in services { service.register(in: &table) }
-    let sorted = table.handlers.sorted { $0.key.text < $1.key.text }
-    methods = MethodIndex(
-      sorted.enumerated().map { index, entry in
-        ServedMethod(
-          entry.key, entry.value, index: index,
-          dispatch: options.dispatchByMethod[entry.key.text] ?? options.dispatch)
-      })
+    methods = MethodIndex(services) { options.dispatchByMethod[$0.text] ?? options.dispatch }
     self.options = options
     http2 = options.http2
     keepalive = options.keepalive

@@ -49,7 +49,7 @@ extension ServerStream {
     }
   }
 
-  @usableFromInline var lastMessageWasCompressed: Bool {
+  var lastMessageWasCompressed: Bool {
     lastWasCompressed.load(ordering: .relaxed)
   }
 

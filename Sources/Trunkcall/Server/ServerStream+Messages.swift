@@ -50,7 +50,7 @@ enum WaitTicket {
 extension ServerStream: MessageSource, MessageSink {
   private static let cancelledWait = RPCError(.cancelled, "the task that waited was cancelled")
 
-  @usableFromInline func next() async throws(RPCError) -> [UInt8]? {
+  func next() async throws(RPCError) -> [UInt8]? {
     // Buffered messages are taken without suspending.
     if loop.isCurrent, let inbound = take() { return try unwrap(inbound) }
     let ticket = WaitTicket.next()
@@ -64,7 +64,7 @@ extension ServerStream: MessageSource, MessageSink {
     return try unwrap(inbound)
   }
 
-  @usableFromInline func send(_ frame: [UInt8]) async throws(RPCError) {
+  func send(_ frame: [UInt8]) async throws(RPCError) {
     let frame = try compressed(frame)
     if loop.isCurrent {
       if let error = write(frame) { throw error }

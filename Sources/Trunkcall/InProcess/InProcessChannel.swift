@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkSockets
+public import TrunkWire
+
+/// Calls services within the process, without sockets, HTTP/2 or names: for tests, and for a service
+/// that lives in the same program.
+///
+/// It holds to what a call over a network holds to: metadata rules, message limits, deadlines,
+/// cancellation, statuses, back-pressure, interceptors on both sides. Compression is left out.
+///
+/// ```swift
+/// let greeter = Helloworld_Greeter.Client(InProcessChannel([Greeter()]))
+/// ```
+public struct InProcessChannel: CallInvoker {
+  /// Largest messages in bytes, as on a channel and a server.
+  public struct Limits: Sendable, Hashable {
+    /// Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
+    public var maxRequestSize = 4 << 20
+    /// Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
+    public var maxReplySize = 4 << 20
+    public init() {}
+  }
+
+  static let peer = "in-process"
+
+  private let methods: MethodIndex
+  private let interceptors: [any ClientInterceptor]
+  private let serverInterceptors: [any ServerInterceptor]
+  private let limits: Limits
+  private let authority: String
+
+  /// - Parameters:
+  ///   - interceptors: the client's, around every call, the first one outermost.
+  ///   - serverInterceptors: around every handler.
+  ///   - authority: what handlers see in ``ServerCall/authority``.
+  public init(
+    _ services: [any RPCService], interceptors: [any ClientInterceptor] = [],
+    serverInterceptors: [any ServerInterceptor] = [], limits: Limits = Limits(),
+    authority: String = "in-process"
+  ) {
+    methods = MethodIndex(services, dispatch: { _ in .concurrent })
+    self.interceptors = interceptors
+    self.serverInterceptors = serverInterceptors
+    self.limits = limits
+    self.authority = authority
+  }
+
+  public func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply {
+    guard interceptors.isEmpty, serverInterceptors.isEmpty, call.options.credentials.isEmpty,
+      case .unary(let handler)? = find(call.method)?.handler
+    else { return try await asStream(call, frame) }
+    if let refusal = RequestHeaders.refusal(of: call.options.metadata) { throw refusal }
+    let payload = try limits.request(frame)
+    let deadline = deadline(of: call)
+    let context = InProcessCall(call, authority: authority, deadline: deadline)
+    let reply: [UInt8]
+    do {
+      // In the caller's task: its cancellation is the handler's.
+      if let deadline {
+        reply = try await InProcessChannel.run(until: deadline) {
+          try await handler(payload, ServerCall(context))
+        }
+      } else {
+        reply = try await handler(payload, ServerCall(context))
+      }
+    } catch {
+      var status = context.error(error)
+      if status.metadata.isEmpty { status.metadata = context.trailingMetadata }
+      throw status
+    }
+    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
+    return UnaryReply(
+      payload: try limits.reply(reply), initialMetadata: context.initialMetadata,
+      trailingMetadata: context.trailingMetadata, peer: InProcessChannel.peer)
+  }
+
+  public func stream(_ call: CallRequest) async throws(RPCError) -> any ClientStream {
+    guard !interceptors.isEmpty else { return try open(call) }
+    return try await interceptors.open(call) { request throws(RPCError) in try open(request) }
+  }
+
+  // MARK: Inside
+
+  private func open(_ call: CallRequest) throws(RPCError) -> any ClientStream {
+    if let refusal = RequestHeaders.refusal(of: call.options.metadata) { throw refusal }
+    guard call.options.credentials.isEmpty else {
+      throw RPCError(.unauthenticated, "call credentials are not sent within a process")
+    }
+    guard let method = find(call.method) else {
+      throw RPCError(
+        .unimplemented,
+        methods.hasService(of: call.method.text)
+          ? "unknown method \(call.method)" : "unknown service of \(call.method)", origin: .peer)
+    }
+    let deadline = deadline(of: call)
+    let context = InProcessCall(call, authority: authority, deadline: deadline)
+    let parts = InProcessStream.Parts(context, limits)
+    let serverInterceptors = serverInterceptors
+    return InProcessStream(parts, deadline: deadline) { parts in
+      try await serverInterceptors.run(ServerCall(parts.call), parts, parts) { call, source, sink in
+        switch method.handler {
+        case .streaming(let body): try await body(source, sink, call)
+        case .unary(let body):
+          try await sink.send(try await body(try await source.onlyRequest(), call))
+        }
+      }
+    }
+  }
+
+  private func asStream(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply
+  {
+    let stream = try await stream(call)
+    try await stream.send(frame)
+    try await stream.finish()
+    let payload = try await stream.onlyMessage()
+    return UnaryReply(
+      payload: payload, initialMetadata: try await stream.initialMetadata(),
+      trailingMetadata: await stream.trailingMetadata(), peer: InProcessChannel.peer)
+  }
+
+  private func find(_ name: MethodName) -> ServedMethod? {
+    name.bytes.withUnsafeBytes { methods.find($0) }
+  }
+
+  /// The earlier one of the call's and the handler's that makes it.
+  private func deadline(of call: CallRequest) -> UInt64? {
+    let own = call.options.timeout.map { Clock.now().adding($0) }
+    guard call.options.inheritsDeadline, let inherited = InheritedDeadline.current else {
+      return own
+    }
+    return min(own ?? .max, inherited)
+  }
+
+  private static func run(
+    until deadline: UInt64, _ body: @escaping @Sendable () async throws -> [UInt8]
+  ) async throws -> [UInt8] {
+    try await withThrowingTaskGroup(of: [UInt8].self) { group in
+      defer { group.cancelAll() }
+      group.addTask {
+        try await InheritedDeadline.$current.withValue(deadline) { try await body() }
+      }
+      group.addTask {
+        let now = Clock.now()
+        try await Task.sleep(
+          for: .nanoseconds(deadline > now ? Int64(clamping: deadline - now) : 0))
+        throw RPCError(.deadlineExceeded, "the deadline has passed")
+      }
+      return try await group.next() ?? []
+    }
+  }
+}
+
+extension InProcessChannel.Limits {
+  /// The payload of a frame on its way to the handler.
+  func request(_ frame: [UInt8]) throws(RPCError) -> [UInt8] {
+    try payload(frame, "request", maxRequestSize)
+  }
+  /// The payload of a frame on its way to the client.
+  func reply(_ frame: [UInt8]) throws(RPCError) -> [UInt8] {
+    try payload(frame, "reply", maxReplySize)
+  }
+
+  private func payload(
+    _ frame: [UInt8], _ what: String, _ limit: Int
+  ) throws(RPCError) -> [UInt8] {
+    let size = frame.count - MessageFrame.prefixLength
+    guard size >= 0 else {
+      throw RPCError(.internal, "the encoder left no room for the message's prefix")
+    }
+    guard size <= limit else {
+      throw RPCError(
+        .resourceExhausted, "\(what) of \(size) bytes is larger than the limit of \(limit) bytes")
+    }
+    return Array(frame[MessageFrame.prefixLength...])
+  }
+}

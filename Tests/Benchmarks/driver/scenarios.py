@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 The Trunkcall Authors
+"""What is measured. A scenario takes a Run and fills it with samples; it never prints.
+
+A sample is (scenario, variant, stack, metric, value). Within a scenario the stacks take turns, round
+by round, so that a busy minute of the machine hits them all.
+"""
+import json
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import build
+from process import LOAD_CPU, SERVER_CPU, Failed, Process, raise_descriptor_limit, run, run_json
+
+OWN = "trunkcall"
+# 4 MiB as a whole message, so that default limits let it pass.
+LARGE = (4 << 20) - 20
+
+
+class Run:
+    """The stacks that take part, how much is done, and what came out."""
+
+    def __init__(self, stacks, rounds, quick):
+        self.stacks = stacks
+        self.rounds = 1 if quick else rounds
+        self.quick = quick
+        self.samples = []
+
+    def size(self, full, quick):
+        return quick if self.quick else full
+
+    def add(self, scenario, variant, stack, **metrics):
+        for metric, value in metrics.items():
+            self.samples.append({"scenario": scenario, "variant": str(variant), "stack": stack,
+                                 "metric": metric, "value": value})
+
+    def turns(self, stacks):
+        for _ in range(self.rounds):
+            yield from stacks
+
+    def median(self, scenario, stack, metric):
+        values = sorted(s["value"] for s in self.samples
+                        if (s["scenario"], s["stack"], s["metric"]) == (scenario, stack, metric))
+        return values[len(values) // 2] if values else None
+
+
+# Stacks
+
+def server(stack, cpu=SERVER_CPU, **flags):
+    if stack == OWN:
+        words = [word for name, value in flags.items() for word in (f"--{name}", value)]
+        return Process([build.swift_program("bench-server"), *words], cpu)
+    if stack == "ngt":
+        return Process([build.native("ngt"), 0], cpu)
+    if stack == "grpc-c++":
+        return Process([build.native("cpp/server"), 0, "async", 1], cpu)
+    if stack == "grpc-swift-2":
+        return Process([build.grpc_swift_program("peer-server"), 0], cpu)
+    raise Failed(f"no server {stack}")
+
+
+def client(stack, mode, port, a, b, cpu=LOAD_CPU):
+    """unary: a callers, b calls; echo: a bytes, b calls; down: a messages of b bytes;
+    pingpong: a turns of b bytes."""
+    if stack == OWN:
+        flags = {"unary": ("callers", "calls"), "echo": ("size", "calls"), "down": ("count", "size"),
+                 "pingpong": ("calls", "size")}[mode]
+        return run_json([build.swift_program("bench-client"), mode, port,
+                         f"--{flags[0]}", a, f"--{flags[1]}", b], cpu)
+    if stack == "grpc-swift-2":
+        return run_json([build.grpc_swift_program("peer-client"), mode, port, a, b], cpu)
+    result = run_json([build.native("cpp/client"), mode, f"127.0.0.1:{port}", a, b], cpu)
+    if result["bad"]:
+        raise Failed(f"grpc-c++: {result['bad']} wrong replies")
+    if "cpu_per_100k" in result:
+        result["cpu_us_per_call"] = result["cpu_per_100k"] * 10
+    if "p50_us" in result:
+        result["latency_us"] = {name: result[f"{name}_us"] for name in ("p50", "p99", "p99.9")
+                                if f"{name}_us" in result}
+    for name in ("rps", "rt_s", "msg_s"):
+        if name in result:
+            result["per_s"] = result[name]
+    if "mb_s" in result:
+        result["mb_per_s"] = result["mb_s"]
+    return result
+
+
+def load(*arguments, cpu=LOAD_CPU):
+    return run_json([build.native("load"), *arguments], cpu)
+
+
+def check(stack):
+    """Every method, byte by byte."""
+    with server(stack) as peer:
+        load("lockstep", peer.port, 20, 10)
+        load("messages", peer.port, 50, 1024, 3)
+        load("messages", peer.port, 3, 65536, 1)
+        load("pingpong", peer.port, 50, 32)
+        load("echo", peer.port, 2, LARGE)
+
+
+# Scenarios
+
+REPLY = 19  # bytes of DATA: prefix and HelloReply("Hello, world")
+
+
+def h2load(port, calls, connections, streams, cpu=LOAD_CPU, path="/helloworld.Greeter/SayHello"):
+    with tempfile.NamedTemporaryFile() as body:
+        body.write(b"\0\0\0\0\x07\x0a\x05world")
+        body.flush()
+        text = run(["h2load", "-n", calls, "-c", connections, "-m", streams, "-d", body.name,
+                    "-H", "content-type: application/grpc", "-H", "te: trailers",
+                    f"http://127.0.0.1:{port}{path}"], cpu)
+    found = re.search(r"(\d+) succeeded, (\d+) failed", text)
+    data = re.search(r"\((\d+)\) data", text)
+    if not found or int(found.group(1)) != calls:
+        raise Failed(f"h2load: not all of {calls} calls succeeded:\n{text[-600:]}")
+    if int(data.group(1)) != calls * REPLY:
+        raise Failed(f"h2load: {data.group(1)} bytes of data for {calls} replies of {REPLY}")
+    return float(re.search(r"finished in [^,]*, ([\d.]+) req/s", text).group(1))
+
+
+def server_unary(r):
+    """Server, unary, 8 connections x 32 streams, one loop; load by h2load, protobuf POST"""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "reply").write_bytes(b"x" * REPLY)
+        for stack in r.turns([*r.stacks, "nghttpd"]):
+            calls = r.size({"grpc-c++": 60_000, "grpc-swift-2": 15_000}.get(stack, 200_000), 2_000)
+            if stack == "nghttpd":
+                peer = nghttpd(folder)
+            else:
+                peer = server(stack)
+            path = "/reply" if stack == "nghttpd" else "/helloworld.Greeter/SayHello"
+            with peer:
+                h2load(peer.port, max(256, calls // 10), 8, 32, path=path)
+                before = peer.cpu_ns()
+                rate = h2load(peer.port, calls, 8, 32, path=path)
+                used = peer.cpu_ns() - before
+            r.add("server_unary", "", stack, cpu_us_per_call=used / calls / 1e3, per_s=rate)
+
+
+def nghttpd(folder):
+    # It wants to be told a port, and says nothing when it listens.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = Process(["sh", "-c", f"nghttpd --no-tls -n 1 -d {folder} -a 127.0.0.1 {port} & pid=$!; "
+                       "sleep 0.3; echo listening $pid; cat; kill $pid"], SERVER_CPU)
+    process.pid, process.port = process.port, port
+    return process
+
+
+def client_unary(r):
+    """Client, 100 callers on one connection, against ngt"""
+    for stack in r.turns([s for s in r.stacks if s != "ngt"]):
+        calls = r.size({"grpc-c++": 100_000, "grpc-swift-2": 20_000}.get(stack, 300_000), 2_000)
+        with server("ngt") as peer:
+            result = client(stack, "unary", peer.port, 100, calls)
+        r.add("client_unary", "", stack, cpu_us_per_call=result["cpu_us_per_call"],
+              per_s=result["per_s"])
+
+
+def same_stack(r):
+    """One caller, both ends of the same stack on one CPU"""
+    for stack in r.turns([s for s in r.stacks if s != "ngt"]):
+        calls = r.size(2_000 if stack == "grpc-swift-2" else 20_000, 200)
+        with server(stack) as peer:
+            result = client(stack, "unary", peer.port, 1, calls, cpu=SERVER_CPU)
+            r.add("same_stack", "unary", stack, **latency(result))
+            turns = client(stack, "pingpong", peer.port, calls, 32, cpu=SERVER_CPU)
+            r.add("same_stack", "pingpong 32 B", stack, **latency(turns))
+
+
+def latency(result):
+    return {f"{name}_us": value for name, value in result["latency_us"].items() if name != "max"}
+
+
+def streaming(r):
+    """Server streaming, neutral client: 1 KiB and 64 KiB messages"""
+    for stack in r.turns(r.stacks):
+        for size, full in ((1024, 100_000), (65_536, 10_000)):
+            count = r.size(full // 10 if stack == "grpc-swift-2" else full, 500)
+            with server(stack) as peer:
+                load("messages", peer.port, count // 10, size, 1)
+                before = peer.cpu_ns()
+                result = load("messages", peer.port, count, size, 1)
+                used = peer.cpu_ns() - before
+            r.add("streaming", f"{size >> 10} KiB", stack, cpu_us_per_message=used / count / 1e3,
+                  mb_per_s=result["mb_per_s"])
+
+
+def large(r):
+    """4 MiB unary echo, both ends of the same stack, a CPU each; 64 KiB messages likewise"""
+    for stack in r.turns([s for s in r.stacks if s != "ngt"]):
+        with server(stack) as peer:
+            result = client(stack, "echo", peer.port, LARGE, r.size(40, 3))
+            r.add("large", "echo 4 MiB", stack, mb_per_s=result["mb_per_s"])
+            result = client(stack, "down", peer.port, r.size(4_000, 100), 65_536)
+            r.add("large", "streaming 64 KiB", stack, mb_per_s=result["mb_per_s"])
+
+
+def memory(r):
+    """Server's memory for idle connections and idle streams"""
+    limit = raise_descriptor_limit() - 100
+    connections = r.size(min(10_000, limit), 300)
+    for stack in r.stacks:
+        count = min(connections, 2_000) if stack == "grpc-swift-2" else connections
+        flags = {"connections": connections + 100} if stack == OWN else {}
+        with server(stack, **flags) as peer:
+            load("lockstep", peer.port, 50, 20)
+            before = peer.memory_kib()
+            with Process([build.native("load"), "hold", peer.port, count, 0], LOAD_CPU):
+                held = peer.memory_kib()
+            after = settled(peer)
+            r.add("memory", f"{count} connections", stack,
+                  kib_each=(held - before) / count, kib_left_each=(after - before) / count)
+        streams = r.size(100, 10)
+        with server(stack) as peer:
+            load("lockstep", peer.port, 50, 20)
+            with Process([build.native("load"), "hold", peer.port, 100, 0], LOAD_CPU):
+                before = peer.memory_kib()
+            with Process([build.native("load"), "hold", peer.port, 100, streams], LOAD_CPU):
+                held = peer.memory_kib()
+            r.add("memory", f"100 x {streams} streams", stack, kib_each=(held - before) / 100 / streams)
+
+
+def settled(peer):
+    """The least memory of the next seconds: to close thousands of connections takes a while."""
+    least = peer.memory_kib()
+    for _ in range(10):
+        time.sleep(0.3)
+        least = min(least, peer.memory_kib())
+    return least
+
+
+def pace(peer, rate, seconds, connections, idle=0, large_per_mille=0):
+    """Calls on a timetable, and the server's processor time for them."""
+    process = Process([build.native("load"), "pace", peer.port, rate, seconds, connections, idle,
+                       large_per_mille, "wait"], LOAD_CPU)
+    with process:
+        before = peer.cpu_ns()
+        process.say("go\n")
+        result = json.loads(process.line(r"^\{.*\}").group(0))
+        result["server_cpu_us_per_call"] = (peer.cpu_ns() - before) / result["calls"] / 1e3
+    return result
+
+
+def growth(r):
+    """Cost of a call as the work grows: connections, open streams, methods, endpoints"""
+    rate, seconds = 4_000, r.size(2, 1)
+    steps = r.size([1, 10, 100, 1_000], [1, 100])
+    for _ in range(r.rounds):
+        for count in steps:
+            with server(OWN) as peer:
+                result = pace(peer, rate, seconds, count)
+            r.add("growth", f"{count} connections", OWN, cpu_us_per_call=result["server_cpu_us_per_call"])
+        for count in steps:
+            with server(OWN, streams=2_000) as peer:
+                result = pace(peer, rate, seconds, 1, idle=count)
+            r.add("growth", f"{count} open streams", OWN,
+                  cpu_us_per_call=result["server_cpu_us_per_call"])
+        for count in steps:
+            with server(OWN, methods=count) as peer:
+                result = pace(peer, rate, seconds, 1)
+            r.add("growth", f"{count} methods", OWN, cpu_us_per_call=result["server_cpu_us_per_call"])
+        for count in steps:
+            # One caller: no more than one call is under way, however many connections there are.
+            calls = r.size(20_000, 2_000)
+            with server(OWN, host="0.0.0.0", connections=2_000) as peer:
+                result = run_json([build.swift_program("bench-client"), "unary", peer.port,
+                                   "--callers", 1, "--calls", calls, "--endpoints", count,
+                                   "--warmup", 2_000], LOAD_CPU)
+            r.add("growth", f"{count} endpoints (client)", OWN, cpu_us_per_call=result["cpu_us_per_call"])
+
+
+def parts(r):
+    """Codec, pick, and update of the server list"""
+    for _ in range(r.rounds):
+        result = run_json([build.swift_program("bench-parts")], SERVER_CPU)
+        for name, value in result.items():
+            r.add("parts", name, OWN, ns=value)
+
+
+def syscalls(r):
+    """System calls of the server for a call, one caller"""
+    for stack in r.stacks:
+        calls = r.size(2_000, 200)
+        with server(stack) as peer, tempfile.NamedTemporaryFile("r") as out:
+            load("lockstep", peer.port, 1, 100)
+            strace = subprocess.Popen(
+                ["strace", "-f", "-c", "-U", "calls,syscall", "-o", out.name, "-p", str(peer.pid)],
+                stderr=subprocess.PIPE, text=True)
+            strace.stderr.readline()  # attached
+            time.sleep(0.3)
+            load("lockstep", peer.port, 1, calls)
+            strace.terminate()
+            strace.wait()
+            counts = dict((name, int(count)) for count, name in
+                          re.findall(r"^\s*(\d+)\s+(\w+)\s*$", out.read(), re.M) if name != "total")
+        if sum(counts.values()) < calls:
+            raise Failed(f"strace saw {sum(counts.values())} system calls for {calls} calls")
+        r.add("syscalls", "1 caller", stack, all_per_call=sum(counts.values()) / calls,
+              futex_per_call=counts.get("futex", 0) / calls)
+
+
+def tail(r):
+    """Latency on a timetable, 20 connections; 1 % of 1 MiB mixed in"""
+    slowest = min([r.median("server_unary", s, "per_s") or 1e9 for s in r.stacks])
+    rate = min(20_000, int(slowest / 2)) if slowest < 1e9 and not r.quick else 2_500
+    seconds = r.size(4, 1)
+    for stack in r.turns(r.stacks):
+        slow = min(rate, 1_000)
+        for name, now, per_mille in (("small alone", rate, 0), ("small alone", slow, 0),
+                                     ("small beside 1 % of 1 MiB", slow, 10)):
+            with server(stack) as peer:
+                result = pace(peer, now, seconds, 20, large_per_mille=per_mille)
+            r.add("tail", f"{name}, {now}/s", stack, **latency(result))
+
+
+def loops(r):
+    """Own server with one and two loops, h2load 8 x 32, nothing pinned"""
+    calls = r.size(200_000, 2_000)
+    for count in r.turns([1, 2]):
+        with server(OWN, cpu=None, loops=count) as peer:
+            h2load(peer.port, max(256, calls // 10), 8, 32, cpu=None)
+            before = peer.cpu_ns()
+            rate = h2load(peer.port, calls, 8, 32, cpu=None)
+            used = peer.cpu_ns() - before
+        r.add("loops", f"{count}", OWN, cpu_us_per_call=used / calls / 1e3, per_s=rate)
+
+
+ALL = [server_unary, client_unary, same_stack, streaming, large, memory, growth, parts, syscalls, tail,
+       loops]
