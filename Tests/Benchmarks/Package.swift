@@ -39,5 +39,6 @@ let package = Package(
     .target(name: "BenchSupport", swiftSettings: strict),
     program("bench-server", [services, trunkProtobuf]),
     program("bench-client"),
+    program("bench-tls", [trunkProtobuf]),
     program("bench-parts", [trunkProtobuf]),
   ])

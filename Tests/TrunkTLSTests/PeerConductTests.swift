@@ -26,13 +26,15 @@
       SSL_renegotiate(asking.client.ssl)
       SSL_do_handshake(asking.client.ssl)
       asking.pump()
-      #expect("\(asking.serverError, default: "")".contains("the client asked for TLS renegotiation"))
+      #expect(
+        "\(asking.serverError, default: "")".contains("the client asked for TLS renegotiation"))
       let asked = try await pair12()
       SSL_clear_options(asked.server.ssl, 1 << 30)
       SSL_renegotiate(asked.server.ssl)
       SSL_do_handshake(asked.server.ssl)
       asked.pump()
-      #expect("\(asked.clientError, default: "")".contains("the server asked for TLS renegotiation"))
+      #expect(
+        "\(asked.clientError, default: "")".contains("the server asked for TLS renegotiation"))
     }
 
     @Test("KeyUpdates are answered; a flood of them is not read to its end", arguments: [31, 33])
