@@ -101,13 +101,15 @@ public struct InProcessChannel: CallInvoker {
       try await serverInterceptors.run(ServerCall(parts.call), parts, parts) { call, source, sink in
         switch method.handler {
         case .streaming(let body): try await body(source, sink, call)
-        case .unary(let body): try await sink.send(try await body(try await source.onlyRequest(), call))
+        case .unary(let body):
+          try await sink.send(try await body(try await source.onlyRequest(), call))
         }
       }
     }
   }
 
-  private func asStream(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply {
+  private func asStream(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply
+  {
     let stream = try await stream(call)
     try await stream.send(frame)
     try await stream.finish()
@@ -135,10 +137,13 @@ public struct InProcessChannel: CallInvoker {
   ) async throws -> [UInt8] {
     try await withThrowingTaskGroup(of: [UInt8].self) { group in
       defer { group.cancelAll() }
-      group.addTask { try await InheritedDeadline.$current.withValue(deadline) { try await body() } }
+      group.addTask {
+        try await InheritedDeadline.$current.withValue(deadline) { try await body() }
+      }
       group.addTask {
         let now = Clock.now()
-        try await Task.sleep(for: .nanoseconds(deadline > now ? Int64(clamping: deadline - now) : 0))
+        try await Task.sleep(
+          for: .nanoseconds(deadline > now ? Int64(clamping: deadline - now) : 0))
         throw RPCError(.deadlineExceeded, "the deadline has passed")
       }
       return try await group.next() ?? []

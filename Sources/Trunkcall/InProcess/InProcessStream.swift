@@ -61,7 +61,8 @@ final class InProcessStream: ClientStream {
     timer = deadline.map { deadline in
       Task {
         let now = Clock.now()
-        try? await Task.sleep(for: .nanoseconds(deadline > now ? Int64(clamping: deadline - now) : 0))
+        try? await Task.sleep(
+          for: .nanoseconds(deadline > now ? Int64(clamping: deadline - now) : 0))
         guard !Task.isCancelled else { return }
         parts.end(RPCError(.deadlineExceeded, "the deadline has passed"))
         handler.cancel()

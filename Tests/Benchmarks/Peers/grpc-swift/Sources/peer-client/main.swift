@@ -95,7 +95,9 @@ try await withGRPCClient(
     let latencies = try await unary(a, b)
     start.report(mode, latencies.count, latencies)
   case "echo":
-    let request = Bench_Payload.with { $0.body = Data((0..<a).map { UInt8(truncatingIfNeeded: $0 &* 31) }) }
+    let request = Bench_Payload.with {
+      $0.body = Data((0..<a).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+    }
     @Sendable func once() async throws -> Double {
       let start = clock(CLOCK_MONOTONIC)
       try await client.unary(

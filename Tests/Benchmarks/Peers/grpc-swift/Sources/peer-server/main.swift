@@ -39,7 +39,9 @@ struct Bench: RegistrableRPCService {
     ) { request, _ in
       let request = try await ServerRequest(stream: request).message
       return StreamingServerResponse { writer in
-        let message = Bench_Payload.with { $0.body = Data(repeating: 120, count: Int(request.size)) }
+        let message = Bench_Payload.with {
+          $0.body = Data(repeating: 120, count: Int(request.size))
+        }
         for _ in 0..<max(0, request.count) { try await writer.write(message) }
         return [:]
       }
@@ -64,7 +66,9 @@ let server = GRPCServer(
   services: [Greeter(), Bench()])
 let serving = Task { try await server.serve() }
 Task {
-  guard let address = try await server.listeningAddress, let port = address.ipv4?.port else { exit(1) }
+  guard let address = try await server.listeningAddress, let port = address.ipv4?.port else {
+    exit(1)
+  }
   print("listening \(port)")
   fflush(stdout)
 }
