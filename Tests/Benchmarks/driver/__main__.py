@@ -21,10 +21,15 @@ def main():
     parser.add_argument("--instructions", action="store_true",
                         help="instructions per call against the committed figures")
     parser.add_argument("--update", action="store_true", help="with --instructions: rewrite them")
+    parser.add_argument("--footprint", action="store_true",
+                        help="clean builds of greeter-server: processor time, size, start")
     parser.add_argument("--no-build", action="store_true")
     parser.add_argument("--output", help="folder of the results; default docs/performance")
     options = parser.parse_args()
     try:
+        if options.footprint:
+            import footprint
+            return footprint.main()
         if not options.no_build:
             build.base()
         if options.instructions:

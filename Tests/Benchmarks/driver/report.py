@@ -19,7 +19,8 @@ UNITS = {
     "cpu_us_per_call": "CPU µs per call", "cpu_us_per_message": "CPU µs per message",
     "per_s": "calls/s", "mb_per_s": "MB/s", "p50_us": "p50 µs", "p90_us": "p90 µs",
     "p99_us": "p99 µs", "p99.9_us": "p99.9 µs", "kib_each": "KiB each",
-    "kib_left_each": "KiB each, after they have gone", "ns": "ns",
+    "kib_left_each": "KiB each, after they have gone",
+    "kib_again_each": "KiB each, a second time", "ns": "ns",
     "all_per_call": "system calls per call", "futex_per_call": "of them futex",
 }
 

@@ -216,8 +216,12 @@ def memory(r):
             with Process([build.native("load"), "hold", peer.port, count, 0], LOAD_CPU):
                 held = peer.memory_kib()
             after = settled(peer)
+            # What is left but taken again is no leak: so a second time.
+            with Process([build.native("load"), "hold", peer.port, count, 0], LOAD_CPU):
+                again = peer.memory_kib()
             r.add("memory", f"{count} connections", stack,
-                  kib_each=(held - before) / count, kib_left_each=(after - before) / count)
+                  kib_each=(held - before) / count, kib_left_each=(after - before) / count,
+                  kib_again_each=(again - before) / count)
         streams = r.size(100, 10)
         with server(stack) as peer:
             load("lockstep", peer.port, 50, 20)
@@ -285,6 +289,16 @@ def parts(r):
             r.add("parts", name, OWN, ns=value)
 
 
+def in_process(r):
+    """The call layer alone: client and server half in one process, without a wire"""
+    for _ in range(r.rounds):
+        for callers in (1, 100):
+            result = run_json([build.swift_program("bench-client"), "inprocess", 0, "--callers", callers,
+                               "--calls", r.size(200_000, 5_000)], SERVER_CPU)
+            r.add("in_process", f"{callers} callers", OWN, cpu_us_per_call=result["cpu_us_per_call"],
+                  p50_us=result["latency_us"]["p50"], p99_us=result["latency_us"]["p99"])
+
+
 def syscalls(r):
     """System calls of the server for a call, one caller"""
     for stack in r.stacks:
@@ -333,5 +347,5 @@ def loops(r):
         r.add("loops", f"{count}", OWN, cpu_us_per_call=used / calls / 1e3, per_s=rate)
 
 
-ALL = [server_unary, client_unary, same_stack, streaming, large, memory, growth, parts, syscalls, tail,
-       loops]
+ALL = [server_unary, client_unary, same_stack, streaming, large, memory, growth, parts, in_process,
+       syscalls, tail, loops]
