@@ -21,6 +21,8 @@ def main():
     parser.add_argument("--instructions", action="store_true",
                         help="instructions per call against the committed figures")
     parser.add_argument("--update", action="store_true", help="with --instructions: rewrite them")
+    parser.add_argument("--profile", metavar="FIGURE",
+                        help="where the instructions of one of these figures go")
     parser.add_argument("--footprint", action="store_true",
                         help="clean builds of greeter-server: processor time, size, start")
     parser.add_argument("--no-build", action="store_true")
@@ -34,6 +36,8 @@ def main():
             build.base()
         if options.instructions:
             return instructions.compare(options.update)
+        if options.profile:
+            return instructions.show(options.profile)
         import suite
         return suite.main(options)
     except Failed as error:
