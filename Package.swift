@@ -192,7 +192,9 @@ let package = Package(
       ]),
     .target(
       name: "FuzzTargets",
-      dependencies: ["TrunkConsul", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkWire"],
+      dependencies: [
+        "TrunkConsul", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkWire", tls,
+      ],
       path: "Tests/FuzzTargets", swiftSettings: strict),
     tests("FuzzReplayTests", ["FuzzTargets", "TrunkTesting", "Trunkcall"]),
     tests(

@@ -7,7 +7,7 @@ import PackageDescription
 // with `--sanitize=fuzzer`, which instruments the library as well.
 let package = Package(
   name: "fuzz",
-  dependencies: [.package(name: "trunkcall", path: "../..", traits: [])],
+  dependencies: [.package(name: "trunkcall", path: "../..", traits: ["TLS"])],
   targets: [
     .executableTarget(
       name: "fuzz", dependencies: [.product(name: "_FuzzTargets", package: "trunkcall")],

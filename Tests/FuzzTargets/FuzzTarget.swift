@@ -11,17 +11,24 @@ public struct FuzzTarget: Sendable {
   public let maxLength: Int
   public let run: @Sendable ([UInt8]) -> Void
 
-  public static let all: [FuzzTarget] = [
-    FuzzTarget(name: "message", maxLength: 512, run: fuzzMessages),
-    FuzzTarget(name: "http1", maxLength: 1_024, run: fuzzHTTP1),
-    FuzzTarget(name: "headers", maxLength: 512, run: fuzzHeaders),
-    FuzzTarget(name: "inflate", maxLength: 512, run: fuzzInflater),
-    FuzzTarget(name: "target", maxLength: 128, run: fuzzTargets),
-    FuzzTarget(name: "config", maxLength: 1_024, run: fuzzServiceConfig),
-    FuzzTarget(name: "dns", maxLength: 512, run: fuzzDNS),
-    FuzzTarget(name: "server", maxLength: 2_048, run: fuzzServerSession),
-    FuzzTarget(name: "client", maxLength: 2_048, run: fuzzClientSession),
-  ]
+  public static let all: [FuzzTarget] =
+    [
+      FuzzTarget(name: "message", maxLength: 512, run: fuzzMessages),
+      FuzzTarget(name: "http1", maxLength: 1_024, run: fuzzHTTP1),
+      FuzzTarget(name: "headers", maxLength: 512, run: fuzzHeaders),
+      FuzzTarget(name: "inflate", maxLength: 512, run: fuzzInflater),
+      FuzzTarget(name: "target", maxLength: 128, run: fuzzTargets),
+      FuzzTarget(name: "config", maxLength: 1_024, run: fuzzServiceConfig),
+      FuzzTarget(name: "dns", maxLength: 512, run: fuzzDNS),
+      FuzzTarget(name: "server", maxLength: 2_048, run: fuzzServerSession),
+      FuzzTarget(name: "client", maxLength: 2_048, run: fuzzClientSession),
+    ] + secured
+
+  #if TLS
+    private static let secured = [FuzzTarget(name: "tls", maxLength: 1_024, run: fuzzTLS)]
+  #else
+    private static let secured: [FuzzTarget] = []
+  #endif
 
   public static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }
 }
