@@ -17,7 +17,9 @@ package enum FreeMemory {
     Task.detached {
       try? await Task.sleep(for: delay)
       isDue.store(false, ordering: .relaxed)
-      _ = try? await BlockingWork.run(timeout: .seconds(30), "trimming memory") { trunk_trim_memory() }
+      _ = try? await BlockingWork.run(timeout: .seconds(30), "trimming memory") {
+        trunk_trim_memory()
+      }
     }
   }
 }

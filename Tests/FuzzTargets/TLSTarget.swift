@@ -233,24 +233,24 @@
     // Thrown away the moment they were made: a key that protects nothing, and the certificate that it
     // signed for itself. Fixed, so that an input does the same on every machine.
     private static let key = """
-    -----BEGIN PRIVATE KEY-----
-    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGVjIEcC9Q2iYMRSp
-    fMgLP1uV4CY3qAMZZ4ythmeFcAuhRANCAATbiUO6PRN84XlXkH5dnNSryVy8bruj
-    +XjL+Z7sCCxCvPNnY7jU7+F2TfMMd/5NedOUHZGuQEJijJjpJXj39w0U
-    -----END PRIVATE KEY-----
-    """
+      -----BEGIN PRIVATE KEY-----
+      MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGVjIEcC9Q2iYMRSp
+      fMgLP1uV4CY3qAMZZ4ythmeFcAuhRANCAATbiUO6PRN84XlXkH5dnNSryVy8bruj
+      +XjL+Z7sCCxCvPNnY7jU7+F2TfMMd/5NedOUHZGuQEJijJjpJXj39w0U
+      -----END PRIVATE KEY-----
+      """
     private static let certificate = """
-    -----BEGIN CERTIFICATE-----
-    MIIBizCCATGgAwIBAgIUGDhxpRgvJ6NDVPQowJFfjGvJ8PswCgYIKoZIzj0EAwIw
-    DzENMAsGA1UEAwwEZnV6ejAgFw0yNjExMjQyMTU4MjRaGA8yMTI2MTAzMTIxNTgy
-    NFowDzENMAsGA1UEAwwEZnV6ejBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNuJ
-    Q7o9E3zheVeQfl2c1KvJXLxuu6P5eMv5nuwILEK882djuNTv4XZN8wx3/k1505Qd
-    ka5AQmKMmOklePf3DRSjaTBnMB0GA1UdDgQWBBRuRb9uspJdm9ezHItpPdjdExSg
-    1TAfBgNVHSMEGDAWgBRuRb9uspJdm9ezHItpPdjdExSg1TAPBgNVHRMBAf8EBTAD
-    AQH/MBQGA1UdEQQNMAuCCWxvY2FsaG9zdDAKBggqhkjOPQQDAgNIADBFAiAu3nzj
-    yeRa4MP+C8Du25fitV+T11wbiEmwiIPajs+5YQIhAJ6sVi3qii+n9ytcyTP1k3WC
-    NL2CE19NZJcefWVqMK2O
-    -----END CERTIFICATE-----
-    """
+      -----BEGIN CERTIFICATE-----
+      MIIBizCCATGgAwIBAgIUGDhxpRgvJ6NDVPQowJFfjGvJ8PswCgYIKoZIzj0EAwIw
+      DzENMAsGA1UEAwwEZnV6ejAgFw0yNjExMjQyMTU4MjRaGA8yMTI2MTAzMTIxNTgy
+      NFowDzENMAsGA1UEAwwEZnV6ejBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNuJ
+      Q7o9E3zheVeQfl2c1KvJXLxuu6P5eMv5nuwILEK882djuNTv4XZN8wx3/k1505Qd
+      ka5AQmKMmOklePf3DRSjaTBnMB0GA1UdDgQWBBRuRb9uspJdm9ezHItpPdjdExSg
+      1TAfBgNVHSMEGDAWgBRuRb9uspJdm9ezHItpPdjdExSg1TAPBgNVHRMBAf8EBTAD
+      AQH/MBQGA1UdEQQNMAuCCWxvY2FsaG9zdDAKBggqhkjOPQQDAgNIADBFAiAu3nzj
+      yeRa4MP+C8Du25fitV+T11wbiEmwiIPajs+5YQIhAJ6sVi3qii+n9ytcyTP1k3WC
+      NL2CE19NZJcefWVqMK2O
+      -----END CERTIFICATE-----
+      """
   }
 #endif

@@ -35,7 +35,8 @@
           "--tls-cert", certificates.file("server.pem"), "--tls-key",
           certificates.file("server.key"), "--tls-client-ca", certificates.file("ca.pem"),
         ])
-      let line = try #require(try await server.line(containing: "listening on", within: .seconds(30)))
+      let line = try #require(
+        try await server.line(containing: "listening on", within: .seconds(30)))
       let port = try #require(line.split(separator: ":").last.flatMap { UInt16($0) })
       let idle = descriptors(server)
       var samples: [Sample] = []
