@@ -143,7 +143,12 @@ let package = Package(
     .target(
       name: "TestCertificates", dependencies: ["ProcessSupport"], path: "Tests/TestCertificates",
       swiftSettings: strict),
-    tests("TrunkTLSTests", [tls, "TestCertificates", "TrunkSockets"]),
+    tests(
+      "TrunkTLSTests",
+      [
+        tls, .target(name: "COpenSSL", condition: .when(traits: ["TLS"])), "TestCertificates",
+        "TrunkSockets",
+      ]),
     tests("TrunkHTTP2Tests", ["TrunkHTTP2", "TrunkWire"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),

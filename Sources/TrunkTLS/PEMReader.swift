@@ -36,6 +36,8 @@
     /// Every certificate in the text, at least one.
     static func certificates(_ pem: PEM) throws(TLSError) -> [OpaquePointer] {
       let text = try bytes(pem, "certificate")
+      // OpenSSL makes no BIO of nothing.
+      guard !text.isEmpty else { throw TLSError("\(name(pem)) is empty") }
       var found: [OpaquePointer] = []
       OpenSSLErrors.clear()
       try withMemory(text) { bio throws(TLSError) in
@@ -57,6 +59,7 @@
     static func privateKey(_ identity: TLSIdentity) throws(TLSError) -> OpaquePointer {
       let pem = identity.privateKey
       let text = try bytes(pem, "private key")
+      guard !text.isEmpty else { throw TLSError("\(name(pem)) is empty") }
       let asking = Passphrase(identity.passphrase)
       OpenSSLErrors.clear()
       var key: OpaquePointer?

@@ -51,6 +51,12 @@
       let this = Unmanaged.passUnretained(context).toOpaque()
       SSL_CTX_set_cert_verify_callback(
         context.pointer, { store, _ in TLSCallbacks.verify(store) }, nil)
+      SSL_CTX_set_msg_callback(context.pointer) { isOurs, _, content, bytes, count, ssl, _ in
+        guard isOurs == 0, content == SSL3_RT_HANDSHAKE, count > 0, let bytes, let ssl else {
+          return
+        }
+        TLSCallbacks.engine(ssl: ssl)?.messageReceived(bytes.load(as: UInt8.self))
+      }
       switch context.role {
       case .client:
         SSL_CTX_sess_set_new_cb(context.pointer) { ssl, session in

@@ -17,7 +17,7 @@
   package final class TLSEngine: ByteFilter {
     private enum Phase { case handshaking, open, closed, failed }
     private var phase = Phase.handshaking
-    private let ssl: OpaquePointer
+    let ssl: OpaquePointer
     let context: TLSContext
     /// The name that is sent and checked; a server's own is the one that the client sent.
     private let serverName: String?
@@ -29,6 +29,13 @@
     private var output: UnsafeMutablePointer<OutputBuffer>?
     /// What it wrote while there was no buffer to write to.
     private var pending: [UInt8] = []
+    /// Bytes of the driver that OpenSSL takes only when it has read the rest of a handshake message
+    /// that came in pieces (a long ticket); the driver is not asked for more before they are gone.
+    private var held: [UInt8] = []
+    /// Handshake messages behind the handshake since the last byte for the driver.
+    private var idleMessages = 0
+    /// Behind the handshake: how the peer breaks rules that OpenSSL does not hold it to.
+    private var offence: String?
     /// Why ``TLSContext/verify`` refused the peer.
     var refusal: String?
     private var knownPeer: TLSPeer??
@@ -79,6 +86,8 @@
     }
 
     private func expect(_ name: String) throws(TLSError) {
+      // `orders.example.` is a name in DNS; in SNI and certificates it has no dot (RFC 6066 §3).
+      let name = name.last == "." ? String(name.dropLast()) : name
       let parameters = SSL_get0_param(ssl)
       let isAddress = X509_VERIFY_PARAM_set1_ip_asc(parameters, name) == 1
       // RFC 6066 §3: no address in SNI.
@@ -89,7 +98,9 @@
         _ = X509_VERIFY_PARAM_set1_ip(parameters, nil, 0)
         return
       }
-      SSL_set_hostflags(ssl, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS))
+      // Names are alternative names; a subject is none (RFC 9525 §2).
+      SSL_set_hostflags(
+        ssl, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT))
       guard SSL_set1_host(ssl, name) == 1 else {
         throw .openSSL("\"\(name)\" is no name that a certificate could be for")
       }
@@ -97,7 +108,7 @@
 
     // MARK: ByteFilter
 
-    package var isOpen: Bool { phase == .open }
+    package var isOpen: Bool { phase == .open && held.isEmpty }
     package var hasOutput: Bool { !pending.isEmpty }
 
     /// A client speaks first.
@@ -119,14 +130,21 @@
       while true {
         OpenSSLErrors.clear()
         let count = SSL_read(ssl, scratch.baseAddress, Int32(clamping: scratch.count))
+        if let offence {
+          phase = .failed
+          throw SocketError("TLS", errno: 0, detail: "\(other) \(offence)")
+        }
         if count > 0 {
+          idleMessages = 0
           guard plain(UnsafeRawBufferPointer(rebasing: scratch[..<Int(count)])) else {
             return false
           }
           continue
         }
         switch SSL_get_error(ssl, count) {
-        case SSL_ERROR_WANT_READ: return false
+        case SSL_ERROR_WANT_READ:
+          try sendHeld()
+          return false
         case SSL_ERROR_ZERO_RETURN:
           phase = .closed
           return true
@@ -138,21 +156,38 @@
     package func send(
       _ plain: UnsafeRawBufferPointer, _ output: inout OutputBuffer
     ) throws(SocketError) {
-      guard phase == .open else { return }
-      var rest = plain
-      let failed = withUnsafeMutablePointer(to: &output) { target in
+      guard isOpen else { return }
+      let isTaken = withUnsafeMutablePointer(to: &output) { target in
         self.output = target
         defer { self.output = nil }
-        while !rest.isEmpty {
-          OpenSSLErrors.clear()
-          let count = SSL_write(ssl, rest.baseAddress, Int32(clamping: rest.count))
-          // Our BIO takes everything, so that OpenSSL never has to wait for it.
-          guard count > 0 else { return true }
-          rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(Int(count)))
-        }
-        return false
+        return write(plain)
       }
-      if failed { throw failure("TLS") }
+      if !isTaken { throw failure("TLS") }
+    }
+
+    private func sendHeld() throws(SocketError) {
+      guard !held.isEmpty else { return }
+      let bytes = held
+      held = []
+      if !bytes.withUnsafeBytes({ write($0) }) { throw failure("TLS") }
+    }
+
+    private func write(_ plain: UnsafeRawBufferPointer) -> Bool {
+      var rest = plain
+      while !rest.isEmpty {
+        OpenSSLErrors.clear()
+        let count = SSL_write(ssl, rest.baseAddress, Int32(clamping: rest.count))
+        if count > 0 {
+          rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(Int(count)))
+        } else if SSL_get_error(ssl, count) == SSL_ERROR_WANT_READ {
+          // Our BIO takes everything, so it is not the socket that OpenSSL waits for.
+          held = Array(rest)
+          return true
+        } else {
+          return false
+        }
+      }
+      return true
     }
 
     package func drain(_ output: inout OutputBuffer) {
@@ -174,9 +209,17 @@
     }
 
     package func ended() -> SocketError? {
-      phase == .handshaking
-        ? SocketError(
-          "TLS", errno: 0, detail: "\(other) ended the connection during the TLS handshake") : nil
+      switch phase {
+      case .handshaking:
+        SocketError(
+          "TLS", errno: 0, detail: "\(other) ended the connection during the TLS handshake")
+      case .open where context.application == .http1:
+        // A body may last until the end of the connection (RFC 9112 §6.3, §9.8): anybody on the way
+        // could cut it short. HTTP/2 ends its streams itself.
+        SocketError(
+          "TLS", errno: 0, detail: "\(other) ended the connection without close_notify")
+      default: nil
+      }
     }
 
     // MARK: Facts
@@ -236,9 +279,31 @@
       return SocketError(operation, errno: 0, detail: words.explain(reason))
     }
 
-    // MARK: The BIO's side
+    // MARK: OpenSSL's side
+
+    /// Most handshake messages in a row between bytes for the driver: KeyUpdate costs keys, a ticket
+    /// costs a session, and the peer next to nothing.
+    private static let maximumIdleMessages = 32
+
+    /// A handshake message of the peer.
+    func messageReceived(_ type: UInt8) {
+      guard phase == .open else { return }
+      // RFC 9113 §9.2.1: OpenSSL would go on after its warning.
+      if type == UInt8(SSL3_MT_CLIENT_HELLO) || type == UInt8(SSL3_MT_HELLO_REQUEST) {
+        offence = "asked for TLS renegotiation, which HTTP/2 forbids"
+        return
+      }
+      idleMessages += 1
+      if idleMessages > TLSEngine.maximumIdleMessages {
+        offence =
+          "sent \(idleMessages) TLS handshake messages in a row without data; allowed: "
+          + "\(TLSEngine.maximumIdleMessages)"
+      }
+    }
 
     func readInput(_ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
+      // Nothing more for somebody who is to go.
+      if offence != nil { return 0 }
       let taken = min(count, input.count)
       guard taken > 0, let base = input.baseAddress else { return 0 }
       target.copyMemory(from: base, byteCount: taken)

@@ -20,10 +20,7 @@
       case SSL_R_CERTIFICATE_VERIFY_FAILED: return "\(other)'s certificate was refused: \(verdict)"
       case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
         return "the client showed no certificate, which is required"
-      // What speaks another protocol, as OpenSSL sees its first bytes.
-      case SSL_R_WRONG_VERSION_NUMBER, SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST,
-        SSL_R_PACKET_LENGTH_TOO_LONG, SSL_R_RECORD_TOO_SMALL, SSL_R_BAD_RECORD_TYPE,
-        SSL_R_UNEXPECTED_MESSAGE where isHandshake:
+      case let code where isHandshake && TLSWords.isOtherProtocol(code):
         return "\(other) does not speak TLS (\(reason.text))"
       case SSL_R_NO_APPLICATION_PROTOCOL:
         return "\(other) does not speak HTTP/2 over TLS (its ALPN has no \"h2\")"
@@ -34,6 +31,17 @@
         let alert = reason.code - SSL_AD_REASON_OFFSET
         guard (0...255).contains(alert) else { return "TLS failed: \(reason.text)" }
         return "\(other) refused: \(TLSWords.alert(alert) ?? reason.text)"
+      }
+    }
+
+    /// What speaks another protocol, as OpenSSL sees its first bytes.
+    private static func isOtherProtocol(_ code: Int32) -> Bool {
+      switch code {
+      case SSL_R_WRONG_VERSION_NUMBER, SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST,
+        SSL_R_PACKET_LENGTH_TOO_LONG, SSL_R_RECORD_TOO_SMALL, SSL_R_BAD_RECORD_TYPE,
+        SSL_R_UNEXPECTED_MESSAGE:
+        true
+      default: false
       }
     }
 

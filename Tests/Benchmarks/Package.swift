@@ -42,5 +42,6 @@ let package = Package(
     .target(name: "BenchSupport", swiftSettings: strict),
     program("bench-server", ["BenchServices", services]),
     program("bench-client", ["BenchServices"]),
+    program("bench-tls", [trunkProtobuf]),
     program("bench-parts", [trunkProtobuf]),
   ])

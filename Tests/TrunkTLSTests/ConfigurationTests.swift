@@ -27,6 +27,11 @@
       }
       #expect(server("server.pem", "server.key") == "no error")
       #expect(server("none.pem", "server.key").contains("none.pem cannot be read"))
+      #expect(
+        message {
+          try TLSContext.server(
+            ServerTLS(TLSIdentity(certificates: .text(""), privateKey: .text(""))))
+        }.contains("is empty"))
       #expect(server("server.key", "server.key").contains("server.key holds no certificate"))
       #expect(server("server.pem", "server.pem").contains("holds no private key"))
       #expect(

@@ -211,6 +211,41 @@
       #expect(!other.client.wasResumed)
     }
 
+    @Test("a ticket from before certificates were reloaded is no use, and no harm")
+    func ticketsAfterReload() async throws {
+      let certificates = try await TestCertificates.make()
+      let client = try certificates.client()
+      for _ in 0..<2 {
+        let pair = try EnginePair(client, certificates.server(), key: "a")
+        pair.run()
+        #expect(pair.client.isOpen && pair.server.isOpen && !pair.client.wasResumed)
+      }
+    }
+
+    @Test("a certificate chosen by SNI asks of clients what the first one asks")
+    func sniWithClientCertificates() async throws {
+      let certificates = try await TestCertificates.make()
+      let server = try TLSContext.server(
+        ServerTLS(
+          certificates.identity("sni"), certificates.identity("server"),
+          clientCertificates: .required(.file(certificates.file("ca.pem")))))
+      let client = try certificates.client("client")
+      // Fresh, then resumed: the client is known all the same.
+      for isResumed in [false, true] {
+        let pair = try EnginePair(client, server, name: "localhost", key: "a")
+        pair.run()
+        #expect(pair.client.peer?.subject == "CN=*.test.google.com")
+        #expect(pair.client.wasResumed == isResumed)
+        #expect(pair.server.peer?.spiffeID == "spiffe://trunkcall.test/client")
+      }
+      let nobody = try EnginePair(certificates.client(), server, name: "localhost")
+      nobody.run()
+      #expect("\(nobody.serverError, default: "")".contains("showed no certificate"))
+      let stranger = try EnginePair(certificates.client("stranger"), server, name: "localhost")
+      stranger.run()
+      #expect("\(stranger.serverError, default: "")".contains("certificate was refused"))
+    }
+
     @Test("the certificate is chosen by the server name (SNI)")
     func sni() async throws {
       let certificates = try await TestCertificates.make()

@@ -273,6 +273,8 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     Socket.close(fd)
     unsent = []
     unsentOffset = 0
+    // What still holds this connection needs neither: keys and buffers of TLS go now.
+    filter = nil
     let driver = driver
     self.driver = nil
     driver?.closed(error)

@@ -32,6 +32,9 @@ public struct ServerSecurity: Sendable {
   final class ServerCertificates: Sendable {
     private let tls: ServerTLS
     private let context: Locked<TLSContext>
+    /// What the files held just before they were first used: the watch begins there, so that a
+    /// change on the way is no lost one.
+    private let first: [[UInt8]?]
     private let logger: Logger
 
     /// Reads certificates and keys.
@@ -39,6 +42,7 @@ public struct ServerSecurity: Sendable {
     init(_ tls: ServerTLS, _ logger: Logger) throws {
       self.tls = tls
       self.logger = logger
+      first = tls.reloadInterval == nil ? [] : tls.fileContents
       do { context = Locked(try TLSContext.server(tls)) } catch {
         throw ListenError("TLS: \(error)")
       }
@@ -54,7 +58,7 @@ public struct ServerSecurity: Sendable {
     /// Looks at the files until its task is cancelled.
     func watch() async {
       guard let interval = tls.reloadInterval else { return }
-      var known = await read()
+      var known = first
       while (try? await Task.sleep(for: interval)) != nil {
         let now = await read()
         guard now != known else { continue }

@@ -196,6 +196,28 @@
       }
     }
 
+    @Test("a file that changes between its first use and the watch is read again")
+    func changeBeforeWatch() async throws {
+      let certificates = try await TestCertificates.make()
+      let file = "/tmp/trunkcall-tls-\(UUID().uuidString).pem"
+      defer { try? FileManager.default.removeItem(atPath: file) }
+      func install(_ text: [UInt8]) throws { try Data(text).write(to: URL(filePath: file)) }
+      try install(certificates.bytes("server.pem"))
+      var tls = ServerTLS(
+        .files(certificates: file, privateKey: certificates.file("server.key")))
+      tls.reloadInterval = .milliseconds(10)
+      let log = LogLines()
+      let served = try ServerCertificates(tls, log.logger)
+      try install(Array("nonsense".utf8))
+      let watch = Task { await served.watch() }
+      defer { watch.cancel() }
+      let end = ContinuousClock.now + .seconds(20)
+      while log.lines.isEmpty, ContinuousClock.now < end {
+        try await Task.sleep(for: .milliseconds(5))
+      }
+      #expect(log.lines.first?.contains("certificates changed and cannot be used") == true)
+    }
+
     @Test("a replaced certificate is served within 2 s, a broken one never; no call fails (T3)")
     func reload() async throws {
       let certificates = try await TestCertificates.make()
