@@ -57,6 +57,10 @@ struct InteropClientProgram: AsyncParsableCommand {
   var soakResponseSize = SoakOptions().responseSize
   @Option(name: .customLong("soak_num_threads"))
   var soakThreads = SoakOptions().threads
+  @Option(
+    name: .customLong("repeat_for"),
+    help: "Runs the cases again and again for so long; says only how often, and what failed.")
+  var repeatFor: Duration = .zero
   @Option(help: "What to log to stderr.")
   var logLevel: Logger.Level = .warning
 
@@ -88,6 +92,7 @@ struct InteropClientProgram: AsyncParsableCommand {
       complain("interop-client: \(error)")
       throw ExitCode.failure
     }
+    if repeatFor > .zero { return try await repeatCases(client) }
     var hasFailed = false
     for test in cases {
       do {
@@ -99,6 +104,23 @@ struct InteropClientProgram: AsyncParsableCommand {
       }
     }
     if hasFailed { throw ExitCode.failure }
+  }
+
+  private func repeatCases(_ client: InteropClient) async throws {
+    let end = ContinuousClock.now + repeatFor
+    var rounds = 0
+    var failures = 0
+    while ContinuousClock.now < end {
+      for test in cases {
+        do { try await client.run(test) } catch {
+          failures += 1
+          say("FAIL \(test.rawValue): \(error)")
+        }
+      }
+      rounds += 1
+    }
+    say("\(rounds) rounds of \(cases.count) cases, \(failures) failures")
+    if failures > 0 { throw ExitCode.failure }
   }
 
   private func makeClient() throws -> InteropClient {

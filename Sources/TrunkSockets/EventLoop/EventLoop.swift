@@ -45,6 +45,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   private let stopping = Atomic<Bool>(false)
   private let thread = Atomic<UInt>(0)
   private let wakeup: Wakeup
+  @exclusivity(unchecked) private var spin: Spin
   @exclusivity(unchecked) private var local: [Job] = []
   @exclusivity(unchecked) private var batch: [Job] = []
   @exclusivity(unchecked) private var dirty: [any Flushable] = []
@@ -58,8 +59,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Rounds of jobs before the loop looks at its descriptors again.
   private static let roundsPerTick = 16
 
-  package init(name: String = "trunk-loop") throws(SocketError) {
+  /// - Parameter spin: how long a busy loop looks for work before it sleeps; default: not at all.
+  package init(name: String = "trunk-loop", spin: Duration = .zero) throws(SocketError) {
     self.name = name
+    self.spin = Spin(limit: UInt64(max(0, spin.nanoseconds)))
     wakeup = try Wakeup()
     poller = try Poller()
     receiveBuffer = .allocate(byteCount: EventLoop.receiveBufferSize, alignment: 16)
@@ -155,13 +158,32 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         wait = timers.milliseconds(from: Clock.now())
       }
     }
-    let ready = poller.wait(milliseconds: wait)
+    let ready = wait != 0 && spin.limit > 0 ? look(wait) : poller.wait(milliseconds: wait)
     sleeping.store(false, ordering: .relaxed)
     now = Clock.now()
     for index in 0..<ready {
       if let (handler, readiness) = poller.handler(index) { handler.ready(readiness) }
     }
     fireTimers()
+  }
+
+  /// A wait that looks before it sleeps, if that is worth while.
+  private func look(_ wait: Int32) -> Int {
+    let start = Clock.now()
+    if spin.isWorthwhile {
+      // Whoever brings a job need not wake a loop that is awake.
+      sleeping.store(false, ordering: .sequentiallyConsistent)
+      let end = start &+ spin.limit
+      while Clock.now() < end {
+        let ready = poller.wait(milliseconds: 0)
+        if ready > 0 || !inbox.withLock({ $0.isEmpty }) { return ready }
+      }
+      sleeping.store(true, ordering: .sequentiallyConsistent)
+      if !inbox.withLock({ $0.isEmpty }) || stopping.load(ordering: .acquiring) { return 0 }
+    }
+    let ready = poller.wait(milliseconds: wait)
+    spin.waited(Clock.now() &- start)
+    return ready
   }
 
   private func runJobs() {

@@ -1,6 +1,6 @@
-internal import Glibc
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Glibc
 private import Synchronization
 
 /// A fixed set of event loops that servers, channels and agent clients share.
@@ -11,9 +11,11 @@ package final class EventLoopGroup: Sendable {
   /// Process-wide and lazy, one loop per core (`TRUNKCALL_LOOPS` overrides the number). Never stopped.
   package static let shared: EventLoopGroup = EventLoopGroup(orDie: defaultCount)
 
-  package init(loops count: Int) throws(SocketError) {
+  package init(loops count: Int, spin: Duration = .zero) throws(SocketError) {
     var made: [EventLoop] = []
-    for index in 0..<max(1, count) { made.append(try EventLoop(name: "trunk-loop-\(index)")) }
+    for index in 0..<max(1, count) {
+      made.append(try EventLoop(name: "trunk-loop-\(index)", spin: spin))
+    }
     loops = made
   }
 

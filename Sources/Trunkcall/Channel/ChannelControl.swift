@@ -182,8 +182,6 @@ final class ChannelControl {
       call.leaveQueue()
       admit(call)
     }
-    // Those who came between the change of state and this.
-    if core.state == .ready { settleReadyWaiters(.ready) }
   }
 
   // MARK: Calls

@@ -45,7 +45,9 @@ public final class GRPCChannel: CallInvoker, Sendable {
       target: target, resolver: resolver, authority: resolver.authority(of: target),
       registry: balancers, balancer: balancer, security: security, options: options, logger: logger)
     // Without descriptors for loops of its own the channel shares the process's.
-    let ownGroup = options.loops.flatMap { try? EventLoopGroup(loops: $0) }
+    let ownGroup = options.loops.flatMap {
+      try? EventLoopGroup(loops: $0, spin: options.spin)
+    }
     hub = ChannelHub(parts, group: options.group ?? ownGroup ?? .shared, ownGroup: ownGroup)
     self.interceptors = interceptors
   }

@@ -137,7 +137,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   }
 
   private func serveOnce(filter: ServerLoop.Filter?) async throws {
-    let own = try core.options.loops.map { try EventLoopGroup(loops: $0) }
+    let own = try core.options.loops.map { try EventLoopGroup(loops: $0, spin: core.options.spin) }
     defer { own?.shutdown() }
     let group = (own ?? EventLoopGroup.shared).loops
     let loops = group.map { ServerLoop(core, $0, of: group.count, filter) }

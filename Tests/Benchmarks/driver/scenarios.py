@@ -14,7 +14,7 @@ from pathlib import Path
 
 import build
 from process import LOAD_CPU, SERVER_CPU, Failed, Process, raise_descriptor_limit, run_json
-from stacks import LARGE, OWN, REPLY, client, h2load, load, nghttpd, pace, server
+from stacks import LARGE, OWN, REPLY, client, h2load, load, nghttpd, pace, rotate, server
 
 
 class Run:
@@ -182,12 +182,13 @@ def settled(peer):
 
 def growth(r):
     """Cost of a call as the work grows: connections, open streams, methods, endpoints"""
-    rate, seconds = 4_000, r.size(2, 1)
+    # One call at a time: whatever arrives together on one connection alone would look cheap.
+    calls = r.size(20_000, 2_000)
     steps = r.size([1, 10, 100, 1_000], [1, 100])
     for _ in range(r.rounds):
         for count in steps:
             with server(OWN) as peer:
-                result = pace(peer, rate, seconds, count)
+                result = rotate(peer, calls, count)
             r.add(
                 "growth",
                 f"{count} connections",
@@ -196,7 +197,7 @@ def growth(r):
             )
         for count in steps:
             with server(OWN, streams=2_000) as peer:
-                result = pace(peer, rate, seconds, 1, idle=count)
+                result = rotate(peer, calls, 1, idle=count)
             r.add(
                 "growth",
                 f"{count} open streams",
@@ -205,13 +206,11 @@ def growth(r):
             )
         for count in steps:
             with server(OWN, methods=count) as peer:
-                result = pace(peer, rate, seconds, 1)
+                result = rotate(peer, calls, 1)
             r.add(
                 "growth", f"{count} methods", OWN, cpu_us_per_call=result["server_cpu_us_per_call"]
             )
         for count in steps:
-            # One caller: no more than one call is under way, however many connections there are.
-            calls = r.size(20_000, 2_000)
             with server(OWN, host="0.0.0.0", connections=2_000) as peer:
                 result = run_json(
                     [

@@ -136,25 +136,22 @@ def nghttpd(folder):
     return process
 
 
-def pace(peer, rate, seconds, connections, idle=0, large_per_mille=0):
-    """Calls on a timetable, and the server's processor time for them."""
-    process = Process(
-        [
-            build.native("load"),
-            "pace",
-            peer.port,
-            rate,
-            seconds,
-            connections,
-            idle,
-            large_per_mille,
-            "wait",
-        ],
-        LOAD_CPU,
-    )
-    with process:
+def pace(peer, rate, seconds, connections, large_per_mille=0):
+    """Calls on a timetable."""
+    return told(peer, "pace", rate, seconds, connections, 0, large_per_mille)
+
+
+def rotate(peer, calls, connections, idle=0):
+    """One call after the other, each on the next connection."""
+    return told(peer, "rotate", calls, connections, idle)
+
+
+def told(peer, *arguments):
+    """Runs `load` up to its measured part, and adds the server's processor time for that."""
+    mode, *rest = arguments
+    with Process([build.native("load"), mode, peer.port, *rest, "wait"], LOAD_CPU) as process:
         before = peer.cpu_ns()
         process.say("go\n")
-        result = json.loads(process.line(r"^\{.*\}").group(0))
+        result = json.loads(process.line(r"^\{.*\}", timeout=300).group(0))
         result["server_cpu_us_per_call"] = (peer.cpu_ns() - before) / result["calls"] / 1e3
     return result
