@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The Trunkcall Authors
 """Where the instructions of a call go: callgrind's own costs by library and by function."""
+
 import os
 import re
 import subprocess
@@ -42,8 +43,13 @@ def costs(path):
 
 def demangled(names):
     try:
-        result = subprocess.run(["swift", "demangle", "--compact", "--simplified"], text=True,
-                                input="\n".join(names), capture_output=True, check=True)
+        result = subprocess.run(
+            ["swift", "demangle", "--compact", "--simplified"],
+            text=True,
+            input="\n".join(names),
+            capture_output=True,
+            check=True,
+        )
         return dict(zip(names, result.stdout.splitlines()))
     except (OSError, subprocess.CalledProcessError):
         return {}

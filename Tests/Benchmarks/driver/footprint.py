@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The Trunkcall Authors
 """What it takes to build a greeter, how large it is, and how long it takes to start."""
+
 import os
 import resource
 import shutil
@@ -28,13 +29,18 @@ def stripped_mb(program, folder):
 
 def start_ms(program):
     """From exec to `listening`, the median of eleven."""
+
     def once():
         start = time.monotonic()
-        with Process([program, "--no-register", "--host", "127.0.0.1", "--port", "0"], LOAD_CPU,
-                     ready=r"^listening") as process:
+        with Process(
+            [program, "--no-register", "--host", "127.0.0.1", "--port", "0"],
+            LOAD_CPU,
+            ready=r"^listening",
+        ) as process:
             took = time.monotonic() - start
             process.process.terminate()
         return took * 1e3
+
     return statistics.median(once() for _ in range(11))
 
 
@@ -42,10 +48,12 @@ def measure():
     """Figures by name. Everything is built from nothing, in a folder that goes away."""
     figures = {}
     with tempfile.TemporaryDirectory(prefix="trunkcall-footprint-") as folder:
+
         def swift(name, *flags):
             scratch = Path(folder) / name
-            used = cpu_of(["swift", "build", "--package-path", build.ROOT, "--scratch-path", scratch,
-                           *flags])
+            used = cpu_of(
+                ["swift", "build", "--package-path", build.ROOT, "--scratch-path", scratch, *flags]
+            )
             return used, scratch
 
         greeter = ("-c", "release", "--product", "greeter-server")
@@ -62,7 +70,8 @@ def measure():
         shutil.rmtree(scratch)
         _, scratch = swift("bare", *greeter, *no_tls)
         figures["the same without traits (no TLS), MB"] = stripped_mb(
-            scratch / "release" / "greeter-server", folder)
+            scratch / "release" / "greeter-server", folder
+        )
         shutil.rmtree(scratch)
         _, scratch = swift("static", *greeter, *no_tls, "--static-swift-stdlib")
         program = scratch / "release" / "greeter-server"

@@ -7,6 +7,7 @@ so the peer is in lockstep: it sends a fixed number at once, waits for every ans
 Each figure is the difference of a long and a short run, so starting up is not in it, and the least
 of two: on a machine that is busy, a handler under valgrind can be taken for one that holds its loop.
 """
+
 import json
 import os
 import re
@@ -45,22 +46,47 @@ def server_run(out, arguments, *flags):
 
 def client_run(out, calls):
     with Process([build.native("ngt"), 0, BATCH]) as server:
-        run_json([*callgrind(out), build.bare("bench-client"), "unary", server.port,
-                  "--callers", BATCH, "--calls", calls, "--warmup", BATCH], env=ENVIRONMENT)
+        run_json(
+            [
+                *callgrind(out),
+                build.bare("bench-client"),
+                "unary",
+                server.port,
+                "--callers",
+                BATCH,
+                "--calls",
+                calls,
+                "--warmup",
+                BATCH,
+            ],
+            env=ENVIRONMENT,
+        )
 
 
 def figures():
     """Name: (how to run with a size, units of work of a size, short, long)."""
     return {
-        "server_unary": (lambda out, n: server_run(out, ["lockstep", BATCH, n]), lambda n: BATCH * n, 50, 350),
+        "server_unary": (
+            lambda out, n: server_run(out, ["lockstep", BATCH, n]),
+            lambda n: BATCH * n,
+            50,
+            350,
+        ),
         "client_unary": (lambda out, n: client_run(out, BATCH * n), lambda n: BATCH * n, 50, 350),
         "server_streaming_1KiB_message": (
             # So many messages in a run take longer than a millisecond here: without being told, the
             # server moves the handler to the pool.
             lambda out, n: server_run(out, ["messages", 48, 1024, n], "--dispatch", "loop"),
-            lambda n: 48 * n, 50, 450),
+            lambda n: 48 * n,
+            50,
+            450,
+        ),
         "server_pingpong_message": (
-            lambda out, n: server_run(out, ["pingpong", n, 32]), lambda n: n, 1_000, 6_000),
+            lambda out, n: server_run(out, ["pingpong", n, 32]),
+            lambda n: n,
+            1_000,
+            6_000,
+        ),
     }
 
 
@@ -138,13 +164,19 @@ def compare(update):
     if update:
         return 0
     if committed is None:
-        print(f"no committed figures: Scripts/bench --instructions --update writes {COMMITTED.name}")
+        print(
+            f"no committed figures: Scripts/bench --instructions --update writes {COMMITTED.name}"
+        )
         return 1
     if not same:
-        print(f"not compared: the committed figures are of {committed['toolchain']}, "
-              f"this is {measured['toolchain']}")
+        print(
+            f"not compared: the committed figures are of {committed['toolchain']}, "
+            f"this is {measured['toolchain']}"
+        )
         return 0
     if grown:
-        print(f"more than {(ALLOWED - 1) * 100:.0f} % above the committed figure: {', '.join(grown)}")
+        print(
+            f"more than {(ALLOWED - 1) * 100:.0f} % above the committed figure: {', '.join(grown)}"
+        )
         return 1
     return 0
