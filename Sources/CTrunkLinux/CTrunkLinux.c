@@ -5,6 +5,9 @@
 #include "CTrunkLinux.h"
 
 #include <arpa/inet.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netinet/in.h>
 #include <pthread.h>
 #include <resolv.h>
@@ -15,6 +18,12 @@
 #include <unistd.h>
 
 int trunk_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+
+void trunk_trim_memory(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
 
 void trunk_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

@@ -2,25 +2,6 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CNGHTTP2
 
-/// Hears what concerns the connection as a whole.
-package protocol HTTP2SessionDelegate: AnyObject {
-  /// A peer's stream begins (servers): set its handler.
-  func streamOpened(_ stream: HTTP2Stream)
-  /// The peer's SETTINGS arrived; the first time completes the handshake.
-  func settingsReceived()
-  /// The peer has taken note of ours.
-  func settingsAcknowledged()
-  func pingAcknowledged(_ payload: UInt64)
-  /// No new streams are taken; those above `lastStreamID` were not processed.
-  func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String)
-  /// There is something to send: arrange for a call of `drain`.
-  func needsFlush()
-}
-
-extension HTTP2SessionDelegate {
-  package func settingsAcknowledged() {}
-}
-
 /// One HTTP/2 connection without a socket: bytes in, events out, bytes out (nghttp2).
 ///
 /// ```
@@ -45,30 +26,30 @@ package final class HTTP2Session {
   @exclusivity(unchecked) private var heldBack = 0
   @exclusivity(unchecked) private(set) var isReceiving = false
   /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
-  @exclusivity(unchecked) package private(set) var isTerminated = false
+  @exclusivity(unchecked) package internal(set) var isTerminated = false
   /// The connection is gone: nghttp2's pointers to streams are stale.
-  @exclusivity(unchecked) private var isClosed = false
+  @exclusivity(unchecked) var isClosed = false
   /// Clients: streams that may have to be closed although nghttp2 has not come to them.
   @exclusivity(unchecked) private var hasCancelledUnsent = false
-  @exclusivity(unchecked) package private(set) var goAwaySent = false
+  @exclusivity(unchecked) package internal(set) var goAwaySent = false
   @exclusivity(unchecked) package private(set) var goAwayReceived = false
   @exclusivity(unchecked) package private(set) var peerSettingsSeen = false
   /// The code of a GOAWAY that nghttp2 sent for what the peer did.
-  @exclusivity(unchecked) package private(set) var connectionError: UInt32?
+  @exclusivity(unchecked) package internal(set) var connectionError: UInt32?
   /// Bytes that streams have queued and nghttp2 has not pulled.
   @exclusivity(unchecked) package internal(set) var queuedBytes = 0
   /// Streams whose HEADERS have not gone out (clients: above the peer's MAX_CONCURRENT_STREAMS).
-  @exclusivity(unchecked) package private(set) var unsentStreams = 0
+  @exclusivity(unchecked) package internal(set) var unsentStreams = 0
   /// The peer broke the protocol: why nghttp2 ends the connection, in words.
-  @exclusivity(unchecked) package private(set) var violation: String?
+  @exclusivity(unchecked) package internal(set) var violation: String?
 
   // What the peer is held to (servers)
-  @exclusivity(unchecked) private var abuse: AbuseBudget?
-  @exclusivity(unchecked) private var now: UInt64 = 0
-  @exclusivity(unchecked) private var dataFramesSent = 0
-  @exclusivity(unchecked) private var hasSentSincePing = false
-  private enum Killing { case no, goAwayPending, over }
-  @exclusivity(unchecked) private var killing = Killing.no
+  @exclusivity(unchecked) var abuse: AbuseBudget?
+  @exclusivity(unchecked) var now: UInt64 = 0
+  @exclusivity(unchecked) var dataFramesSent = 0
+  @exclusivity(unchecked) var hasSentSincePing = false
+  enum Killing { case no, goAwayPending, over }
+  @exclusivity(unchecked) var killing = Killing.no
 
   /// - Parameter abuse: what the peer may do; nil lets it do anything.
   package init(
@@ -157,58 +138,6 @@ package final class HTTP2Session {
     return max(0, unsentStreams - max(0, Int(limit) - open))
   }
 
-  // MARK: Abuse
-
-  /// The budget that the peer has overdrawn, if any: ``kill(_:_:)`` is due.
-  package var offence: AbuseBudget.Offence? { abuse?.offence }
-
-  /// The header block whose end is outstanding, by number.
-  package var openHeaderBlock: UInt64? {
-    guard let watch = abuse?.watch, watch.isInHeaderBlock else { return nil }
-    return watch.headerBlocks
-  }
-
-  /// A call ended by the peer before its handler had begun.
-  package func noteEarlyReset() { abuse?.resetEarly(now: now) }
-
-  /// GOAWAY, and nothing behind it; open streams are cut off.
-  package func kill(_ code: UInt32, _ debugText: String) {
-    guard killing == .no, !isClosed else { return }
-    goAwaySent = true
-    isTerminated = true
-    killing = .goAwayPending
-    submitGoAway(code, debugText)
-  }
-
-  func pingArrived() {
-    guard abuse != nil else { return }
-    abuse?.pingReceived(now: now, hasCalls: !streams.isEmpty, hasSent: hasSentSincePing)
-    hasSentSincePing = false
-  }
-
-  func resetGoes(_ code: UInt32) { abuse?.resetSent(code, now: now) }
-
-  func goAwayGoes(_ frame: UnsafePointer<nghttp2_frame>) {
-    let goAway = frame.pointee.goaway
-    guard goAway.error_code != HTTP2ErrorCode.noError, killing == .no else { return }
-    connectionError = goAway.error_code
-    guard !goAwaySent, violation == nil else { return }
-    let reason = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
-    let text = reason.isEmpty ? "" : " (\(String(decoding: reason, as: UTF8.self)))"
-    violation = HTTP2ErrorCode.name(goAway.error_code) + text
-  }
-
-  func noteDataSent(_ count: Int) {
-    queuedBytes -= count
-    dataFramesSent &+= 1
-    hasSentSincePing = true
-  }
-
-  func noteHeadersSent(first: Bool) {
-    hasSentSincePing = true
-    if first, role == .client { unsentStreams -= 1 }
-  }
-
   // MARK: Streams
 
   package var openStreams: Int { streams.count }
@@ -279,7 +208,7 @@ package final class HTTP2Session {
     submitGoAway(code, debugText)
   }
 
-  private func submitGoAway(_ code: UInt32, _ debugText: String) {
+  func submitGoAway(_ code: UInt32, _ debugText: String) {
     let last = nghttp2_session_get_last_proc_stream_id(pointer)
     let text = Array(debugText.utf8)
     _ = nghttp2_submit_goaway(

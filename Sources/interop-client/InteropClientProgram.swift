@@ -26,7 +26,8 @@ struct InteropClientProgram: AsyncParsableCommand {
   var serverPort: UInt16 = 8080
   @Option(
     name: .customLong("test_case"),
-    help: ArgumentHelp("A case; `all` for every one.", valueName: "name"))
+    help: ArgumentHelp(
+      "A case, or some with commas between; `all` for every one.", valueName: "name"))
   var testCase = "large_unary"
   @OptionGroup var security: ClientSecurityOptions
   @Option(
@@ -65,7 +66,10 @@ struct InteropClientProgram: AsyncParsableCommand {
   var logLevel: Logger.Level = .warning
 
   private var cases: [InteropCase] {
-    testCase == "all" ? InteropCase.allCases : InteropCase(rawValue: testCase).map { [$0] } ?? []
+    if testCase == "all" { return InteropCase.allCases }
+    let names = testCase.split(separator: ",")
+    let cases = names.compactMap { InteropCase(rawValue: String($0)) }
+    return cases.count == names.count ? cases : []
   }
 
   func validate() throws {

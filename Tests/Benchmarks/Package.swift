@@ -36,9 +36,12 @@ let package = Package(
     .target(
       name: "BenchStubs", dependencies: [trunkcall, trunkProtobuf, protobuf],
       swiftSettings: strict),
+    .target(
+      name: "BenchServices", dependencies: ["BenchStubs", trunkcall, trunkProtobuf, protobuf],
+      swiftSettings: strict),
     .target(name: "BenchSupport", swiftSettings: strict),
-    program("bench-server", [services, trunkProtobuf]),
-    program("bench-client"),
+    program("bench-server", ["BenchServices", services]),
+    program("bench-client", ["BenchServices"]),
     program("bench-tls", [trunkProtobuf]),
     program("bench-parts", [trunkProtobuf]),
   ])

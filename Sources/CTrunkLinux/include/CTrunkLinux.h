@@ -20,6 +20,9 @@ void trunk_name_thread(const char *name);
 /* Times the calling thread gave up its CPU by itself. */
 long trunk_thread_voluntary_switches(void);
 
+/* Freed memory goes back to the system (glibc; elsewhere nothing happens). */
+void trunk_trim_memory(void);
+
 /* Asks DNS for `name` (class IN) with the system's settings, or a given server (an IP literal).
    Returns the answer's length; -1 when it cannot ask, or -2 minus h_errno. Blocks. */
 int trunk_dns_query(const char *server, unsigned short port, const char *name, int type,

@@ -68,6 +68,10 @@ final class ServerLoop: @unchecked Sendable {
   let handlerLimit: Int
   private var isDraining = false
   private var lastHandshakeLog: UInt64?
+  /// Connections that have gone since memory was last given back.
+  private var departed = 0
+  /// So many are worth it.
+  private static let crowd = 1_000
   private var drained: (@Sendable () -> Void)?
 
   init(_ server: ServerCore, _ loop: EventLoop, of loops: Int = 1, _ filter: Filter? = nil) {
@@ -111,6 +115,11 @@ final class ServerLoop: @unchecked Sendable {
   func remove(_ connection: ServerConnection) {
     guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
     counters.connected(-1)
+    departed += 1
+    if departed >= ServerLoop.crowd, connections.count < departed / 4 {
+      departed = 0
+      FreeMemory.giveBackSoon()
+    }
     server.releaseConnection()
     reportIfDrained()
   }

@@ -12,6 +12,7 @@
 //   load pace PORT RATE SECONDS CONNS IDLE LARGE calls on a timetable, spread over CONNS connections;
 //                                                each connection has IDLE open streams besides; LARGE
 //                                                per mille of the calls echo 1 MiB
+//   load rotate PORT CALLS CONNS IDLE            one call after the other, each on the next connection
 //   load hold PORT CONNS STREAMS                 opens them, prints `ready`, closes at the end of stdin
 //
 // Prints one line of JSON. A call of `pace` is timed from when it was due, not from when it was sent:
@@ -417,9 +418,11 @@ int main(int count, char **arguments) {
     flush(connections);
     finish_calls();
     report(mode, a, now() - wall, cpu() - used, 0);
-  } else if (!strcmp(mode, "pace")) {
-    long conns = number(arguments, 5, count), idle = number(arguments, 6, count),
-         large = number(arguments, 7, count), total = a * b;
+  } else if (!strcmp(mode, "pace") || !strcmp(mode, "rotate")) {
+    int paced = *mode == 'p';
+    long conns = paced ? number(arguments, 5, count) : b,
+         idle = number(arguments, paced ? 6 : 5, count),
+         large = paced ? number(arguments, 7, count) : 0, total = paced ? a * b : a;
     method stay = {"/bench.Bench/PingPong", filled('z', 1), filled('z', 1)};
     method echo = {"/bench.Bench/Echo", filled('y', 1 << 20), filled('y', 1 << 20)};
     connect_all((int)conns);
@@ -430,7 +433,8 @@ int main(int count, char **arguments) {
     // Every connection has been used once before the clock starts.
     for (long i = 0; i < conns; i++) begin(&connections[i], &hello, 1, 1, 0), flush(&connections[i]);
     while (open_calls > conns * idle) turn(-1);
-    if (count > 8) {  // says that the measured part begins, and waits for a line
+    if (!strcmp(arguments[count - 1], "wait")) {
+      // Says that the measured part begins, and waits for a line.
       printf("ready\n");
       fflush(stdout);
       if (getchar() == EOF) stop("nobody says go");
@@ -438,7 +442,12 @@ int main(int count, char **arguments) {
     latencies = calloc((size_t)total + 2, sizeof *latencies);
     large_latencies = calloc((size_t)total + 2, sizeof *large_latencies);
     uint64_t wall = now(), used = cpu();
-    for (long i = 0; i < total;) {
+    for (long i = 0; !paced && i < total; i++) {
+      begin(&connections[i % conns], &hello, 1, 1, now());
+      flush(&connections[i % conns]);
+      while (open_calls > conns * idle) turn(0);
+    }
+    for (long i = 0; paced && i < total;) {
       uint64_t t = now();
       while (i < total) {
         uint64_t due = wall + (uint64_t)((double)i * 1e9 / (double)a);
@@ -467,7 +476,7 @@ int main(int count, char **arguments) {
     while (getchar() != EOF) {
     }
   } else {
-    stop("lockstep, messages, echo, pingpong, pace or hold");
+    stop("lockstep, messages, echo, pingpong, pace, rotate or hold");
   }
   return 0;
 }

@@ -7,6 +7,7 @@ so the peer is in lockstep: it sends a fixed number at once, waits for every ans
 Each figure is the difference of a long and a short run, so starting up is not in it, and the least
 of two: on a machine that is busy, a handler under valgrind can be taken for one that holds its loop.
 """
+
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import tempfile
 import threading
 
 import build
+import callgrind_profile
 from process import Failed, Process, run, run_json
 
 COMMITTED = build.HOME / "instructions.json"
@@ -36,36 +38,55 @@ def summary(out):
     raise Failed("callgrind wrote no summary")
 
 
-def server_run(arguments, *flags):
-    with tempfile.TemporaryDirectory() as folder:
-        out = os.path.join(folder, "out")
-        with Process([*callgrind(out), build.bare("bench-server"), *flags], env=ENVIRONMENT) as server:
-            mode, *rest = arguments
-            run([build.native("load"), mode, server.port, *rest])
-        return summary(out)
+def server_run(out, arguments, *flags):
+    with Process([*callgrind(out), build.bare("bench-server"), *flags], env=ENVIRONMENT) as server:
+        mode, *rest = arguments
+        run([build.native("load"), mode, server.port, *rest])
 
 
-def client_run(calls):
-    with tempfile.TemporaryDirectory() as folder:
-        out = os.path.join(folder, "out")
-        with Process([build.native("ngt"), 0, BATCH]) as server:
-            run_json([*callgrind(out), build.bare("bench-client"), "unary", server.port,
-                      "--callers", BATCH, "--calls", calls, "--warmup", BATCH], env=ENVIRONMENT)
-        return summary(out)
+def client_run(out, calls):
+    with Process([build.native("ngt"), 0, BATCH]) as server:
+        run_json(
+            [
+                *callgrind(out),
+                build.bare("bench-client"),
+                "unary",
+                server.port,
+                "--callers",
+                BATCH,
+                "--calls",
+                calls,
+                "--warmup",
+                BATCH,
+            ],
+            env=ENVIRONMENT,
+        )
 
 
 def figures():
     """Name: (how to run with a size, units of work of a size, short, long)."""
     return {
-        "server_unary": (lambda n: server_run(["lockstep", BATCH, n]), lambda n: BATCH * n, 50, 350),
-        "client_unary": (lambda n: client_run(BATCH * n), lambda n: BATCH * n, 50, 350),
+        "server_unary": (
+            lambda out, n: server_run(out, ["lockstep", BATCH, n]),
+            lambda n: BATCH * n,
+            50,
+            350,
+        ),
+        "client_unary": (lambda out, n: client_run(out, BATCH * n), lambda n: BATCH * n, 50, 350),
         "server_streaming_1KiB_message": (
             # So many messages in a run take longer than a millisecond here: without being told, the
             # server moves the handler to the pool.
-            lambda n: server_run(["messages", 48, 1024, n], "--dispatch", "loop"),
-            lambda n: 48 * n, 50, 450),
+            lambda out, n: server_run(out, ["messages", 48, 1024, n], "--dispatch", "loop"),
+            lambda n: 48 * n,
+            50,
+            450,
+        ),
         "server_pingpong_message": (
-            lambda n: server_run(["pingpong", n, 32]), lambda n: n, 1_000, 6_000),
+            lambda out, n: server_run(out, ["pingpong", n, 32]),
+            lambda n: n,
+            1_000,
+            6_000,
+        ),
     }
 
 
@@ -74,7 +95,13 @@ def count():
 
     def one(name, work, units, short, long):
         try:
-            counted = [work(long) - work(short) for _ in range(2)]
+            counted = []
+            for _ in range(2):
+                with tempfile.TemporaryDirectory() as folder:
+                    outs = [os.path.join(folder, str(size)) for size in (short, long)]
+                    for out, size in zip(outs, (short, long)):
+                        work(out, size)
+                    counted.append(summary(outs[1]) - summary(outs[0]))
             results[name] = round(min(counted) / (units(long) - units(short)))
         except Failed as error:
             errors.append(f"{name}: {error}")
@@ -91,6 +118,20 @@ def count():
     return {name: results[name] for name in figures()}
 
 
+def show(name):
+    """Where the instructions of one figure go."""
+    if name not in figures():
+        raise Failed(f"no figure {name}; there are {', '.join(figures())}")
+    prepare()
+    work, units, short, long = figures()[name]
+    with tempfile.TemporaryDirectory() as folder:
+        outs = [os.path.join(folder, str(size)) for size in (short, long)]
+        for out, size in zip(outs, (short, long)):
+            work(out, size)
+        callgrind_profile.show(*outs, units(long) - units(short))
+    return 0
+
+
 def toolchain():
     swift = subprocess.run(["swift", "--version"], capture_output=True, text=True, check=True)
     version = re.search(r"Swift version (\S+)", swift.stdout + swift.stderr).group(1)
@@ -98,10 +139,14 @@ def toolchain():
     return {"swift": version, "nghttp2": nghttp2, "machine": os.uname().machine}
 
 
-def compare(update):
+def prepare():
     build.packages("valgrind", "binutils")
     for name in ("bench-server", "bench-client"):
         build.bare(name)
+
+
+def compare(update):
+    prepare()
     measured = {"toolchain": toolchain(), "instructions": count()}
     committed = json.loads(COMMITTED.read_text()) if COMMITTED.exists() else None
     if update:
@@ -119,13 +164,19 @@ def compare(update):
     if update:
         return 0
     if committed is None:
-        print(f"no committed figures: Scripts/bench --instructions --update writes {COMMITTED.name}")
+        print(
+            f"no committed figures: Scripts/bench --instructions --update writes {COMMITTED.name}"
+        )
         return 1
     if not same:
-        print(f"not compared: the committed figures are of {committed['toolchain']}, "
-              f"this is {measured['toolchain']}")
+        print(
+            f"not compared: the committed figures are of {committed['toolchain']}, "
+            f"this is {measured['toolchain']}"
+        )
         return 0
     if grown:
-        print(f"more than {(ALLOWED - 1) * 100:.0f} % above the committed figure: {', '.join(grown)}")
+        print(
+            f"more than {(ALLOWED - 1) * 100:.0f} % above the committed figure: {', '.join(grown)}"
+        )
         return 1
     return 0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The Trunkcall Authors
 """Processes that are measured: start, stop, processor time, memory."""
+
 import json
 import os
 import re
@@ -35,8 +36,13 @@ class Process:
     def __init__(self, command, cpu=None, ready=r"^(?:listening|ready)\s*(\d*)", env=None):
         self.command = [str(part) for part in command]
         self.process = subprocess.Popen(
-            pinned(self.command, cpu), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env={**os.environ, **(env or {})})
+            pinned(self.command, cpu),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
         self.pid = self.process.pid
         found = self.line(ready)
         self.port = int(found.group(1)) if found.groups() and found.group(1) else None
@@ -82,7 +88,9 @@ class Process:
             except OSError:
                 pass
         try:
-            self.process.wait(0.3 if "nghttpd" in self.command[0] or "ngt" in self.command[0] else wait)
+            self.process.wait(
+                0.3 if "nghttpd" in self.command[0] or "ngt" in self.command[0] else wait
+            )
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
@@ -100,8 +108,14 @@ def run(command, cpu=None, timeout=600, env=None):
     command = [str(part) for part in command]
     try:
         result = subprocess.run(
-            pinned(command, cpu), capture_output=True, text=True, timeout=timeout, check=False,
-            stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+            pinned(command, cpu),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+        )
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{' '.join(command)}: not done after {timeout} s") from error
     if result.returncode:

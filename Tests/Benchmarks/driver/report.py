@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The Trunkcall Authors
 """Results as JSON, as Markdown tables and as charts."""
+
 import datetime
 import json
 import os
@@ -13,14 +14,24 @@ from pathlib import Path
 import build
 import charts
 import scenarios
+from stacks import OWN
 
 FOLDER = build.ROOT / "docs" / "performance"
 UNITS = {
-    "cpu_us_per_call": "CPU µs per call", "cpu_us_per_message": "CPU µs per message",
-    "per_s": "calls/s", "mb_per_s": "MB/s", "p50_us": "p50 µs", "p90_us": "p90 µs",
-    "p99_us": "p99 µs", "p99.9_us": "p99.9 µs", "kib_each": "KiB each",
-    "kib_left_each": "KiB each, after they have gone", "ns": "ns",
-    "all_per_call": "system calls per call", "futex_per_call": "of them futex",
+    "cpu_us_per_call": "CPU µs per call",
+    "cpu_us_per_message": "CPU µs per message",
+    "per_s": "calls/s",
+    "mb_per_s": "MB/s",
+    "p50_us": "p50 µs",
+    "p90_us": "p90 µs",
+    "p99_us": "p99 µs",
+    "p99.9_us": "p99.9 µs",
+    "kib_each": "KiB each",
+    "kib_left_each": "KiB each, after they have gone",
+    "kib_again_each": "KiB each, a second time",
+    "ns": "ns",
+    "all_per_call": "system calls per call",
+    "futex_per_call": "of them futex",
 }
 
 
@@ -29,9 +40,13 @@ def machine():
         model = re.search(r"model name\s*:\s*(.+)", file.read())
     with open("/proc/meminfo", encoding="ascii") as file:
         memory = int(re.search(r"MemTotal:\s*(\d+)", file.read()).group(1)) >> 20
-    return {"cpu": model.group(1) if model else platform.machine(), "cpus": os.cpu_count(),
-            "memory_gib": memory, "kernel": platform.release().split("-")[0],
-            "load_before": round(os.getloadavg()[2], 2)}
+    return {
+        "cpu": model.group(1) if model else platform.machine(),
+        "cpus": os.cpu_count(),
+        "memory_gib": memory,
+        "kernel": platform.release().split("-")[0],
+        "load_before": round(os.getloadavg()[2], 2),
+    }
 
 
 def first(command, pattern=r"(.+)"):
@@ -68,12 +83,25 @@ def collect(run, stacks, failures):
         values = sorted(values)
         middle = len(values) // 2
         median = values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
-        rows.append({"scenario": scenario, "variant": variant, "stack": stack, "metric": metric,
-                     "median": round(median, 3), "least": round(values[0], 3),
-                     "most": round(values[-1], 3), "rounds": len(values)})
+        rows.append(
+            {
+                "scenario": scenario,
+                "variant": variant,
+                "stack": stack,
+                "metric": metric,
+                "median": round(median, 3),
+                "least": round(values[0], 3),
+                "most": round(values[-1], 3),
+                "rounds": len(values),
+            }
+        )
     return {
-        "date": datetime.date.today().isoformat(), "machine": machine(), "versions": versions(stacks),
-        "command": "Scripts/bench " + " ".join(sys.argv[1:]), "rows": rows, "failures": failures,
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "versions": versions(stacks),
+        "command": "Scripts/bench " + " ".join(sys.argv[1:]),
+        "rows": rows,
+        "failures": failures,
     }
 
 
@@ -94,8 +122,10 @@ def markdown(result):
     lines = [
         f"Measured {result['date']} on {m['cpus']} CPUs ({m['cpu']}), {m['memory_gib']} GiB, Linux "
         f"{m['kernel']}, load average beforehand {m['load_before']}; "
-        + ", ".join(f"{name} {version}" for name, version in v.items()) + ".",
-        f"Repeat it: `{result['command'].strip()}`. Median (least–most) of the rounds.", "",
+        + ", ".join(f"{name} {version}" for name, version in v.items())
+        + ".",
+        f"Repeat it: `{result['command'].strip()}`. Median (least–most) of the rounds.",
+        "",
     ]
     for scenario in scenarios.ALL:
         rows = [r for r in result["rows"] if r["scenario"] == scenario.__name__]
@@ -107,8 +137,11 @@ def markdown(result):
         for variant, metric in unique((r["variant"], r["metric"]) for r in rows):
             cells = []
             for stack in stacks:
-                found = [r for r in rows
-                         if (r["variant"], r["metric"], r["stack"]) == (variant, metric, stack)]
+                found = [
+                    r
+                    for r in rows
+                    if (r["variant"], r["metric"], r["stack"]) == (variant, metric, stack)
+                ]
                 cells.append(cell(found[0]) if found else "-")
             name = ", ".join(part for part in (variant, UNITS.get(metric, metric)) if part)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -123,11 +156,16 @@ def ratios(rows):
     lines = []
     for metric in ("cpu_us_per_call", "cpu_us_per_message"):
         for variant in unique(r["variant"] for r in rows if r["metric"] == metric):
-            at = {r["stack"]: r["median"] for r in rows
-                  if r["metric"] == metric and r["variant"] == variant}
-            own = at.pop(scenarios.OWN, None)
+            at = {
+                r["stack"]: r["median"]
+                for r in rows
+                if r["metric"] == metric and r["variant"] == variant
+            }
+            own = at.pop(OWN, None)
             if own and at:
-                parts = ", ".join(f"{own / value:.2f} x {name}" for name, value in at.items() if value)
+                parts = ", ".join(
+                    f"{own / value:.2f} x {name}" for name, value in at.items() if value
+                )
                 lines += ["", f"{variant or 'trunkcall'}: {parts}"]
     return lines
 
@@ -141,8 +179,10 @@ def write(result, folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     drawn = charts.draw(result, folder)
-    text = "# Results\n\nWritten by `Scripts/bench`; [docs/performance.md](../performance.md) says how " \
-           "to read them.\n\n" + markdown(result)
+    text = (
+        "# Results\n\nWritten by `Scripts/bench`; [docs/performance.md](../performance.md) says how "
+        "to read them.\n\n" + markdown(result)
+    )
     if drawn:
         text += "\n## Charts\n\n" + "\n".join(f"![{title}]({name})" for name, title in drawn) + "\n"
     (folder / "results.md").write_text(text)

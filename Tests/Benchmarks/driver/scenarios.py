@@ -2,23 +2,19 @@
 # Copyright 2026 The Trunkcall Authors
 """What is measured. A scenario takes a Run and fills it with samples; it never prints.
 
-A sample is (scenario, variant, stack, metric, value). Within a scenario the stacks take turns, round
-by round, so that a busy minute of the machine hits them all.
+A sample is (scenario, variant, stack, metric, value). Within a scenario the stacks take turns,
+round by round, so that a busy minute of the machine hits them all.
 """
-import json
+
 import re
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import build
-from process import LOAD_CPU, SERVER_CPU, Failed, Process, raise_descriptor_limit, run, run_json
-
-OWN = "trunkcall"
-# 4 MiB as a whole message, so that default limits let it pass.
-LARGE = (4 << 20) - 20
+from process import LOAD_CPU, SERVER_CPU, Failed, Process, raise_descriptor_limit, run_json
+from stacks import LARGE, OWN, REPLY, client, h2load, load, nghttpd, pace, rotate, server
 
 
 class Run:
@@ -35,93 +31,27 @@ class Run:
 
     def add(self, scenario, variant, stack, **metrics):
         for metric, value in metrics.items():
-            self.samples.append({"scenario": scenario, "variant": str(variant), "stack": stack,
-                                 "metric": metric, "value": value})
+            self.samples.append(
+                {
+                    "scenario": scenario,
+                    "variant": str(variant),
+                    "stack": stack,
+                    "metric": metric,
+                    "value": value,
+                }
+            )
 
     def turns(self, stacks):
         for _ in range(self.rounds):
             yield from stacks
 
     def median(self, scenario, stack, metric):
-        values = sorted(s["value"] for s in self.samples
-                        if (s["scenario"], s["stack"], s["metric"]) == (scenario, stack, metric))
+        values = sorted(
+            s["value"]
+            for s in self.samples
+            if (s["scenario"], s["stack"], s["metric"]) == (scenario, stack, metric)
+        )
         return values[len(values) // 2] if values else None
-
-
-# Stacks
-
-def server(stack, cpu=SERVER_CPU, **flags):
-    if stack == OWN:
-        words = [word for name, value in flags.items() for word in (f"--{name}", value)]
-        return Process([build.swift_program("bench-server"), *words], cpu)
-    if stack == "ngt":
-        return Process([build.native("ngt"), 0], cpu)
-    if stack == "grpc-c++":
-        return Process([build.native("cpp/server"), 0, "async", 1], cpu)
-    if stack == "grpc-swift-2":
-        return Process([build.grpc_swift_program("peer-server"), 0], cpu)
-    raise Failed(f"no server {stack}")
-
-
-def client(stack, mode, port, a, b, cpu=LOAD_CPU):
-    """unary: a callers, b calls; echo: a bytes, b calls; down: a messages of b bytes;
-    pingpong: a turns of b bytes."""
-    if stack == OWN:
-        flags = {"unary": ("callers", "calls"), "echo": ("size", "calls"), "down": ("count", "size"),
-                 "pingpong": ("calls", "size")}[mode]
-        return run_json([build.swift_program("bench-client"), mode, port,
-                         f"--{flags[0]}", a, f"--{flags[1]}", b], cpu)
-    if stack == "grpc-swift-2":
-        return run_json([build.grpc_swift_program("peer-client"), mode, port, a, b], cpu)
-    result = run_json([build.native("cpp/client"), mode, f"127.0.0.1:{port}", a, b], cpu)
-    if result["bad"]:
-        raise Failed(f"grpc-c++: {result['bad']} wrong replies")
-    if "cpu_per_100k" in result:
-        result["cpu_us_per_call"] = result["cpu_per_100k"] * 10
-    if "p50_us" in result:
-        result["latency_us"] = {name: result[f"{name}_us"] for name in ("p50", "p99", "p99.9")
-                                if f"{name}_us" in result}
-    for name in ("rps", "rt_s", "msg_s"):
-        if name in result:
-            result["per_s"] = result[name]
-    if "mb_s" in result:
-        result["mb_per_s"] = result["mb_s"]
-    return result
-
-
-def load(*arguments, cpu=LOAD_CPU):
-    return run_json([build.native("load"), *arguments], cpu)
-
-
-def check(stack):
-    """Every method, byte by byte."""
-    with server(stack) as peer:
-        load("lockstep", peer.port, 20, 10)
-        load("messages", peer.port, 50, 1024, 3)
-        load("messages", peer.port, 3, 65536, 1)
-        load("pingpong", peer.port, 50, 32)
-        load("echo", peer.port, 2, LARGE)
-
-
-# Scenarios
-
-REPLY = 19  # bytes of DATA: prefix and HelloReply("Hello, world")
-
-
-def h2load(port, calls, connections, streams, cpu=LOAD_CPU, path="/helloworld.Greeter/SayHello"):
-    with tempfile.NamedTemporaryFile() as body:
-        body.write(b"\0\0\0\0\x07\x0a\x05world")
-        body.flush()
-        text = run(["h2load", "-n", calls, "-c", connections, "-m", streams, "-d", body.name,
-                    "-H", "content-type: application/grpc", "-H", "te: trailers",
-                    f"http://127.0.0.1:{port}{path}"], cpu)
-    found = re.search(r"(\d+) succeeded, (\d+) failed", text)
-    data = re.search(r"\((\d+)\) data", text)
-    if not found or int(found.group(1)) != calls:
-        raise Failed(f"h2load: not all of {calls} calls succeeded:\n{text[-600:]}")
-    if int(data.group(1)) != calls * REPLY:
-        raise Failed(f"h2load: {data.group(1)} bytes of data for {calls} replies of {REPLY}")
-    return float(re.search(r"finished in [^,]*, ([\d.]+) req/s", text).group(1))
 
 
 def server_unary(r):
@@ -143,25 +73,19 @@ def server_unary(r):
             r.add("server_unary", "", stack, cpu_us_per_call=used / calls / 1e3, per_s=rate)
 
 
-def nghttpd(folder):
-    # It wants to be told a port, and says nothing when it listens.
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = Process(["sh", "-c", f"nghttpd --no-tls -n 1 -d {folder} -a 127.0.0.1 {port} & pid=$!; "
-                       "sleep 0.3; echo listening $pid; cat; kill $pid"], SERVER_CPU)
-    process.pid, process.port = process.port, port
-    return process
-
-
 def client_unary(r):
     """Client, 100 callers on one connection, against ngt"""
     for stack in r.turns([s for s in r.stacks if s != "ngt"]):
         calls = r.size({"grpc-c++": 100_000, "grpc-swift-2": 20_000}.get(stack, 300_000), 2_000)
         with server("ngt") as peer:
             result = client(stack, "unary", peer.port, 100, calls)
-        r.add("client_unary", "", stack, cpu_us_per_call=result["cpu_us_per_call"],
-              per_s=result["per_s"])
+        r.add(
+            "client_unary",
+            "",
+            stack,
+            cpu_us_per_call=result["cpu_us_per_call"],
+            per_s=result["per_s"],
+        )
 
 
 def same_stack(r):
@@ -189,8 +113,13 @@ def streaming(r):
                 before = peer.cpu_ns()
                 result = load("messages", peer.port, count, size, 1)
                 used = peer.cpu_ns() - before
-            r.add("streaming", f"{size >> 10} KiB", stack, cpu_us_per_message=used / count / 1e3,
-                  mb_per_s=result["mb_per_s"])
+            r.add(
+                "streaming",
+                f"{size >> 10} KiB",
+                stack,
+                cpu_us_per_message=used / count / 1e3,
+                mb_per_s=result["mb_per_s"],
+            )
 
 
 def large(r):
@@ -216,8 +145,17 @@ def memory(r):
             with Process([build.native("load"), "hold", peer.port, count, 0], LOAD_CPU):
                 held = peer.memory_kib()
             after = settled(peer)
-            r.add("memory", f"{count} connections", stack,
-                  kib_each=(held - before) / count, kib_left_each=(after - before) / count)
+            # What is left but taken again is no leak: so a second time.
+            with Process([build.native("load"), "hold", peer.port, count, 0], LOAD_CPU):
+                again = peer.memory_kib()
+            r.add(
+                "memory",
+                f"{count} connections",
+                stack,
+                kib_each=(held - before) / count,
+                kib_left_each=(after - before) / count,
+                kib_again_each=(again - before) / count,
+            )
         streams = r.size(100, 10)
         with server(stack) as peer:
             load("lockstep", peer.port, 50, 20)
@@ -225,7 +163,12 @@ def memory(r):
                 before = peer.memory_kib()
             with Process([build.native("load"), "hold", peer.port, 100, streams], LOAD_CPU):
                 held = peer.memory_kib()
-            r.add("memory", f"100 x {streams} streams", stack, kib_each=(held - before) / 100 / streams)
+            r.add(
+                "memory",
+                f"100 x {streams} streams",
+                stack,
+                kib_each=(held - before) / 100 / streams,
+            )
 
 
 def settled(peer):
@@ -237,44 +180,60 @@ def settled(peer):
     return least
 
 
-def pace(peer, rate, seconds, connections, idle=0, large_per_mille=0):
-    """Calls on a timetable, and the server's processor time for them."""
-    process = Process([build.native("load"), "pace", peer.port, rate, seconds, connections, idle,
-                       large_per_mille, "wait"], LOAD_CPU)
-    with process:
-        before = peer.cpu_ns()
-        process.say("go\n")
-        result = json.loads(process.line(r"^\{.*\}").group(0))
-        result["server_cpu_us_per_call"] = (peer.cpu_ns() - before) / result["calls"] / 1e3
-    return result
-
-
 def growth(r):
     """Cost of a call as the work grows: connections, open streams, methods, endpoints"""
-    rate, seconds = 4_000, r.size(2, 1)
+    # One call at a time: whatever arrives together on one connection alone would look cheap.
+    calls = r.size(20_000, 2_000)
     steps = r.size([1, 10, 100, 1_000], [1, 100])
     for _ in range(r.rounds):
         for count in steps:
             with server(OWN) as peer:
-                result = pace(peer, rate, seconds, count)
-            r.add("growth", f"{count} connections", OWN, cpu_us_per_call=result["server_cpu_us_per_call"])
+                result = rotate(peer, calls, count)
+            r.add(
+                "growth",
+                f"{count} connections",
+                OWN,
+                cpu_us_per_call=result["server_cpu_us_per_call"],
+            )
         for count in steps:
             with server(OWN, streams=2_000) as peer:
-                result = pace(peer, rate, seconds, 1, idle=count)
-            r.add("growth", f"{count} open streams", OWN,
-                  cpu_us_per_call=result["server_cpu_us_per_call"])
+                result = rotate(peer, calls, 1, idle=count)
+            r.add(
+                "growth",
+                f"{count} open streams",
+                OWN,
+                cpu_us_per_call=result["server_cpu_us_per_call"],
+            )
         for count in steps:
             with server(OWN, methods=count) as peer:
-                result = pace(peer, rate, seconds, 1)
-            r.add("growth", f"{count} methods", OWN, cpu_us_per_call=result["server_cpu_us_per_call"])
+                result = rotate(peer, calls, 1)
+            r.add(
+                "growth", f"{count} methods", OWN, cpu_us_per_call=result["server_cpu_us_per_call"]
+            )
         for count in steps:
-            # One caller: no more than one call is under way, however many connections there are.
-            calls = r.size(20_000, 2_000)
             with server(OWN, host="0.0.0.0", connections=2_000) as peer:
-                result = run_json([build.swift_program("bench-client"), "unary", peer.port,
-                                   "--callers", 1, "--calls", calls, "--endpoints", count,
-                                   "--warmup", 2_000], LOAD_CPU)
-            r.add("growth", f"{count} endpoints (client)", OWN, cpu_us_per_call=result["cpu_us_per_call"])
+                result = run_json(
+                    [
+                        build.swift_program("bench-client"),
+                        "unary",
+                        peer.port,
+                        "--callers",
+                        1,
+                        "--calls",
+                        calls,
+                        "--endpoints",
+                        count,
+                        "--warmup",
+                        2_000,
+                    ],
+                    LOAD_CPU,
+                )
+            r.add(
+                "growth",
+                f"{count} endpoints (client)",
+                OWN,
+                cpu_us_per_call=result["cpu_us_per_call"],
+            )
 
 
 def parts(r):
@@ -285,6 +244,32 @@ def parts(r):
             r.add("parts", name, OWN, ns=value)
 
 
+def in_process(r):
+    """The call layer alone: client and server half in one process, without a wire"""
+    for _ in range(r.rounds):
+        for callers in (1, 100):
+            result = run_json(
+                [
+                    build.swift_program("bench-client"),
+                    "inprocess",
+                    0,
+                    "--callers",
+                    callers,
+                    "--calls",
+                    r.size(200_000, 5_000),
+                ],
+                SERVER_CPU,
+            )
+            r.add(
+                "in_process",
+                f"{callers} callers",
+                OWN,
+                cpu_us_per_call=result["cpu_us_per_call"],
+                p50_us=result["latency_us"]["p50"],
+                p99_us=result["latency_us"]["p99"],
+            )
+
+
 def syscalls(r):
     """System calls of the server for a call, one caller"""
     for stack in r.stacks:
@@ -293,18 +278,28 @@ def syscalls(r):
             load("lockstep", peer.port, 1, 100)
             strace = subprocess.Popen(
                 ["strace", "-f", "-c", "-U", "calls,syscall", "-o", out.name, "-p", str(peer.pid)],
-                stderr=subprocess.PIPE, text=True)
+                stderr=subprocess.PIPE,
+                text=True,
+            )
             strace.stderr.readline()  # attached
             time.sleep(0.3)
             load("lockstep", peer.port, 1, calls)
             strace.terminate()
             strace.wait()
-            counts = dict((name, int(count)) for count, name in
-                          re.findall(r"^\s*(\d+)\s+(\w+)\s*$", out.read(), re.M) if name != "total")
+            counts = dict(
+                (name, int(count))
+                for count, name in re.findall(r"^\s*(\d+)\s+(\w+)\s*$", out.read(), re.M)
+                if name != "total"
+            )
         if sum(counts.values()) < calls:
             raise Failed(f"strace saw {sum(counts.values())} system calls for {calls} calls")
-        r.add("syscalls", "1 caller", stack, all_per_call=sum(counts.values()) / calls,
-              futex_per_call=counts.get("futex", 0) / calls)
+        r.add(
+            "syscalls",
+            "1 caller",
+            stack,
+            all_per_call=sum(counts.values()) / calls,
+            futex_per_call=counts.get("futex", 0) / calls,
+        )
 
 
 def tail(r):
@@ -314,8 +309,11 @@ def tail(r):
     seconds = r.size(4, 1)
     for stack in r.turns(r.stacks):
         slow = min(rate, 1_000)
-        for name, now, per_mille in (("small alone", rate, 0), ("small alone", slow, 0),
-                                     ("small beside 1 % of 1 MiB", slow, 10)):
+        for name, now, per_mille in (
+            ("small alone", rate, 0),
+            ("small alone", slow, 0),
+            ("small beside 1 % of 1 MiB", slow, 10),
+        ):
             with server(stack) as peer:
                 result = pace(peer, now, seconds, 20, large_per_mille=per_mille)
             r.add("tail", f"{name}, {now}/s", stack, **latency(result))
@@ -333,5 +331,17 @@ def loops(r):
         r.add("loops", f"{count}", OWN, cpu_us_per_call=used / calls / 1e3, per_s=rate)
 
 
-ALL = [server_unary, client_unary, same_stack, streaming, large, memory, growth, parts, syscalls, tail,
-       loops]
+ALL = [
+    server_unary,
+    client_unary,
+    same_stack,
+    streaming,
+    large,
+    memory,
+    growth,
+    parts,
+    in_process,
+    syscalls,
+    tail,
+    loops,
+]

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The Trunkcall Authors
 """Runs the scenarios and hands what they found to the report."""
+
 import sys
 import time
 
 import build
 import report
 import scenarios
+import stacks as every
 from process import Failed, raise_descriptor_limit
 
 
 def main(options):
     build.packages("nghttp2-client", "nghttp2-server", "strace", "util-linux")
-    stacks = [scenarios.OWN, "ngt"]
+    stacks = [every.OWN, "ngt"]
     if options.peers:
         if "cpp" not in options.without:
             build.cpp()
@@ -23,12 +25,14 @@ def main(options):
     raise_descriptor_limit()
     chosen = [s for s in scenarios.ALL if not options.only or s.__name__ in options.only]
     if unknown := set(options.only) - {s.__name__ for s in scenarios.ALL}:
-        raise Failed(f"no scenario {', '.join(unknown)}; there are "
-                     + ", ".join(s.__name__ for s in scenarios.ALL))
+        raise Failed(
+            f"no scenario {', '.join(unknown)}; there are "
+            + ", ".join(s.__name__ for s in scenarios.ALL)
+        )
     run = scenarios.Run(stacks, options.rounds, options.quick)
     for stack in stacks:
         build.note(f"checking every reply of {stack}")
-        scenarios.check(stack)
+        every.check(stack)
     failures = []
     for scenario in chosen:
         start = time.monotonic()

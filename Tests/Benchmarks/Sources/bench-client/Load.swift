@@ -43,7 +43,7 @@ struct Load: Sendable {
     return channel
   }
 
-  func unary(_ channel: GRPCChannel) async throws -> Result {
+  func unary(_ channel: any CallInvoker) async throws -> Result {
     _ = try await unary(channel, calls: max(callers, warmup), until: .max)
     let start = Mark()
     let latencies = try await unary(
@@ -52,7 +52,7 @@ struct Load: Sendable {
   }
 
   private func unary(
-    _ channel: GRPCChannel, calls: Int, until deadline: UInt64
+    _ channel: any CallInvoker, calls: Int, until deadline: UInt64
   ) async throws -> Latencies {
     let each = calls > 0 ? max(1, calls / callers) : Int.max
     return try await withThrowingTaskGroup(of: Latencies.self) { group in

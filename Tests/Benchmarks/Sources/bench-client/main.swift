@@ -6,6 +6,8 @@
 //   bench-client echo     PORT --size 4194304 --calls 50
 //   bench-client down     PORT --count 100000 --size 1024
 //   bench-client pingpong PORT --size 32 --calls 20000
+//   bench-client inprocess 0 --callers 1 --calls 100000     client and server half, without a wire
+import BenchServices
 import BenchStubs
 import BenchSupport
 import Glibc
@@ -15,7 +17,7 @@ let flags = Flags(allowed: [
   "callers", "seconds", "calls", "size", "count", "loops", "endpoints", "warmup", "executor",
 ])
 guard flags.words.count == 2, let port = UInt16(flags.words[1]) else {
-  stop("usage: bench-client unary|echo|down|pingpong PORT [flags]")
+  stop("usage: bench-client unary|echo|down|pingpong|inprocess PORT [flags]")
 }
 let mode = flags.words[0]
 let load = Load(
@@ -27,6 +29,11 @@ let load = Load(
 
 Task.detached {
   do {
+    if mode == "inprocess" {
+      let channel = InProcessChannel([Greeter()])
+      say(try await load.unary(channel).json(mode))
+      exit(0)
+    }
     let channel = try await load.channel()
     let result =
       switch mode {

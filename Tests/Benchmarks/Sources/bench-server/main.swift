@@ -8,7 +8,7 @@
 //     --connections N   ServerOptions.maxConnections
 //     --dispatch loop   handlers never move to the global pool, however slow the machine
 // Prints `listening PORT`; ends at the end of stdin.
-import BenchStubs
+import BenchServices
 import BenchSupport
 import Glibc
 import TrunkServices

@@ -52,7 +52,7 @@ var options = CallOptions.defaults
 options.maxResponseMessageBytes = 64 << 20
 let callOptions = options
 let hello = MethodDescriptor(fullyQualifiedService: "helloworld.Greeter", method: "SayHello")
-func bench(_ name: String) -> MethodDescriptor {
+@Sendable func bench(_ name: String) -> MethodDescriptor {
   MethodDescriptor(fullyQualifiedService: "bench.Bench", method: name)
 }
 

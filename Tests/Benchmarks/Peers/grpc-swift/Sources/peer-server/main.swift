@@ -69,8 +69,7 @@ Task {
   guard let address = try await server.listeningAddress, let port = address.ipv4?.port else {
     exit(1)
   }
-  print("listening \(port)")
-  fflush(stdout)
+  FileHandle.standardOutput.write(Data("listening \(port)\n".utf8))
 }
 Thread.detachNewThread {
   while readLine() != nil {}

@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-import BenchStubs
-import FoundationEssentials
-import SwiftProtobuf
-import TrunkProtobuf
-import Trunkcall
+public import BenchStubs
+internal import FoundationEssentials
+internal import SwiftProtobuf
+internal import TrunkProtobuf
+public import Trunkcall
 
-struct Greeter: Helloworld_Greeter.Service {
-  func sayHello(
+public struct Greeter: Helloworld_Greeter.Service {
+  public init() {}
+
+  public func sayHello(
     _ request: Helloworld_HelloRequest, _ call: ServerCall
   ) async throws -> Helloworld_HelloReply {
     .with { $0.message = "Hello, \(request.name)" }
   }
 }
 
-struct Bench: Bench_Bench.Service {
-  func echo(_ request: Bench_Payload, _ call: ServerCall) async throws -> Bench_Payload { request }
+public struct Bench: Bench_Bench.Service {
+  public init() {}
 
-  func down(
+  public func echo(_ request: Bench_Payload, _ call: ServerCall) async throws -> Bench_Payload {
+    request
+  }
+
+  public func down(
     _ request: Bench_DownRequest, _ replies: MessageWriter<Bench_Payload>, _ call: ServerCall
   ) async throws {
     let size = Int(min(max(0, request.size), 16 << 20))
@@ -25,7 +31,7 @@ struct Bench: Bench_Bench.Service {
     for _ in 0..<max(0, request.count) { try await replies.write(message) }
   }
 
-  func pingPong(
+  public func pingPong(
     _ requests: RequestStream<Bench_Payload>, _ replies: MessageWriter<Bench_Payload>,
     _ call: ServerCall
   ) async throws {
@@ -34,10 +40,12 @@ struct Bench: Bench_Bench.Service {
 }
 
 /// Methods that nobody calls, to see what a long table costs.
-struct MoreMethods: RPCService {
+public struct MoreMethods: RPCService {
   let count: Int
 
-  func register(in table: inout MethodTable) {
+  public init(count: Int) { self.count = count }
+
+  public func register(in table: inout MethodTable) {
     for number in 0..<count {
       let method = MethodDescriptor<Helloworld_HelloRequest, Helloworld_HelloReply>(
         service: "bench.More\(number / 20)", method: "Method\(number)", request: .protobuf,

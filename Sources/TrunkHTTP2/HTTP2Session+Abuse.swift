@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import CNGHTTP2
+
+/// What a server holds its client to, and how it parts from one that overdraws.
+extension HTTP2Session {
+  /// The budget that the peer has overdrawn, if any: ``kill(_:_:)`` is due.
+  package var offence: AbuseBudget.Offence? { abuse?.offence }
+
+  /// The header block whose end is outstanding, by number.
+  package var openHeaderBlock: UInt64? {
+    guard let watch = abuse?.watch, watch.isInHeaderBlock else { return nil }
+    return watch.headerBlocks
+  }
+
+  /// A call ended by the peer before its handler had begun.
+  package func noteEarlyReset() { abuse?.resetEarly(now: now) }
+
+  /// GOAWAY, and nothing behind it; open streams are cut off.
+  package func kill(_ code: UInt32, _ debugText: String) {
+    guard killing == .no, !isClosed else { return }
+    goAwaySent = true
+    isTerminated = true
+    killing = .goAwayPending
+    submitGoAway(code, debugText)
+  }
+
+  func pingArrived() {
+    guard abuse != nil else { return }
+    abuse?.pingReceived(now: now, hasCalls: openStreams > 0, hasSent: hasSentSincePing)
+    hasSentSincePing = false
+  }
+
+  func resetGoes(_ code: UInt32) { abuse?.resetSent(code, now: now) }
+
+  func goAwayGoes(_ frame: UnsafePointer<nghttp2_frame>) {
+    let goAway = frame.pointee.goaway
+    guard goAway.error_code != HTTP2ErrorCode.noError, killing == .no else { return }
+    connectionError = goAway.error_code
+    guard !goAwaySent, violation == nil else { return }
+    let reason = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
+    let text = reason.isEmpty ? "" : " (\(String(decoding: reason, as: UTF8.self)))"
+    violation = HTTP2ErrorCode.name(goAway.error_code) + text
+  }
+
+  func noteDataSent(_ count: Int) {
+    queuedBytes -= count
+    dataFramesSent &+= 1
+    hasSentSincePing = true
+  }
+
+  func noteHeadersSent(first: Bool) {
+    hasSentSincePing = true
+    if first, role == .client { unsentStreams -= 1 }
+  }
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Hears what concerns the connection as a whole.
+package protocol HTTP2SessionDelegate: AnyObject {
+  /// A peer's stream begins (servers): set its handler.
+  func streamOpened(_ stream: HTTP2Stream)
+  /// The peer's SETTINGS arrived; the first time completes the handshake.
+  func settingsReceived()
+  /// The peer has taken note of ours.
+  func settingsAcknowledged()
+  func pingAcknowledged(_ payload: UInt64)
+  /// No new streams are taken; those above `lastStreamID` were not processed.
+  func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String)
+  /// There is something to send: arrange for a call of `drain`.
+  func needsFlush()
+}
+
+extension HTTP2SessionDelegate {
+  package func settingsAcknowledged() {}
+}
