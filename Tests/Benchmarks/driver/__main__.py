@@ -60,6 +60,9 @@ def main():
         import suite
 
         return suite.main(options)
+    except BrokenPipeError:  # `| head`
+        sys.stderr.close()
+        return 0
     except Failed as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -45,8 +45,7 @@ def start_ms(program):
 
 
 def measure():
-    """Figures by name. Everything is built from nothing, in a folder that goes away."""
-    figures = {}
+    """Figures as they come. Everything is built from nothing, in a folder that goes away."""
     with tempfile.TemporaryDirectory(prefix="trunkcall-footprint-") as folder:
 
         def swift(name, *flags):
@@ -59,30 +58,29 @@ def measure():
         greeter = ("-c", "release", "--product", "greeter-server")
         no_tls = ("--disable-default-traits",)
         build.note("footprint: debug build of the package")
-        figures["debug build of the package, CPU s"], scratch = swift("debug")
+        used, scratch = swift("debug")
+        yield "debug build of the package, CPU s", used
         shutil.rmtree(scratch)
         build.note("footprint: release builds of greeter-server")
         used, scratch = swift("release", *greeter)
         program = scratch / "release" / "greeter-server"
-        figures["release build of greeter-server, CPU s"] = used
-        figures["greeter-server, stripped, MB"] = stripped_mb(program, folder)
-        figures["greeter-server, start to listening, ms"] = start_ms(program)
+        yield "release build of greeter-server, CPU s", used
+        yield "greeter-server, stripped, MB", stripped_mb(program, folder)
+        yield "greeter-server, start to listening, ms", start_ms(program)
         shutil.rmtree(scratch)
         _, scratch = swift("bare", *greeter, *no_tls)
-        figures["the same without traits (no TLS), MB"] = stripped_mb(
+        yield "the same without traits (no TLS), MB", stripped_mb(
             scratch / "release" / "greeter-server", folder
         )
         shutil.rmtree(scratch)
         _, scratch = swift("static", *greeter, *no_tls, "--static-swift-stdlib")
         program = scratch / "release" / "greeter-server"
-        figures["the same with a static Swift runtime, MB"] = stripped_mb(program, folder)
-        figures["the same, start to listening, ms"] = start_ms(program)
-    return figures
+        yield "the same with a static Swift runtime, MB", stripped_mb(program, folder)
+        yield "the same, start to listening, ms", start_ms(program)
 
 
 def main():
-    figures = measure()
     print("| greeter-server | |\n|---|---:|")
-    for name, value in figures.items():
-        print(f"| {name} | {value:.1f} |")
+    for name, value in measure():
+        print(f"| {name} | {value:.1f} |", flush=True)
     return 0

@@ -183,7 +183,7 @@ def settled(peer):
 def growth(r):
     """Cost of a call as the work grows: connections, open streams, methods, endpoints"""
     # One call at a time: whatever arrives together on one connection alone would look cheap.
-    calls = r.size(20_000, 2_000)
+    calls = r.size(5_000, 1_000)
     steps = r.size([1, 10, 100, 1_000], [1, 100])
     for _ in range(r.rounds):
         for count in steps:
