@@ -300,6 +300,26 @@ struct ServerBudgetTests {
     }
   }
 
+  @Test("8: handshakes above the maximum are turned away; when one is over, the next may begin")
+  func handshakes() async throws {
+    var options = ServerOptions()
+    options.loops = 1
+    options.maxHandshakes = 1
+    try await withServer([ProbeService()], options: options) { server, port in
+      let silent = try await Peer.connect(port: port, preface: false)
+      #expect(try await holds { server.statistics.connections == 1 })
+      let refused = try await Peer.connect(port: port, preface: false)
+      #expect(try await refused.rest().isEmpty)
+      #expect(count(server, .handshakeRefused) == 1)
+      await silent.close()
+      #expect(try await holds { server.statistics.connections == 0 })
+      // Whose handshake is over does not count, however many they are.
+      let first = try await Peer.connect(port: port)
+      #expect(try await serves(port))
+      await first.close()
+    }
+  }
+
   @Test("9: a length prefix is a claim: over the limit it fails its call, below it costs nothing")
   func lengthPrefix() async throws {
     try await withServer([ProbeService()]) { server, port in

@@ -50,6 +50,8 @@ public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   // Connections
   /// Turned away: `maxConnections` were open.
   case connectionRefused
+  /// Turned away: `maxHandshakes` were under way.
+  case handshakeRefused
   /// Accepting paused for want of descriptors. [CVE-2023-4785]
   case acceptPaused
   /// No preface or SETTINGS in time.

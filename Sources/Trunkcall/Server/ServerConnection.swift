@@ -182,7 +182,10 @@ extension ServerConnection: ConnectionDriver {
   }
 
   func closed(_ error: SocketError?) {
-    if phase == .handshake, let error { context.handshakeFailed(peer, error) }
+    if phase == .handshake {
+      context.handshakeEnded()
+      if let error { context.handshakeFailed(peer, error) }
+    }
     phase = .closed
     handshakeTimer?.cancel()
     handshakeTimer = nil
@@ -199,6 +202,7 @@ extension ServerConnection: HTTP2SessionDelegate {
   func settingsReceived() {
     guard phase == .handshake else { return }
     phase = .serving
+    context.handshakeEnded()
     #if TLS
       tlsPeer = (socket.filter as? TLSEngine)?.peer
     #endif

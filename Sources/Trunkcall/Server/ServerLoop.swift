@@ -66,6 +66,9 @@ final class ServerLoop: @unchecked Sendable {
   private var connections: [ObjectIdentifier: ServerConnection] = [:]
   /// Handlers that may run at once here: the loop's share of `maxHandlers`.
   let handlerLimit: Int
+  /// The loop's share of `maxHandshakes`.
+  private let handshakeLimit: Int
+  private var handshakes = 0
   private var isDraining = false
   private var lastHandshakeLog: UInt64?
   /// Connections that have gone since memory was last given back.
@@ -78,6 +81,7 @@ final class ServerLoop: @unchecked Sendable {
     self.server = server
     self.loop = loop
     self.filter = filter
+    handshakeLimit = max(1, (server.options.maxHandshakes + loops - 1) / max(1, loops))
     handlerLimit = max(1, (server.options.maxHandlers + loops - 1) / max(1, loops))
     faces = server.methods.methods.map { method in
       let meter = RunMeter { method.moveToPool($0, server.logger) }
@@ -95,12 +99,21 @@ final class ServerLoop: @unchecked Sendable {
         server.releaseConnection()
         return socket.close()
       }
+      guard handshakes < handshakeLimit else {
+        counters.note(.handshakeRefused)
+        server.releaseConnection()
+        return socket.close()
+      }
+      handshakes += 1
       let connection = ServerConnection(socket.adopt(on: loop), self)
       connections[ObjectIdentifier(connection)] = connection
       counters.connected(1)
       connection.open()
     }
   }
+
+  /// A connection's handshake is over, one way or the other.
+  func handshakeEnded() { handshakes -= 1 }
 
   /// A connection ended before the client's SETTINGS. Logged once a second at most: whoever tries
   /// them all at the door should not fill the disk.

@@ -67,6 +67,9 @@ public struct ServerOptions: Sendable {
   public var connectionWindow = 4 << 20
   /// Connections that may be open. Default 10,000; further ones are closed at once.
   public var maxConnections = 10_000
+  /// Connections that may be in their handshakes (TLS, then HTTP/2's SETTINGS) at once. Default
+  /// 1,000, each event loop its share; further ones are closed at once.
+  public var maxHandshakes = 1_000
   /// From accept until the client's SETTINGS. Default 20 s.
   public var handshakeTimeout: Duration = .seconds(20)
   /// From then on until it has acknowledged the server's (RFC 9113 §6.5.3). Default 20 s.
