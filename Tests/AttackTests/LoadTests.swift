@@ -37,7 +37,8 @@ struct LoadTests {
       var figures = try await victim.statistics(channel)
       // 16 MiB and the one that went beyond, less what the first window took.
       #expect(figures["started", default: 0] <= 2 + 18)
-      #expect(figures["waiting"] == 100 && figures["callShed", default: 0] >= 280)
+      let waiting = figures["waiting", default: 0]
+      #expect(waiting <= 100 && figures["callShed", default: 0] >= 280)
       let growth = victim.memory - memory
       #expect(growth < AttackTests.allowance)
       print("load: 400 unread answers of 1 MiB: \(figures), memory +\(growth / 1_024) KiB")
@@ -75,7 +76,11 @@ struct LoadTests {
         }
       }
       let figures = try await victim.statistics(channel)
-      #expect(figures["started", default: 0] <= 2 + 18 && figures["waiting"] == 100)
+      let started = figures["started", default: 0]
+      let waiting = figures["waiting", default: 0]
+      // Two calls asked for figures; a few more may start where the first replies were smaller.
+      #expect(started <= 2 + 18 && waiting <= 100)
+      #expect(started - 2 + waiting + figures["callShed", default: 0] == 400, "none is lost")
       let growth = victim.memory - memory
       #expect(growth < AttackTests.allowance)
       print("load: 400 unread streams of 1 MiB messages: \(figures), memory +\(growth / 1_024) KiB")

@@ -57,7 +57,9 @@
       #expect(samples.allSatisfy { $0.descriptors <= idle }, "\(curve)")
       // A connection that stayed would cost tens of KiB; after a quarter everything has its size.
       let growth = samples[7].residentKiB - samples[1].residentKiB
-      #expect(growth < 3 << 10, "\(curve)")
+      // A sanitizer keeps what was freed, which is no measure of the server's memory.
+      let isSanitized = ProcessInfo.processInfo.environment["TRUNKCALL_SANITIZER"] != nil
+      #expect(isSanitized || growth < 3 << 10, "\(curve)")
     }
 
     private func connect(
