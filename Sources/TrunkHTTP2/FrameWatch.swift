@@ -46,8 +46,12 @@ package struct FrameWatch: Sendable {
     }
     while offset < bytes.count {
       switch stage {
-      case .head:
+      case .head where headCount == 0 && bytes.count - offset >= 9:
         // Nine bytes: length (3), type, flags, stream (4). The last four do not matter here.
+        head = UInt64(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self).bigEndian >> 24)
+        offset += 9
+        begin(&tally)
+      case .head:
         if headCount < 5 { head = head << 8 | UInt64(bytes[offset]) }
         headCount += 1
         offset += 1

@@ -44,13 +44,19 @@ extension HTTP2Session {
   }
 
   func noteDataSent(_ count: Int) {
-    queuedBytes -= count
+    queued -= count
     dataFramesSent &+= 1
     hasSentSincePing = true
   }
 
-  func noteHeadersSent(first: Bool) {
+  /// HEADERS of a stream are on their way: its first, or its trailers.
+  func headersGo(_ id: Int32) {
     hasSentSincePing = true
-    if first, role == .client { unsentStreams -= 1 }
+    // A server's stream is known to its peer from the start.
+    guard role == .client, let stream = NGHTTP2.stream(pointer, id), !stream.headersSent else {
+      return
+    }
+    stream.headersSent = true
+    unsentStreams -= 1
   }
 }

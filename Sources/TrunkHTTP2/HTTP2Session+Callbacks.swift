@@ -4,34 +4,37 @@ internal import CNGHTTP2
 
 /// What nghttp2 reports, turned into events of sessions and streams.
 extension HTTP2Session {
-  func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+  func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
     let id = frame.pointee.hd.stream_id
+    headerStream = nil
     if role == .server, frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
       // An owner that closed from within a callback hears of nothing more.
-      guard !isTerminated else { return 0 }
-      let stream = HTTP2Stream(self, id: id)
+      guard !isTerminated, let delegate else { return }
+      let stream = delegate.streamArrives(id, self)
+      let unmanaged = Unmanaged.passUnretained(stream)
       insert(stream)
-      nghttp2_session_set_stream_user_data(pointer, id, Unmanaged.passUnretained(stream).toOpaque())
-      delegate?.streamOpened(stream)
+      nghttp2_session_set_stream_user_data(pointer, id, unmanaged.toOpaque())
+      headerStream = unmanaged
     } else if let stream = NGHTTP2.stream(pointer, id) {
       stream.headerListSize = 0
       stream.headersTooLarge = false
+      headerStream = Unmanaged.passUnretained(stream)
     }
-    return 0
   }
 
   /// The limit is counted here: for nghttp2 the announced one is advice to the peer only. The block
   /// is decoded to its end, or HPACK would be out of step (CVE-2023-32731).
-  static func onHeader(
-    _ stream: HTTP2Stream, _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
-  ) -> Int32 {
-    stream.headerListSize += name.count + value.count + 32
-    if stream.headerListSize > stream.session.settings.maxHeaderListSize {
-      stream.headersTooLarge = true
-    } else {
-      stream.handler?.header(name, value)
+  @inline(__always)
+  func onHeader(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
+    // Blocks do not interleave (RFC 9113 §4.3): the field is of the block that began last.
+    headerStream?._withUnsafeGuaranteedRef { stream in
+      stream.headerListSize += name.count + value.count + 32
+      if stream.headerListSize > settings.maxHeaderListSize {
+        stream.headersTooLarge = true
+      } else {
+        stream.header(name, value)
+      }
     }
-    return 0
   }
 
   func onFrame(_ pointer: OpaquePointer, _ frame: UnsafePointer<nghttp2_frame>) {
@@ -43,7 +46,7 @@ extension HTTP2Session {
         let stream = NGHTTP2.stream(pointer, header.stream_id)
       {
         stream.peerEnded = true
-        stream.handler?.ended()
+        stream.ended()
       }
     case NGHTTP2_SETTINGS.rawValue:
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 {
@@ -81,7 +84,7 @@ extension HTTP2Session {
       case NGHTTP2_HCAT_RESPONSE: .response
       default: endStream ? .trailers : .response
       }
-    stream.handler?.headersEnded(kind, endStream: endStream, tooLarge: stream.headersTooLarge)
-    if endStream && !stream.isClosed { stream.handler?.ended() }
+    stream.headersEnded(kind, endStream: endStream, tooLarge: stream.headersTooLarge)
+    if endStream && !stream.isClosed { stream.ended() }
   }
 }

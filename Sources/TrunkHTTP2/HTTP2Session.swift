@@ -15,9 +15,12 @@ package final class HTTP2Session {
 
   package let role: Role
   package let settings: HTTP2Settings
-  package weak var delegate: (any HTTP2SessionDelegate)?
+  /// Outlives the session, which it owns. Not weak: that would make every retain of it slow.
+  @exclusivity(unchecked) package unowned var delegate: (any HTTP2SessionDelegate)?
   /// Scratch for the next header block.
   @exclusivity(unchecked) package var headers = HeaderList()
+  /// The same for callers of other modules, where `unchecked` has no effect.
+  package func withHeaders(_ body: (inout HeaderList) -> Void) { body(&headers) }
 
   let pointer: OpaquePointer
   @exclusivity(unchecked) private var streams: [HTTP2Stream] = []
@@ -25,6 +28,10 @@ package final class HTTP2Session {
   @exclusivity(unchecked) private var buffered = 0
   @exclusivity(unchecked) private var heldBack = 0
   @exclusivity(unchecked) private(set) var isReceiving = false
+  /// `drain` is asked for already, or is at work.
+  @exclusivity(unchecked) private var flushIsDue = false
+  /// Whose header block nghttp2 is decoding. In the table as long as it stands here.
+  @exclusivity(unchecked) var headerStream: Unmanaged<HTTP2Stream>?
   /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
   @exclusivity(unchecked) package internal(set) var isTerminated = false
   /// The connection is gone: nghttp2's pointers to streams are stale.
@@ -37,7 +44,8 @@ package final class HTTP2Session {
   /// The code of a GOAWAY that nghttp2 sent for what the peer did.
   @exclusivity(unchecked) package internal(set) var connectionError: UInt32?
   /// Bytes that streams have queued and nghttp2 has not pulled.
-  @exclusivity(unchecked) package internal(set) var queuedBytes = 0
+  package var queuedBytes: Int { queued }
+  @exclusivity(unchecked) var queued = 0
   /// Streams whose HEADERS have not gone out (clients: above the peer's MAX_CONCURRENT_STREAMS).
   @exclusivity(unchecked) package internal(set) var unsentStreams = 0
   /// The peer broke the protocol: why nghttp2 ends the connection, in words.
@@ -65,7 +73,11 @@ package final class HTTP2Session {
     submitSettings()
   }
 
-  deinit { nghttp2_session_del(pointer) }
+  deinit {
+    // What is left of streams must not look for their session.
+    for stream in streams { stream.isClosed = true }
+    nghttp2_session_del(pointer)
+  }
 
   // MARK: Bytes
 
@@ -96,6 +108,7 @@ package final class HTTP2Session {
   /// Hands serialised frames to `sink`, one by one, until there are none or it has enough.
   package func drain(now: UInt64 = 0, _ sink: (UnsafeRawBufferPointer) -> Bool) {
     self.now = now
+    flushIsDue = true
     var more = !isClosed
     while more, killing != .over {
       var data: UnsafePointer<UInt8>?
@@ -110,11 +123,16 @@ package final class HTTP2Session {
         killing = .over
       }
     }
+    flushIsDue = false
     closeUnsent()
     notifyWritable()
   }
 
-  package func setNeedsFlush() { delegate?.needsFlush() }
+  package func setNeedsFlush() {
+    guard !flushIsDue else { return }
+    flushIsDue = true
+    delegate?.needsFlush()
+  }
 
   /// Nothing will be read or written any more: close the socket.
   package var isFinished: Bool {
@@ -147,18 +165,17 @@ package final class HTTP2Session {
 
   /// Opens a stream with the block in ``headers`` (clients). Streams above the peer's
   /// MAX_CONCURRENT_STREAMS wait inside nghttp2.
-  /// - Returns: nil when no stream can be opened on this connection any more.
-  package func open(_ handler: any HTTP2StreamHandler) -> HTTP2Stream? {
-    guard !isTerminated, !goAwayReceived, !goAwaySent else { return nil }
-    let stream = HTTP2Stream(self, id: 0)
+  /// - Returns: false when no stream can be opened on this connection any more; the stream is then
+  ///   of no use, and hears nothing.
+  package func open(_ stream: HTTP2Stream) -> Bool {
+    guard !isTerminated, !goAwayReceived, !goAwaySent else { return false }
     let id = headers.withFields { NGHTTP2.submitRequest(pointer, $0, $1, stream) }
     headers.removeAll()
-    guard id > 0 else { return nil }
+    guard id > 0 else { return false }
     stream.id = id
-    stream.handler = handler
     insert(stream)
     setNeedsFlush()
-    return stream
+    return true
   }
 
   /// Answers with the block in ``headers`` (servers); the body and end come from the stream's queue.
@@ -259,7 +276,7 @@ package final class HTTP2Session {
     } else {
       heldBack += bytes.count
     }
-    if let handler = stream.handler { handler.data(bytes) } else { stream.consume(bytes.count) }
+    stream.data(bytes)
   }
 
   func consumed(_ stream: HTTP2Stream, _ count: Int) {
@@ -313,6 +330,8 @@ package final class HTTP2Session {
       last.tableIndex = index
     }
     stream.tableIndex = -1
+    let unmanaged = Unmanaged.passUnretained(stream)
+    if headerStream?.toOpaque() == unmanaged.toOpaque() { headerStream = nil }
     if role == .client, !stream.headersSent { unsentStreams -= 1 }
   }
 
@@ -320,9 +339,7 @@ package final class HTTP2Session {
     stream.discard()
     release(stream.unconsumed)
     stream.unconsumed = 0
-    let handler = stream.handler
-    stream.handler = nil
-    handler?.closed(reason)
+    stream.closed(reason)
   }
 
   /// Requests that wait for MAX_CONCURRENT_STREAMS stay in nghttp2's queue until others end, even
@@ -346,7 +363,7 @@ package final class HTTP2Session {
     guard !writable.isEmpty else { return }
     let streams = writable
     writable = []
-    for stream in streams where !stream.isClosed { stream.handler?.writable() }
+    for stream in streams where !stream.isClosed { stream.writable() }
   }
 
   private func fail(_ code: Int32) {

@@ -3,8 +3,8 @@
 
 /// Hears what concerns the connection as a whole.
 package protocol HTTP2SessionDelegate: AnyObject {
-  /// A peer's stream begins (servers): set its handler.
-  func streamOpened(_ stream: HTTP2Stream)
+  /// A peer's stream begins (servers): make its object.
+  func streamArrives(_ id: Int32, _ session: HTTP2Session) -> HTTP2Stream
   /// The peer's SETTINGS arrived; the first time completes the handshake.
   func settingsReceived()
   /// The peer has taken note of ours.
@@ -17,5 +17,9 @@ package protocol HTTP2SessionDelegate: AnyObject {
 }
 
 extension HTTP2SessionDelegate {
+  /// Clients have no streams of the peer: there is no push.
+  package func streamArrives(_ id: Int32, _ session: HTTP2Session) -> HTTP2Stream {
+    HTTP2Stream(session, id: id)
+  }
   package func settingsAcknowledged() {}
 }

@@ -4,31 +4,9 @@ internal import CNGHTTP2
 internal import DequeModule
 
 /// What a header block is, seen from the side that receives it.
-package enum HeaderBlockKind: Sendable { case request, response, trailers }
+public enum HeaderBlockKind: Sendable { case request, response, trailers }
 
-/// The owner of a stream hears everything about it through this, on the session's loop.
-///
-/// ```
-///   opened -> header* headersEnded -> data* -> [header* headersEnded(trailers)] -> ended? -> closed
-/// ```
-package protocol HTTP2StreamHandler: AnyObject {
-  /// One field of the block at hand; the bytes are gone after the call.
-  func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer)
-  /// `tooLarge`: the list went past the limit, and fields were left out.
-  func headersEnded(_ kind: HeaderBlockKind, endStream: Bool, tooLarge: Bool)
-  /// Give the bytes back to the peer's window with ``HTTP2Stream/consume(_:)`` once they are used.
-  func data(_ bytes: UnsafeRawBufferPointer)
-  /// The peer has sent everything.
-  func ended()
-  /// Queued bytes fell below ``HTTP2Stream/writeMark``; called only after it was above.
-  func writable()
-  /// Add the trailers; asked after ``HTTP2Stream/finishWithTrailers()``, when the body is out.
-  func addTrailers(_ headers: inout HeaderList)
-  /// Called exactly once, and last.
-  func closed(_ reason: StreamCloseReason)
-}
-
-package enum StreamCloseReason: Sendable, Hashable {
+public enum StreamCloseReason: Sendable, Hashable {
   /// Both sides are done, or RST_STREAM with this code came or went.
   case code(UInt32)
   /// The peer did not see the stream: it was never sent.
@@ -40,103 +18,141 @@ package enum StreamCloseReason: Sendable, Hashable {
 }
 
 /// One stream of an ``HTTP2Session``. Never leaves its loop.
-package final class HTTP2Stream {
-  @exclusivity(unchecked) package internal(set) var id: Int32
-  package unowned let session: HTTP2Session
-  @exclusivity(unchecked) package var handler: (any HTTP2StreamHandler)?
+///
+/// Its owner is a subclass, so that a call is one object and an event one jump:
+/// ```
+///   opened -> header* headersEnded -> data* -> [header* headersEnded(trailers)] -> ended? -> closed
+/// ```
+/// `open` and `public` because Swift has no subclasses across the modules of a package otherwise; this
+/// module is no product.
+open class HTTP2Stream {
+  @exclusivity(unchecked) package internal(set) final var id: Int32
+  // The session closes all its streams before it ends, and a closed stream does not touch it.
+  final let owner: Unmanaged<HTTP2Session>
 
   /// Position in the session's table.
-  @exclusivity(unchecked) var tableIndex = -1
-  @exclusivity(unchecked) var isClosed = false
-  /// The stream's HEADERS were serialised; the peer may see them.
-  @exclusivity(unchecked) package internal(set) var headersSent = false
+  @exclusivity(unchecked) final var tableIndex = -1
+  @exclusivity(unchecked) final var isClosed = false
+  /// The stream's HEADERS were serialised; the peer may see them (clients).
+  @exclusivity(unchecked) package internal(set) final var headersSent = false
   /// Reset by its owner before that.
-  @exclusivity(unchecked) var isCancelled = false
+  @exclusivity(unchecked) final var isCancelled = false
   /// The peer has sent END_STREAM.
-  @exclusivity(unchecked) package internal(set) var peerEnded = false
+  @exclusivity(unchecked) package internal(set) final var peerEnded = false
 
   // Receiving
-  @exclusivity(unchecked) var headerListSize = 0
-  @exclusivity(unchecked) var headersTooLarge = false
+  @exclusivity(unchecked) final var headerListSize = 0
+  @exclusivity(unchecked) final var headersTooLarge = false
   /// Received, not yet consumed.
-  @exclusivity(unchecked) var unconsumed = 0
+  @exclusivity(unchecked) final var unconsumed = 0
 
   // Sending: `head` first, so that the one message of a unary call needs no queue.
-  @exclusivity(unchecked) private var head: [UInt8] = []
-  @exclusivity(unchecked) private var headOffset = 0
-  @exclusivity(unchecked) private var tail = Deque<[UInt8]>()
+  @exclusivity(unchecked) private final var head: [UInt8] = []
+  @exclusivity(unchecked) private final var headOffset = 0
+  @exclusivity(unchecked) private final var tail: Deque<[UInt8]>?
   /// Bytes queued and not yet pulled by nghttp2.
-  @exclusivity(unchecked) package private(set) var queued = 0
+  @exclusivity(unchecked) package private(set) final var queued = 0
   private enum End { case open, endStream, trailers, sent }
-  @exclusivity(unchecked) private var end = End.open
-  @exclusivity(unchecked) private var isDeferred = false
-  @exclusivity(unchecked) private var wasAboveMark = false
+  @exclusivity(unchecked) private final var end = End.open
+  @exclusivity(unchecked) private final var isDeferred = false
+  @exclusivity(unchecked) private final var wasAboveMark = false
 
-  /// Queued bytes above which a writer should wait for ``HTTP2StreamHandler/writable()``.
+  /// Queued bytes above which a writer should wait for ``writable()``.
   package static let writeMark = 64 * 1024
 
-  init(_ session: HTTP2Session, id: Int32) {
-    self.session = session
+  /// - Parameter id: 0 for a client's, which gets one when it is opened.
+  package init(_ session: HTTP2Session, id: Int32) {
+    owner = Unmanaged.passUnretained(session)
     self.id = id
   }
 
-  package var isOpen: Bool { !isClosed }
-  package var isAboveMark: Bool { queued > HTTP2Stream.writeMark }
+  package final var isOpen: Bool { !isClosed }
+  package final var isAboveMark: Bool { queued > HTTP2Stream.writeMark }
   /// Everything including the end has been handed to nghttp2.
-  package var isLocallyDone: Bool { end == .sent }
+  package final var isLocallyDone: Bool { end == .sent }
+
+  /// nil when the stream is closed.
+  package final var session: HTTP2Session? { isClosed ? nil : owner.takeUnretainedValue() }
+
+  @inline(__always)
+  private final func withSession(_ body: (HTTP2Session) -> Void) {
+    owner._withUnsafeGuaranteedRef(body)
+  }
+
+  // MARK: What the owner hears, on the session's loop
+
+  /// One field of the block at hand; the bytes are gone after the call. The connection must not be
+  /// closed from here.
+  open func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {}
+  /// `tooLarge`: the list went past the limit, and fields were left out.
+  open func headersEnded(_ kind: HeaderBlockKind, endStream: Bool, tooLarge: Bool) {}
+  /// Give the bytes back to the peer's window with ``consume(_:)`` once they are used.
+  open func data(_ bytes: UnsafeRawBufferPointer) { consume(bytes.count) }
+  /// The peer has sent everything.
+  open func ended() {}
+  /// Queued bytes fell below ``writeMark``; called only after it was above.
+  open func writable() {}
+  /// Add the trailers; asked after ``finishWithTrailers()``, when the body is out.
+  open func addTrailers(_ headers: inout HeaderList) {}
+  /// Called exactly once, and last.
+  open func closed(_ reason: StreamCloseReason) {}
 
   // MARK: Sending
 
   /// Queues bytes. Nothing happens on a closed or finished stream.
-  package func write(_ bytes: [UInt8]) {
+  package final func write(_ bytes: [UInt8]) {
     guard !isClosed, end == .open, !bytes.isEmpty else { return }
     if queued == 0 {
       head = bytes
       headOffset = 0
+    } else if tail == nil {
+      tail = [bytes]
     } else {
-      tail.append(bytes)
+      tail?.append(bytes)
     }
     queued += bytes.count
-    session.queuedBytes += bytes.count
+    withSession { $0.queued += bytes.count }
     if isAboveMark { wasAboveMark = true }
     resume()
   }
 
   /// END_STREAM after what is queued (clients).
-  package func finish() {
+  package final func finish() {
     guard !isClosed, end == .open else { return }
     end = .endStream
     resume()
   }
 
   /// Trailers after what is queued (servers); the handler is asked for them when the time comes.
-  package func finishWithTrailers() {
+  package final func finishWithTrailers() {
     guard !isClosed, end == .open else { return }
     end = .trailers
     resume()
   }
 
-  package func reset(_ code: UInt32) {
+  package final func reset(_ code: UInt32) {
     guard !isClosed else { return }
-    session.submitReset(self, code)
+    withSession { $0.submitReset(self, code) }
   }
 
   /// Returns received bytes to the peer's window.
-  package func consume(_ count: Int) {
+  package final func consume(_ count: Int) {
     guard count > 0, !isClosed else { return }
     let returned = min(count, unconsumed)
     unconsumed -= returned
-    session.consumed(self, returned)
+    withSession { $0.consumed(self, returned) }
   }
 
-  private func resume() {
-    guard isDeferred else { return session.setNeedsFlush() }
-    isDeferred = false
-    session.resume(id)
+  private final func resume() {
+    withSession { session in
+      guard isDeferred else { return session.setNeedsFlush() }
+      isDeferred = false
+      session.resume(id)
+    }
   }
 
   /// nghttp2 asks for up to `room` bytes of DATA.
-  func pull(
+  final func pull(
     _ target: UnsafeMutablePointer<UInt8>, _ room: Int, _ flags: UnsafeMutablePointer<UInt32>
   ) -> Int {
     var filled = 0
@@ -152,14 +168,14 @@ package final class HTTP2Stream {
       headOffset += count
       queued -= count
       if headOffset == head.count {
-        head = tail.popFirst() ?? []
+        head = tail?.popFirst() ?? []
         headOffset = 0
       }
     }
-    if filled > 0 { session.noteDataSent(filled) }
+    if filled > 0 { withSession { $0.noteDataSent(filled) } }
     if wasAboveMark && queued <= HTTP2Stream.writeMark / 2 {
       wasAboveMark = false
-      session.noteWritable(self)
+      withSession { $0.noteWritable(self) }
     }
     if queued > 0 { return filled }
     switch end {
@@ -174,26 +190,22 @@ package final class HTTP2Stream {
     case .trailers:
       end = .sent
       flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue | NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-      handler?.addTrailers(&session.headers)
-      session.submitTrailers(id)
+      withSession { session in
+        addTrailers(&session.headers)
+        session.submitTrailers(id)
+      }
     case .sent:
       flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
     }
     return filled
   }
 
-  /// The stream's HEADERS, or its trailers, are on their way.
-  func headersGo() {
-    session.noteHeadersSent(first: !headersSent)
-    headersSent = true
-  }
-
   /// Frees what is queued; the stream is gone.
-  func discard() {
+  final func discard() {
     isClosed = true
-    session.queuedBytes -= queued
+    withSession { $0.queued -= queued }
     head = []
-    tail = []
+    tail = nil
     queued = 0
     end = .sent
   }

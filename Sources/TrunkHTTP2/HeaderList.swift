@@ -5,7 +5,7 @@ package import TrunkWire
 
 /// A header block on its way out, in nghttp2's form. One per session, used again for every block:
 /// nghttp2 copies what is not static.
-package struct HeaderList: ~Copyable {
+public struct HeaderList: ~Copyable {
   private var fields: UnsafeMutablePointer<nghttp2_nv>
   private var capacity = 16
   private(set) var count = 0

@@ -93,79 +93,77 @@ enum NGHTTP2 {
     var callbacks: OpaquePointer?
     guard nghttp2_session_callbacks_new(&callbacks) == 0 else { return nil }
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
-      guard let frame, let session = NGHTTP2.session(user) else { return 0 }
-      return session.onBeginHeaders(frame)
+      if let frame { NGHTTP2.withSession(user) { $0.onBeginHeaders(frame) } }
+      return 0
     }
     nghttp2_session_callbacks_set_on_header_callback(callbacks) {
-      pointer, frame, name, nameLength, value, valueLength, _, _ in
-      guard let pointer, let frame,
-        let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)
-      else { return 0 }
-      return HTTP2Session.onHeader(
-        stream, UnsafeRawBufferPointer(start: name, count: nameLength),
-        UnsafeRawBufferPointer(start: value, count: valueLength))
+      _, _, name, nameLength, value, valueLength, _, user in
+      NGHTTP2.withSession(user) {
+        $0.onHeader(
+          UnsafeRawBufferPointer(start: name, count: nameLength),
+          UnsafeRawBufferPointer(start: value, count: valueLength))
+      }
+      return 0
     }
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
       pointer, _, id, data, length, user in
-      guard let pointer, let session = NGHTTP2.session(user) else { return 0 }
+      guard let pointer else { return 0 }
       let bytes = UnsafeRawBufferPointer(start: data, count: length)
       if let stream = NGHTTP2.stream(pointer, id) {
-        session.received(stream, bytes)
+        NGHTTP2.withSession(user) { $0.received(stream, bytes) }
       } else {
         _ = nghttp2_session_consume(pointer, id, length)
       }
       return 0
     }
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { pointer, frame, user in
-      guard let pointer, let frame, let session = NGHTTP2.session(user) else { return 0 }
-      session.onFrame(pointer, frame)
+      if let pointer, let frame { NGHTTP2.withSession(user) { $0.onFrame(pointer, frame) } }
       return 0
     }
     // Before, not after: nghttp2 reports a frame as sent only when it is asked for the next one, and
     // a connection lost in between must not pass for one that never carried the request.
-    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { pointer, frame, user in
-      if let pointer, let frame {
+    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { _, frame, user in
+      if let frame {
         switch UInt32(frame.pointee.hd.type) {
         case NGHTTP2_HEADERS.rawValue:
-          NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)?.headersGo()
+          NGHTTP2.withSession(user) { $0.headersGo(frame.pointee.hd.stream_id) }
         case NGHTTP2_RST_STREAM.rawValue:
-          NGHTTP2.session(user)?.resetGoes(frame.pointee.rst_stream.error_code)
-        case NGHTTP2_GOAWAY.rawValue:
-          NGHTTP2.session(user)?.goAwayGoes(frame)
+          NGHTTP2.withSession(user) { $0.resetGoes(frame.pointee.rst_stream.error_code) }
+        case NGHTTP2_GOAWAY.rawValue: NGHTTP2.withSession(user) { $0.goAwayGoes(frame) }
         default: break
         }
       }
       return 0
     }
     // Our own headers were too large for nghttp2 (64 KiB): nothing else would end the stream.
-    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { pointer, frame, _, _ in
-      if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
-        let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id),
-        stream.session.role == .server
-      {
-        stream.reset(HTTP2ErrorCode.internalError)
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) {
+      pointer, frame, _, user in
+      if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue {
+        NGHTTP2.withSession(user) { session in
+          guard session.role == .server else { return }
+          NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)?.reset(HTTP2ErrorCode.internalError)
+        }
       }
       return 0
     }
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { pointer, frame, _ in
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { pointer, frame, user in
+      // The server is done before the client: RFC 9113 §8.1, and gRPC's "RST_STREAM NO_ERROR".
       if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
-        let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)
+        frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
       {
-        // The server is done before the client: RFC 9113 §8.1, and gRPC's "RST_STREAM NO_ERROR".
-        if frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0, !stream.peerEnded,
-          stream.session.role == .server
-        {
+        NGHTTP2.withSession(user) { session in
+          guard session.role == .server,
+            let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id), !stream.peerEnded
+          else { return }
           stream.reset(HTTP2ErrorCode.noError)
         }
       }
       return 0
     }
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { pointer, id, code, user in
-      guard let pointer, let session = NGHTTP2.session(user),
-        let stream = NGHTTP2.stream(pointer, id)
-      else { return 0 }
+      guard let pointer, let stream = NGHTTP2.stream(pointer, id) else { return 0 }
       nghttp2_session_set_stream_user_data(pointer, id, nil)
-      session.streamClosed(stream, code)
+      NGHTTP2.withSession(user) { $0.streamClosed(stream, code) }
       return 0
     }
     return callbacks
@@ -177,7 +175,12 @@ enum NGHTTP2 {
     }
   }
 
-  private static func session(_ user: UnsafeMutableRawPointer?) -> HTTP2Session? {
-    user.map { Unmanaged<HTTP2Session>.fromOpaque($0).takeUnretainedValue() }
+  /// Callbacks run inside a method of the session: it is there.
+  @inline(__always)
+  private static func withSession(
+    _ user: UnsafeMutableRawPointer?, _ body: (HTTP2Session) -> Void
+  ) {
+    guard let user else { return }
+    Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef(body)
   }
 }

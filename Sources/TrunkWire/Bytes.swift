@@ -4,7 +4,7 @@
 /// Comparing header names is done several times per field of every call: eight bytes at a time.
 extension UnsafeRawBufferPointer {
   /// Whether these are the ASCII bytes of `text`.
-  @inlinable package func equals(_ text: StaticString) -> Bool {
+  @inlinable @inline(__always) package func equals(_ text: StaticString) -> Bool {
     count == text.utf8CodeUnitCount && matches(text.utf8Start, text.utf8CodeUnitCount, at: 0)
   }
 
@@ -25,27 +25,32 @@ extension UnsafeRawBufferPointer {
   }
 
   /// The caller has checked that `length` bytes lie at `offset`.
-  @inlinable func matches(_ other: UnsafeRawPointer, _ length: Int, at offset: Int) -> Bool {
+  @inlinable @inline(__always) func matches(
+    _ other: UnsafeRawPointer, _ length: Int, at offset: Int
+  ) -> Bool {
     guard length > 0, let base = baseAddress else { return length == 0 }
     let own = base + offset
-    var index = 0
-    while index + 8 <= length {
-      if own.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-        != other.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-      {
-        return false
-      }
-      index += 8
-    }
-    while index < length {
-      if own.load(fromByteOffset: index, as: UInt8.self)
+    guard length >= 8 else {
+      for index in 0..<length
+      where own.load(fromByteOffset: index, as: UInt8.self)
         != other.load(fromByteOffset: index, as: UInt8.self)
       {
         return false
       }
-      index += 1
+      return true
     }
-    return true
+    var index = 0
+    // The last eight bytes may overlap those before.
+    while true {
+      let at = Swift.min(index, length - 8)
+      if own.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+        != other.loadUnaligned(fromByteOffset: at, as: UInt64.self)
+      {
+        return false
+      }
+      index += 8
+      if index >= length { return true }
+    }
   }
 
   /// A hash for tables of known names; not for keys that a peer could choose to collide.

@@ -118,7 +118,9 @@ private final class SessionUnderTest: HTTP2SessionDelegate {
     session.headers.add(":path", Array("/t.S/M".utf8))
     session.headers.add(":authority", "localhost")
     let call = FuzzCall(manner, role)
-    guard let stream = session.open(call) else { return }
+    let stream = HandledStream(session, id: 0)
+    guard session.open(stream) else { return }
+    stream.handler = call
     call.stream = stream
     calls.append(call)
     stream.write([0, 0, 0, 0, 1, 7])
@@ -148,11 +150,13 @@ private final class SessionUnderTest: HTTP2SessionDelegate {
 
   // MARK: HTTP2SessionDelegate
 
-  func streamOpened(_ stream: HTTP2Stream) {
+  func streamArrives(_ id: Int32, _ session: HTTP2Session) -> HTTP2Stream {
     let call = FuzzCall(manner, role)
+    let stream = HandledStream(session, id: id)
     call.stream = stream
     stream.handler = call
     calls.append(call)
+    return stream
   }
   func settingsReceived() {}
   func pingAcknowledged(_ payload: UInt64) {}
@@ -181,12 +185,12 @@ private final class FuzzCall: HTTP2StreamHandler {
   func respond() {
     guard role == .server, !hasAnswered, let stream, stream.isOpen else { return }
     hasAnswered = true
-    stream.session.headers.add(":status", "200")
+    stream.session?.headers.add(":status", "200")
     if manner & 2 != 0 {
-      stream.session.headers.add("grpc-status", "0")
-      stream.session.respondAndEnd(stream)
+      stream.session?.headers.add("grpc-status", "0")
+      stream.session?.respondAndEnd(stream)
     } else {
-      stream.session.respond(stream)
+      stream.session?.respond(stream)
     }
   }
 

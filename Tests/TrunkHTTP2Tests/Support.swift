@@ -58,7 +58,8 @@ final class Side: HTTP2SessionDelegate {
     self.settings = settings
   }
 
-  func streamOpened(_ stream: HTTP2Stream) {
+  func streamArrives(_ id: Int32, _ session: HTTP2Session) -> HTTP2Stream {
+    let stream = HandledStream(session, id: id)
     let log = StreamLog()
     log.stream = stream
     log.consumes = consumes
@@ -66,6 +67,7 @@ final class Side: HTTP2SessionDelegate {
     accepted.append(log)
     acceptedStreams.append(stream)
     onOpened?(stream, log)
+    return stream
   }
   func settingsReceived() { settingsReceivedCalls += 1 }
   func pingAcknowledged(_ payload: UInt64) { pings.append(payload) }
@@ -94,7 +96,9 @@ final class Side: HTTP2SessionDelegate {
     session.headers.add(":authority", "localhost")
     session.headers.add(extra)
     let log = StreamLog()
-    let stream = session.open(log)
+    let stream = HandledStream(session, id: 0)
+    guard session.open(stream) else { return (log, nil) }
+    stream.handler = log
     log.stream = stream
     return (log, stream)
   }

@@ -212,9 +212,11 @@ private final class ScriptedConnection: ConnectionDriver, HTTP2SessionDelegate {
     session.close()
     core.open.removeAll { $0 === self }
   }
-  func streamOpened(_ stream: HTTP2Stream) {
+  func streamArrives(_ id: Int32, _ session: HTTP2Session) -> HTTP2Stream {
     core.calls += 1
+    let stream = HandledStream(session, id: id)
     stream.handler = ScriptedStream(stream, core.loop, core.script)
+    return stream
   }
   func settingsReceived() {}
   func pingAcknowledged(_ payload: UInt64) {}
@@ -278,18 +280,18 @@ final class ScriptedStream: HTTP2StreamHandler {
   func respond(_ extra: Metadata = Metadata(), type: String = "application/grpc") {
     var block: Metadata = [":status": "200", "content-type": type]
     block.append(contentsOf: extra)
-    stream.session.headers.add(block)
-    stream.session.respond(stream)
+    stream.session?.headers.add(block)
+    stream.session?.respond(stream)
   }
   /// A block of any kind, without a body.
   func answer(_ block: Metadata) {
-    stream.session.headers.add(block)
-    stream.session.respondAndEnd(stream)
+    stream.session?.headers.add(block)
+    stream.session?.respondAndEnd(stream)
   }
   /// Headers of any kind; a body follows.
   func begin(_ block: Metadata) {
-    stream.session.headers.add(block)
-    stream.session.respond(stream)
+    stream.session?.headers.add(block)
+    stream.session?.respond(stream)
   }
   func send(_ message: [UInt8]) {
     var frame = [0, 0, 0, 0, 0] + message

@@ -7,10 +7,13 @@
 /// ``RunMeter`` with it, however often the task suspends.
 ///
 /// `@unchecked Sendable`: `home` is set once, before the object is shared, and outlives it (loops end
-/// after everything that ran on them); the meter is touched on the loop's thread only.
+/// after everything that ran on them); the meter and `step` are touched on the loop's thread only.
 package final class LoopTasks: TaskExecutor, @unchecked Sendable {
   private unowned(unsafe) var home: EventLoop?
   private let meter: RunMeter?
+  // On the loop's thread only: see `runNow`.
+  @exclusivity(unchecked) private var isStepping = false
+  @exclusivity(unchecked) private var step: UnownedJob?
 
   /// The loop's own face; it attaches itself while it is made.
   init() { meter = nil }
@@ -23,7 +26,24 @@ package final class LoopTasks: TaskExecutor, @unchecked Sendable {
   }
 
   package func enqueue(_ job: consuming ExecutorJob) {
-    home?.push(.task(UnownedJob(job), self))
+    guard let home else { return }
+    let job = UnownedJob(job)
+    if home.isCurrent, isStepping, step == nil {
+      step = job
+    } else {
+      home.push(.task(job, self))
+    }
+  }
+
+  /// Resumes a task of this executor here and now, where it would wait for the loop's next round:
+  /// `resume` brings its job, which is then run. On the loop only, and not from within a job.
+  package func runNow(_ resume: () -> Void) {
+    isStepping = true
+    resume()
+    isStepping = false
+    guard let job = step else { return }
+    step = nil
+    run(job)
   }
 
   @inline(__always)

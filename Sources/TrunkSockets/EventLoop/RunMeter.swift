@@ -23,35 +23,49 @@ package final class RunMeter {
   /// Long runs seen, confirmed or not.
   @exclusivity(unchecked) package private(set) var longRuns: UInt64 = 0
   @exclusivity(unchecked) private var probationLeft = 0
+  /// When the piece of work under way began, and what the thread had used by then (of a suspect).
+  @exclusivity(unchecked) private var start: UInt64 = 0
+  @exclusivity(unchecked) private var usage = ThreadUsage(cpu: 0, voluntarySwitches: 0)
   private let onHog: (_ nanoseconds: UInt64) -> Void
 
   package init(onHog: @escaping (_ nanoseconds: UInt64) -> Void) { self.onHog = onHog }
 
   @inline(__always)
   package func measure(_ run: () -> Void) {
-    if probationLeft > 0 { return measureClosely(run) }
-    let start = Clock.now()
+    if probationLeft > 0 { usage = ThreadUsage.now() }
+    start = Clock.now()
     run()
-    let taken = Clock.now() &- start
-    if taken >= RunMeter.longRun { suspect() }
+    lap()
+  }
+
+  /// One piece of work ends here and the next begins, within one run.
+  @inline(__always)
+  package func lap() {
+    let now = Clock.now()
+    let taken = now &- start
+    start = now
+    if probationLeft > 0 {
+      judge(taken)
+    } else if taken >= RunMeter.longRun {
+      suspect()
+    }
   }
 
   private func suspect() {
     longRuns += 1
-    if !isHog { probationLeft = RunMeter.probation }
+    guard !isHog else { return }
+    probationLeft = RunMeter.probation
+    usage = ThreadUsage.now()
   }
 
-  private func measureClosely(_ run: () -> Void) {
-    let before = ThreadUsage.now()
-    let start = Clock.now()
-    run()
-    let taken = Clock.now() &- start
+  private func judge(_ taken: UInt64) {
+    let before = usage
+    usage = ThreadUsage.now()
     probationLeft -= 1
     guard taken >= RunMeter.longRun else { return }
-    let after = ThreadUsage.now()
     longRuns += 1
-    let burnt = after.cpu &- before.cpu
-    if burnt >= RunMeter.longRun || after.voluntarySwitches != before.voluntarySwitches {
+    let burnt = usage.cpu &- before.cpu
+    if burnt >= RunMeter.longRun || usage.voluntarySwitches != before.voluntarySwitches {
       isHog = true
       probationLeft = 0
       onHog(taken)

@@ -69,6 +69,13 @@ package struct MessageReader {
   private var length: Int { Int(prefix & 0xffff_ffff) }
 
   private mutating func readPrefix(_ bytes: UnsafeRawBufferPointer, _ offset: inout Int) {
+    if prefixCount == 0, bytes.count - offset >= MessageFrame.prefixLength {
+      let length = bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt32.self).bigEndian
+      prefix = UInt64(bytes[offset]) << 32 | UInt64(length)
+      prefixCount = MessageFrame.prefixLength
+      offset += MessageFrame.prefixLength
+      return
+    }
     while prefixCount < MessageFrame.prefixLength, offset < bytes.count {
       prefix = prefix << 8 | UInt64(bytes[offset])
       prefixCount += 1

@@ -81,8 +81,8 @@ final class ClientConnection {
 
   func begin(deadline: UInt64) {
     guard phase == .dialing, dialer == nil else { return }
-    let dialer = Dialer(loop, options: settings.socket, deadline: deadline) { [weak self] result in
-      self?.dialed(result, deadline)
+    let dialer = Dialer(loop, options: settings.socket, deadline: deadline) { result in
+      self.dialed(result, deadline)
     }
     self.dialer = dialer
     dialer.dial(address.destination, lookUpTimeout: settings.lookUpTimeout)
@@ -109,7 +109,7 @@ final class ClientConnection {
   /// The time that its calls had to finish is over.
   func cancelCalls(_ why: String) {
     for stream in session?.allStreams ?? [] {
-      (stream.handler as? ClientCall)?.giveUp(RPCError(.cancelled, why))
+      (stream as? CallStream)?.call.giveUp(RPCError(.cancelled, why))
     }
     socket?.close(afterFlush: true)
   }
@@ -120,8 +120,9 @@ final class ClientConnection {
   /// - Returns: nil if no stream can be opened here any more.
   func open(_ call: ClientCall) -> HTTP2Stream? {
     guard phase == .ready, let session, !session.goAwayReceived else { return nil }
-    call.writeHeaders(&session.headers, authority: authority)
-    guard let stream = session.open(call) else {
+    session.withHeaders { call.writeHeaders(&$0, authority: authority) }
+    let stream = CallStream(call, session)
+    guard session.open(stream) else {
       // Out of stream ids (RFC 9113 §5.1.1), or terminated: the next call needs another connection.
       retire()
       return nil
@@ -183,7 +184,7 @@ final class ClientConnection {
       let timeout = liveness?.timeout
     else { return }
     session?.ping(ClientConnection.livenessPing)
-    let timer = LoopTimer(on: loop) { [weak self] in self?.lookForLife() }
+    let timer = LoopTimer(on: loop) { self.lookForLife() }
     let (due, overflow) = now.addingReportingOverflow(timeout)
     timer.schedule(at: overflow ? .max : due)
     livenessTimer = timer
@@ -209,7 +210,7 @@ final class ClientConnection {
   }
 
   private func checkKeepalive(at time: UInt64) {
-    let timer = keepaliveTimer ?? LoopTimer(on: loop) { [weak self] in self?.checkKeepalive() }
+    let timer = keepaliveTimer ?? LoopTimer(on: loop) { self.checkKeepalive() }
     keepaliveTimer = timer
     timer.schedule(at: time)
   }
@@ -237,8 +238,8 @@ final class ClientConnection {
         return broke("\(error)")
       }
       session = HTTP2Session(.client, settings: settings.http2, delegate: self)
-      let timer = LoopTimer(on: loop) { [weak self] in
-        self?.broke("connected, but no HTTP/2 SETTINGS came in time")
+      let timer = LoopTimer(on: loop) {
+        self.broke("connected, but no HTTP/2 SETTINGS came in time")
       }
       timer.schedule(at: deadline)
       self.timer = timer
@@ -263,9 +264,11 @@ final class ClientConnection {
     // What the server said before is the better half of the reason.
     failure = heardGoAway ? "\(failure); \(why)" : why
     phase = .closed
-    timer?.cancel()
-    livenessTimer?.cancel()
-    keepaliveTimer?.cancel()
+    // Each of these holds the connection.
+    for timer in [timer, livenessTimer, keepaliveTimer] { timer?.cancel() }
+    timer = nil
+    livenessTimer = nil
+    keepaliveTimer = nil
     dialer?.cancel()
     dialer = nil
     socket?.close()
@@ -312,8 +315,6 @@ extension ClientConnection: ConnectionDriver {
 }
 
 extension ClientConnection: HTTP2SessionDelegate {
-  func streamOpened(_ stream: HTTP2Stream) {}
-
   func settingsReceived() {
     guard phase == .handshake else { return }
     phase = .ready

@@ -120,7 +120,8 @@ public struct InProcessChannel: CallInvoker {
   }
 
   private func find(_ name: MethodName) -> ServedMethod? {
-    name.bytes.withUnsafeBytes { methods.find($0) }
+    let index = name.bytes.withUnsafeBytes { methods.find($0) }
+    return index < 0 ? nil : methods.methods[index]
   }
 
   /// The earlier one of the call's and the handler's that makes it.

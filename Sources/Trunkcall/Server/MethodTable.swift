@@ -123,13 +123,13 @@ final class MethodIndex: Sendable {
       })
   }
 
-  func find(_ path: UnsafeRawBufferPointer) -> ServedMethod? {
+  /// - Returns: its position in ``methods``; -1 for none.
+  func find(_ path: UnsafeRawBufferPointer) -> Int {
     var slot = path.quickHash & mask
     while true {
-      let index = slots[Int(slot)]
-      if index < 0 { return nil }
-      let method = methods[Int(index)]
-      if method.name.bytes.withUnsafeBytes({ $0.equals(path) }) { return method }
+      let index = Int(slots[Int(slot)])
+      if index < 0 { return -1 }
+      if methods[index].name.bytes.withUnsafeBytes({ $0.equals(path) }) { return index }
       slot = (slot + 1) & mask
     }
   }

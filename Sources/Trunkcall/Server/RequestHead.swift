@@ -4,11 +4,25 @@
 /// What of a request's headers only matters until they end.
 struct RequestHead {
   struct HTTPProblem { var status: Int }
-  var path = ""
   var isPost = false
   var isGRPC = false
-  var badHeader: String?
-  var encoding: String?
+  /// Made for requests that will not be served.
+  final class Odd {
+    /// Of no method.
+    var path = ""
+    var badHeader: String?
+    /// Not one that this server takes.
+    var encoding: String?
+  }
+  private(set) var odd: Odd?
+
+  mutating func makeOdd() -> Odd {
+    if let odd { return odd }
+    let odd = Odd()
+    self.odd = odd
+    return odd
+  }
+  var path: String { odd?.path ?? "" }
 
   /// Not gRPC at all: answered in HTTP's terms (PROTOCOL-HTTP2.md).
   var httpProblem: HTTPProblem? {

@@ -21,25 +21,33 @@ extension ServerConnection {
 
   func startCalls() {
     guard !starting.isEmpty else { return }
-    // A handler may end here and now and bring the next: take them one by one.
-    var index = 0
-    while index < starting.count {
-      if starting[index].canStart { admit(starting[index]) }
-      index += 1
+    for call in starting where call.canStart {
+      if call.runsOnPool {
+        if admits(call) { call.startOnPool() }
+      } else {
+        context.start(call)
+      }
     }
     starting.removeAll(keepingCapacity: true)
+    context.startHandlers()
   }
 
-  private func admit(_ call: ServerStream) {
-    let options = server.options
+  /// Whether the call's handler may run now; counts it then. Else the call waits, or is shed. Asked right
+  /// before the handler runs, when what the calls before it have answered is known.
+  func admits(_ call: ServerStream) -> Bool {
+    if call.handlerRuns { return true }
+    guard call.canStart else { return false }
     if context.counters.handlersRunning >= context.handlerLimit {
-      return shed(call, "the server runs \(options.maxHandlers) calls already")
+      shed(call, "the server runs \(server.options.maxHandlers) calls already")
+    } else if let obstacle {
+      enqueue(call, obstacle)
+    } else if !waiting.isEmpty {
+      enqueue(call, "other calls wait")
+    } else {
+      count(call)
+      return true
     }
-    guard let obstacle else {
-      if waiting.isEmpty { return run(call) }
-      return enqueue(call, "other calls wait")
-    }
-    enqueue(call, obstacle)
+    return false
   }
 
   private func enqueue(_ call: ServerStream, _ why: String) {
@@ -58,13 +66,13 @@ extension ServerConnection {
     call.fail(RPCError(.resourceExhausted, why))
   }
 
-  private func run(_ call: ServerStream) {
+  private func count(_ call: ServerStream) {
     handlers += 1
     context.counters.running(1)
-    let reserved = call.replySize?.typical ?? 0
+    let reserved = call.method?.replies.typical ?? 0
     call.reserved = reserved
     reservedBytes += reserved
-    call.startHandler()
+    call.handlerRuns = true
   }
 
   /// Why no handler can start now.
@@ -105,7 +113,14 @@ extension ServerConnection {
     startIsDue = false
     while !isClosed, obstacle == nil, let call = waiting.popFirst() {
       context.counters.waiting(-1)
-      run(call)
+      count(call)
+      // One by one: what it answers may leave no room for the next.
+      if call.runsOnPool {
+        call.startOnPool()
+      } else {
+        context.start(call)
+        context.startHandlers()
+      }
     }
   }
 }

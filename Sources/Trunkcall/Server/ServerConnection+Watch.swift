@@ -5,7 +5,8 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 
 /// What a server keeps an eye on while a connection lives: signs of life, progress, age, and budgets.
-/// Each has a timer of its own, made when it is needed.
+/// Each has a timer of its own, made when it is needed. Timer and connection hold each other until the
+/// connection is closed: weak references to a connection would make every call's retains of it slow.
 extension ServerConnection {
   /// Comes back when the client is alive.
   static let keepalivePing: UInt64 = 0x6b65_6570_616c
@@ -127,7 +128,7 @@ extension ServerConnection {
     _ timer: inout LoopTimer?, at time: UInt64, _ body: @escaping (ServerConnection) -> Void
   ) {
     timer?.cancel()
-    let new = LoopTimer(on: loop) { [weak self] in if let self { body(self) } }
+    let new = LoopTimer(on: loop) { body(self) }
     new.schedule(at: time)
     timer = new
   }

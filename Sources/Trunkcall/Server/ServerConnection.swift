@@ -71,9 +71,9 @@ final class ServerConnection {
   }
 
   func open() {
-    let timer = LoopTimer(on: loop) { [weak self] in
-      self?.context.counters.note(.handshakeTimeout)
-      self?.socket.fail(SocketError.timedOut("HTTP/2 handshake"))
+    let timer = LoopTimer(on: loop) { [self] in
+      context.counters.note(.handshakeTimeout)
+      socket.fail(SocketError.timedOut("HTTP/2 handshake"))
     }
     timer.schedule(after: server.options.handshakeTimeout)
     handshakeTimer = timer
@@ -105,7 +105,7 @@ final class ServerConnection {
     goAwayText = debugText
     session.announceShutdown()
     session.ping(ServerConnection.drainPing)
-    let timer = LoopTimer(on: loop) { [weak self] in self?.refuseNewStreams() }
+    let timer = LoopTimer(on: loop) { self.refuseNewStreams() }
     timer.schedule(after: ServerConnection.drainPingTimeout)
     handshakeTimer?.cancel()
     handshakeTimer = timer
@@ -197,7 +197,9 @@ extension ServerConnection: ConnectionDriver {
 }
 
 extension ServerConnection: HTTP2SessionDelegate {
-  func streamOpened(_ stream: HTTP2Stream) { stream.handler = ServerStream(stream, self) }
+  func streamArrives(_ id: Int32, _ session: HTTP2Session) -> HTTP2Stream {
+    ServerStream(self, session, id: id)
+  }
 
   func settingsReceived() {
     guard phase == .handshake else { return }
@@ -207,9 +209,9 @@ extension ServerConnection: HTTP2SessionDelegate {
       tlsPeer = (socket.filter as? TLSEngine)?.peer
     #endif
     handshakeTimer?.cancel()
-    let timer = LoopTimer(on: loop) { [weak self] in
-      self?.context.counters.note(.settingsTimeout)
-      self?.kill(HTTP2ErrorCode.settingsTimeout, "settings_timeout")
+    let timer = LoopTimer(on: loop) { [self] in
+      context.counters.note(.settingsTimeout)
+      kill(HTTP2ErrorCode.settingsTimeout, "settings_timeout")
     }
     timer.schedule(after: server.options.settingsTimeout)
     handshakeTimer = timer

@@ -47,12 +47,6 @@ final class ServerCore: Sendable {
 ///
 /// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or atomic.
 final class ServerLoop: @unchecked Sendable {
-  struct Face {
-    let tasks: LoopTasks
-    let meter: RunMeter
-    let replies = ReplySize()
-  }
-
   /// Makes what stands between a connection and its socket: TLS.
   typealias Filter = @Sendable () throws(SocketError) -> any ByteFilter
 
@@ -61,7 +55,9 @@ final class ServerLoop: @unchecked Sendable {
   /// nil for plaintext.
   let filter: Filter?
   /// By `ServedMethod.index`.
-  let faces: [Face]
+  private let methods: [LoopMethod]
+  /// With handlers to start.
+  @exclusivity(unchecked) private var due: [HandlerRunners] = []
   let counters = ServerCounters()
   private var connections: [ObjectIdentifier: ServerConnection] = [:]
   /// Handlers that may run at once here: the loop's share of `maxHandlers`.
@@ -83,10 +79,24 @@ final class ServerLoop: @unchecked Sendable {
     self.filter = filter
     handshakeLimit = max(1, (server.options.maxHandshakes + loops - 1) / max(1, loops))
     handlerLimit = max(1, (server.options.maxHandlers + loops - 1) / max(1, loops))
-    faces = server.methods.methods.map { method in
-      let meter = RunMeter { method.moveToPool($0, server.logger) }
-      return Face(tasks: LoopTasks(of: loop, meter: meter), meter: meter)
-    }
+    methods = server.methods.methods.map { LoopMethod($0, on: loop, server.logger) }
+  }
+
+  /// The method of a `:path`.
+  func method(_ path: UnsafeRawBufferPointer) -> LoopMethod? {
+    let index = server.methods.find(path)
+    return index < 0 ? nil : methods[index]
+  }
+
+  /// The call's handler runs with the next ``startHandlers()``, if its connection admits it.
+  func start(_ call: ServerStream) {
+    guard let runners = call.method?.runners else { return }
+    if runners.add(call) { due.append(runners) }
+  }
+
+  /// Runs the handlers that are to start. On the loop, and not from within one.
+  func startHandlers() {
+    while let runners = due.popLast() { runners.start() }
   }
 
   func adopt(_ socket: AcceptedSocket) {
@@ -161,6 +171,18 @@ final class ServerLoop: @unchecked Sendable {
   }
 }
 
+/// A method on one loop: its runners, and the size of its replies.
+final class LoopMethod {
+  let served: ServedMethod
+  let runners: HandlerRunners
+  let replies = ReplySize()
+
+  init(_ method: ServedMethod, on loop: EventLoop, _ logger: Logger) {
+    served = method
+    runners = HandlerRunners(on: loop) { method.moveToPool($0, logger) }
+  }
+}
+
 /// Always-on figures of one loop: written by it alone, read by anybody.
 final class ServerCounters: Sendable {
   let callsStarted = Atomic<UInt64>(0)
@@ -186,9 +208,8 @@ final class ServerCounters: Sendable {
   func started() { bump(callsStarted) }
   func handshakeFailed() { bump(handshakesFailed) }
   func cancelled() { bump(callsCancelled) }
-  func ended(_ error: RPCError?) {
-    if error == nil { bump(callsSucceeded) } else { bump(callsFailed) }
-  }
+  func succeeded() { bump(callsSucceeded) }
+  func failed() { bump(callsFailed) }
   func running(_ change: Int) {
     running.store(running.load(ordering: .relaxed) + change, ordering: .relaxed)
   }

@@ -5,22 +5,35 @@ internal import TrunkSockets
 
 /// How a call on the server is answered: headers, trailers, the one status.
 extension ServerStream {
-  /// The call's one and only status; nil is OK.
-  func answer(_ error: RPCError?) {
-    guard phase != .answered, phase != .closed else { return }
-    phase = .answered
-    if isWaiting { connection.leaveQueue(self) }
-    status = error
-    deadlineTimer?.cancel()
-    connection.context.counters.ended(error)
+  /// The call's one and only status: OK.
+  func answer() {
+    guard settle() else { return }
+    connection.context.counters.succeeded()
+    if !hasResponded { sendHeaders() }
+    finishWithTrailers()
+  }
+
+  /// The call's one and only status.
+  func answer(_ error: RPCError) {
+    guard settle() else { return }
+    makeAside().status = error
+    connection.context.counters.failed()
     // Initial metadata has no place in Trailers-Only.
-    if error == nil || headersSent || hasInitialMetadata {
-      if !headersSent { sendHeaders() }
-      stream.finishWithTrailers()
+    if hasResponded || hasInitialMetadata {
+      if !hasResponded { sendHeaders() }
+      finishWithTrailers()
     } else {
       sendTrailersOnly()
     }
-    if error != nil { creditAll() }
+    creditAll()
+  }
+
+  private func settle() -> Bool {
+    guard phase != .answered, phase != .closed else { return false }
+    phase = .answered
+    if isWaiting { connection.leaveQueue(self) }
+    aside?.deadlineTimer?.cancel()
+    return true
   }
 
   private var hasInitialMetadata: Bool {
@@ -32,51 +45,54 @@ extension ServerStream {
     let wasRunning = phase == .running
     end(error)
     answer(error)
-    task?.cancel()
-    if wasRunning && stream.queued > 0 { resetIfStuck() }
+    if handlerRuns { cancelHandler() }
+    if wasRunning && queued > 0 { resetIfStuck() }
   }
 
   /// Trailers wait behind messages that the client does not read: it gets some time, then a bare
   /// RST_STREAM.
   private func resetIfStuck() {
-    let timer = LoopTimer(on: loop) { [weak self] in
-      guard let self, self.phase == .answered, !self.stream.isLocallyDone else { return }
-      self.stream.reset(HTTP2ErrorCode.cancel)
+    // Lives until the stream is closed, as the other one does.
+    let timer = LoopTimer(on: loop) { [self] in
+      guard phase == .answered, !isLocallyDone else { return }
+      reset(HTTP2ErrorCode.cancel)
     }
     timer.schedule(after: ServerStream.trailersGrace)
-    deadlineTimer?.cancel()
-    deadlineTimer = timer
+    let aside = makeAside()
+    aside.deadlineTimer?.cancel()
+    aside.deadlineTimer = timer
   }
   private static let trailersGrace: Duration = .seconds(1)
 
   func sendHeaders() {
-    headersSent = true
-    let session = connection.session
-    session.headers.add(":status", "200")
-    session.headers.add("content-type", "application/grpc")
+    hasResponded = true
     let hasInitial = mark(.sent).contains(.initial)
-    let metadata = hasInitial ? withResponse { $0.initial } : nil
-    addEncodings(&session.headers)
-    if let metadata { session.headers.add(metadata) }
-    session.respond(stream)
+    connection.session.withHeaders { headers in
+      headers.add(":status", "200")
+      headers.add("content-type", "application/grpc")
+      addEncodings(&headers)
+      if hasInitial { headers.add(withResponse { $0.initial }) }
+    }
+    connection.session.respond(self)
   }
 
   private func sendTrailersOnly() {
-    headersSent = true
-    let session = connection.session
-    session.headers.add(":status", "200")
-    session.headers.add("content-type", "application/grpc")
-    addTrailers(&session.headers)
-    session.respondAndEnd(stream)
+    hasResponded = true
+    connection.session.withHeaders { headers in
+      headers.add(":status", "200")
+      headers.add("content-type", "application/grpc")
+      writeTrailers(&headers)
+    }
+    connection.session.respondAndEnd(self)
   }
 
-  func addTrailers(_ headers: inout HeaderList) {
-    if let status {
+  func writeTrailers(_ headers: inout HeaderList) {
+    if let status = aside?.status {
       headers.add("grpc-status", Array(String(status.code.rawValue).utf8))
       if !status.message.isEmpty {
         headers.add("grpc-message", ServerStream.encode(status.message))
       }
-      if refusesEncoding {
+      if aside?.refusesEncoding == true {
         headers.add(
           "grpc-accept-encoding", connection.server.options.acceptedCompression.wireNames)
       }
@@ -107,10 +123,11 @@ extension ServerStream {
   func answerHTTP(_ problem: RequestHead.HTTPProblem) {
     phase = .answered
     connection.context.counters.note(.badHeader)
-    let session = connection.session
-    session.headers.add(":status", Array(String(problem.status).utf8))
-    if problem.status == 405 { session.headers.add("allow", "POST") }
-    session.respondAndEnd(stream)
+    connection.session.withHeaders { headers in
+      headers.add(":status", Array(String(problem.status).utf8))
+      if problem.status == 405 { headers.add("allow", "POST") }
+    }
+    connection.session.respondAndEnd(self)
     creditAll()
   }
 
@@ -126,12 +143,12 @@ extension ServerStream {
   }
 
   func startDeadline(_ deadline: UInt64) {
-    let timer = LoopTimer(on: loop) { [weak self] in
+    let timer = LoopTimer(on: loop) { [self] in
       // Trailers, not a bare RST_STREAM: some clients report that as CANCELLED.
-      self?.fail(RPCError(.deadlineExceeded, "the call's deadline passed on the server"))
+      fail(RPCError(.deadlineExceeded, "the call's deadline passed on the server"))
     }
     timer.schedule(at: deadline)
-    deadlineTimer = timer
+    makeAside().deadlineTimer = timer
   }
 
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {

@@ -41,6 +41,16 @@ struct Waiter<Value: Sendable> {
   }
 }
 
+/// What a stream of messages needs and a unary call does not.
+final class MessageFlow {
+  @exclusivity(unchecked) var inbox = Deque<ReceivedMessage>()
+  @exclusivity(unchecked) var reading = Waiter<Inbound>()
+  @exclusivity(unchecked) var writing = Waiter<RPCError?>()
+
+  /// Nobody waits, and nothing does.
+  var isIdle: Bool { inbox.isEmpty && !reading.isWaiting && !writing.isWaiting }
+}
+
 /// Numbers waits, process-wide.
 enum WaitTicket {
   private static let last = Atomic<UInt64>(0)
@@ -59,7 +69,9 @@ extension ServerStream: MessageSource, MessageSink {
         loop.run { self.wait(continuation, ticket) }
       }
     } onCancel: {
-      loop.later { self.reading.cancel(ticket: ticket, .failed(ServerStream.cancelledWait)) }
+      loop.later {
+        self.makeFlow().reading.cancel(ticket: ticket, .failed(ServerStream.cancelledWait))
+      }
     }
     return try unwrap(inbound)
   }
@@ -67,8 +79,8 @@ extension ServerStream: MessageSource, MessageSink {
   func send(_ frame: [UInt8]) async throws(RPCError) {
     let frame = try compressed(frame)
     if loop.isCurrent {
-      if let error = write(frame) { throw error }
-      if !stream.isAboveMark { return }
+      try writeMessage(frame)
+      if !isAboveMark { return }
     }
     let isWritten = loop.isCurrent
     let ticket = WaitTicket.next()
@@ -77,49 +89,64 @@ extension ServerStream: MessageSource, MessageSink {
         loop.run { self.waitToWrite(isWritten ? nil : frame, continuation, ticket) }
       }
     } onCancel: {
-      loop.later { self.writing.cancel(ticket: ticket, ServerStream.cancelledWait) }
+      loop.later { self.makeFlow().writing.cancel(ticket: ticket, ServerStream.cancelledWait) }
     }
     if let error { throw error }
   }
 
   // MARK: On the loop
 
+  /// A unary call whose interceptors read or write, or wait, comes to one as well.
+  func makeFlow() -> MessageFlow {
+    if let flow { return flow }
+    let flow = MessageFlow()
+    self.flow = flow
+    return flow
+  }
+
+  private var failure: RPCError? { hasFailed ? aside?.failure : nil }
+
   /// Puts a message on its way, behind the headers.
-  /// - Returns: why it cannot.
-  func write(_ frame: OutgoingFrame) -> RPCError? {
-    if let failure { return failure }
-    guard phase == .running else { return RPCError(.cancelled, "the call has ended") }
+  func writeMessage(_ frame: OutgoingFrame) throws(RPCError) {
+    if hasFailed, let failure { throw failure }
+    guard phase == .running else { throw RPCError(.cancelled, "the call has ended") }
     let size = frame.bytes.count - MessageFrame.prefixLength
     let limit = connection.server.options.maxSendMessageSize
     guard size >= 0, size <= limit, size <= Int(UInt32.max) else {
-      return RPCError(.resourceExhausted, "the reply has \(size) bytes, the limit is \(limit)")
+      throw RPCError(.resourceExhausted, "the reply has \(size) bytes, the limit is \(limit)")
     }
     let bytes = frame.isSealed ? frame.bytes : MessageFrame.sealed(frame.bytes)
-    if !headersSent { sendHeaders() }
-    replySize?.note(size)
+    if !hasResponded { sendHeaders() }
+    method?.replies.note(size)
     if reserved > 0 { releaseReservation() }
-    stream.write(bytes)
-    return nil
+    write(bytes)
   }
 
   func deliver(_ message: ReceivedMessage) {
-    if reading.isWaiting { reading.resume(.message(message)) } else { inbox.append(message) }
+    let flow = makeFlow()
+    if flow.reading.isWaiting {
+      flow.reading.resume(.message(message))
+    } else {
+      flow.inbox.append(message)
+    }
   }
 
   func endRequests() {
-    if inbox.isEmpty { reading.resume(.end) }
+    if let flow, flow.inbox.isEmpty { flow.reading.resume(.end) }
   }
 
   /// Nothing more comes or goes: waiting reads and writes end with `error`.
   func end(_ error: RPCError) {
-    if failure == nil { failure = error }
-    inbox = []
-    reading.resume(.failed(error))
-    writing.resume(error)
+    if !hasFailed { makeAside().failure = error }
+    hasFailed = true
+    guard let flow else { return }
+    flow.inbox = []
+    flow.reading.resume(.failed(error))
+    flow.writing.resume(error)
   }
 
   private func take() -> Inbound? {
-    if let message = inbox.popFirst() {
+    if let message = flow?.inbox.popFirst() {
       credit(message.windowSize)
       return .message(message)
     }
@@ -130,11 +157,12 @@ extension ServerStream: MessageSource, MessageSink {
 
   private func wait(_ continuation: UnsafeContinuation<Inbound, Never>, _ ticket: UInt64) {
     if let inbound = take() { return continuation.resume(returning: inbound) }
-    if reading.isWaiting {
+    let flow = makeFlow()
+    if flow.reading.isWaiting {
       return continuation.resume(
         returning: .failed(RPCError(.failedPrecondition, "two tasks read one stream at once")))
     }
-    if reading.wait(continuation, ticket: ticket) {
+    if flow.reading.wait(continuation, ticket: ticket) {
       continuation.resume(returning: .failed(ServerStream.cancelledWait))
     }
   }
@@ -142,14 +170,19 @@ extension ServerStream: MessageSource, MessageSink {
   private func waitToWrite(
     _ frame: OutgoingFrame?, _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt64
   ) {
-    if let frame, let error = write(frame) { return continuation.resume(returning: error) }
+    if let frame {
+      do throws(RPCError) { try writeMessage(frame) } catch {
+        return continuation.resume(returning: error)
+      }
+    }
     if let failure { return continuation.resume(returning: failure) }
-    guard stream.isAboveMark, stream.isOpen else { return continuation.resume(returning: nil) }
-    if writing.isWaiting {
+    guard isAboveMark, isOpen else { return continuation.resume(returning: nil) }
+    let flow = makeFlow()
+    if flow.writing.isWaiting {
       return continuation.resume(
         returning: RPCError(.failedPrecondition, "two tasks write one stream at once"))
     }
-    if writing.wait(continuation, ticket: ticket) {
+    if flow.writing.wait(continuation, ticket: ticket) {
       continuation.resume(returning: ServerStream.cancelledWait)
     }
   }
@@ -169,19 +202,19 @@ extension ServerStream: MessageSource, MessageSink {
   // window could never arrive.
 
   func creditReceived() {
-    if inbox.isEmpty { creditAll() }
+    if flow?.inbox.isEmpty ?? true { creditAll() }
   }
 
   func creditAll() {
-    stream.consume(outstanding)
+    consume(outstanding)
     outstanding = 0
   }
 
   private func credit(_ bytes: Int) {
-    if inbox.isEmpty { return creditAll() }
+    if flow?.inbox.isEmpty ?? true { return creditAll() }
     let returned = min(bytes, outstanding)
     outstanding -= returned
-    stream.consume(returned)
+    consume(returned)
   }
 }
 

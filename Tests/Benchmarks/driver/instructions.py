@@ -67,7 +67,7 @@ def figures():
     """Name: (how to run with a size, units of work of a size, short, long)."""
     return {
         "server_unary": (
-            lambda out, n: server_run(out, ["lockstep", BATCH, n]),
+            lambda out, n: server_run(out, ["lockstep", BATCH, n], "--dispatch", "loop"),
             lambda n: BATCH * n,
             50,
             350,
@@ -82,7 +82,7 @@ def figures():
             450,
         ),
         "server_pingpong_message": (
-            lambda out, n: server_run(out, ["pingpong", n, 32]),
+            lambda out, n: server_run(out, ["pingpong", n, 32], "--dispatch", "loop"),
             lambda n: n,
             1_000,
             6_000,

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkSockets
+
+/// Running the handler of a call, and what its end comes to.
+extension ServerStream {
+  /// Not over already.
+  var canStart: Bool { phase == .running && !hasStarted }
+
+  /// Bytes that wait with it.
+  var payloadSize: Int { payload?.payload.count ?? 0 }
+
+  /// It has answered, or will not.
+  func releaseReservation() {
+    connection.reservedBytes -= reserved
+    reserved = 0
+  }
+
+  var runsOnPool: Bool { method?.served.startsOnPool == true }
+
+  /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the handler.
+  func startOnPool() {
+    guard canStart, let method else { return handlerEnded() }
+    let payload = begin()
+    makeAside().task = Task(executorPreference: globalConcurrentExecutor) {
+      await self.run(method.served.handler, payload)
+    }
+  }
+
+  /// By a runner, on the loop, when the connection has counted it.
+  func runHandler() async {
+    guard canStart, let method else { return handlerEnded() }
+    await run(method.served.handler, begin())
+  }
+
+  func cancelHandler() {
+    runner?.cancel()
+    aside?.task?.cancel()
+  }
+
+  private func begin() -> ReceivedMessage? {
+    hasStarted = true
+    connection.context.counters.started()
+    let payload = payload
+    self.payload = nil
+    return payload
+  }
+
+  private func run(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
+    guard let deadline else { return await runBare(handler, payload) }
+    await InheritedDeadline.$current.withValue(deadline) { await runBare(handler, payload) }
+  }
+
+  private func runBare(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
+    let call = ServerCall(self)
+    do {
+      let interceptors = connection.server.interceptors
+      switch handler {
+      case .unary(let body) where interceptors.isEmpty:
+        let frame = try compressed(try await body(try opened(payload), call))
+        if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
+      case .unary(let body):
+        try await interceptors.run(call, OneMessage(try opened(payload)), self) {
+          call, source, sink in
+          guard let payload = try await source.next() else {
+            throw RPCError(.unimplemented, "no message where one is due")
+          }
+          try await sink.send(try await body(payload, call))
+        }
+        handlerReturned(nil)
+      case .streaming(let body) where interceptors.isEmpty:
+        try await body(self, self, call)
+        handlerReturned(nil)
+      case .streaming(let body):
+        try await interceptors.run(call, self, self) { call, source, sink in
+          try await body(source, sink, call)
+        }
+        handlerReturned(nil)
+      }
+    } catch {
+      handlerReturned(ServerStream.status(of: error))
+    }
+  }
+
+  /// An `RPCError` is the status; what else a handler throws stays on the server (UNKNOWN), except
+  /// that a cancelled handler is cancelled.
+  static func status(of error: any Error) -> RPCError {
+    switch error {
+    case let error as RPCError: error
+    case is CancellationError: RPCError(.cancelled, "the handler was cancelled")
+    default: RPCError(.unknown, "the handler failed")
+    }
+  }
+
+  /// The reply of a unary call.
+  private func complete(_ frame: OutgoingFrame) {
+    handlerEnded()
+    guard phase == .running else { return }
+    do throws(RPCError) {
+      try writeMessage(frame)
+      answer()
+    } catch {
+      answer(error)
+    }
+  }
+
+  private func handlerReturned(_ error: RPCError?) {
+    if loop.isCurrent { handlerFinished(error) } else { loop.later { self.handlerFinished(error) } }
+  }
+
+  private func handlerFinished(_ error: RPCError?) {
+    handlerEnded()
+    guard phase == .running else { return }
+    if let error { answer(error) } else { answer() }
+  }
+
+  private func handlerEnded() {
+    guard handlerRuns else { return }
+    handlerRuns = false
+    if let aside { aside.task = nil }
+    if reserved > 0, !connection.isClosed { releaseReservation() }
+    connection.releaseHandlerSlot()
+  }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Testing
+import TrunkTesting
+
+@testable import Trunkcall
+
+@Suite("The tasks in which handlers run on the loop", .timeLimit(.minutes(2)))
+struct HandlerRunnerTests {
+  private enum Note { @TaskLocal static var value = 0 }
+
+  /// Which task the handler runs in.
+  private static func task() -> [UInt8] {
+    withUnsafeCurrentTask { withUnsafeBytes(of: $0?.hashValue ?? 0) { Array($0) } }
+  }
+
+  private static let service = AdHocService(unary: [
+    "Task": { _, _ in HandlerRunnerTests.task() },
+    "Cancelled": { payload, _ in
+      if payload == [1] { try? await Task.sleep(for: .seconds(30)) }
+      return [Task.isCancelled ? 1 : 0]
+    },
+    "Note": { payload, _ in
+      if payload == [1] {
+        return Note.$value.withValue(1) { [UInt8(Note.value)] }
+      }
+      return [UInt8(Note.value)]
+    },
+  ])
+
+  /// Calls that are sent in one write.
+  private func answers(
+    _ peer: ScriptedPeer, _ method: String, _ payloads: [[UInt8]], from first: Int32 = 1
+  ) async throws -> [[UInt8]] {
+    let streams = payloads.indices.map { first + Int32($0) * 2 }
+    var frames: [ScriptedFrame] = []
+    for (stream, payload) in zip(streams, payloads) {
+      frames.append(.headers(stream, ScriptedPeer.request("/t.AdHoc/\(method)")))
+      frames.append(.data(stream, ScriptedPeer.message(payload), endStream: true))
+    }
+    try await peer.send(frames)
+    var answers: [[UInt8]] = []
+    for stream in streams {
+      let response = try await peer.response(stream)
+      #expect(response.status == 0)
+      answers += response.messages
+    }
+    return answers
+  }
+
+  @Test("handlers that do not wait share one task, those of later calls included")
+  func shared() async throws {
+    try await withServer([HandlerRunnerTests.service]) { _, port in
+      let peer = try await ScriptedPeer.connect(port: port)
+      let payloads = [[UInt8]](repeating: [], count: 20)
+      let first = try await answers(peer, "Task", payloads)
+      let later = try await answers(peer, "Task", payloads, from: 101)
+      #expect(first.count == 20 && later.count == 20)
+      #expect(Set(first + later).count == 1)
+      await peer.close()
+    }
+  }
+
+  @Test("a handler that waits keeps its task; the calls that came with it run")
+  func waiting() async throws {
+    let gate = Gate()
+    let service = AdHocService(unary: [
+      "Meet": { payload, _ in
+        let task = HandlerRunnerTests.task()
+        if payload == [1] { gate.open() } else { await gate.wait() }
+        return task
+      }
+    ])
+    try await withServer([service]) { server, port in
+      let peer = try await ScriptedPeer.connect(port: port)
+      // The last one lets the others go on.
+      let tasks = try await answers(peer, "Meet", [[0], [0], [0], [1]])
+      #expect(Set(tasks).count == 4)
+      #expect(try await holds { server.statistics.handlersRunning == 0 })
+      await peer.close()
+    }
+  }
+
+  @Test("a cancelled call's task takes no other call")
+  func cancelled() async throws {
+    try await withServer([HandlerRunnerTests.service]) { server, port in
+      let peer = try await ScriptedPeer.connect(port: port)
+      for round in 0..<5 {
+        let stream = Int32(round * 100 + 1)
+        try await peer.call(stream, "/t.AdHoc/Cancelled", messages: [[1]])
+        #expect(try await holds { server.statistics.handlersRunning == 1 })
+        try await peer.send(.reset(stream, 8))
+        #expect(try await holds { server.statistics.handlersRunning == 0 })
+        let payloads = [[UInt8]](repeating: [0], count: 10)
+        let answers = try await answers(peer, "Cancelled", payloads, from: stream + 2)
+        #expect(answers == payloads)
+      }
+      #expect(server.statistics.callsCancelled == 5)
+      await peer.close()
+    }
+  }
+
+  @Test("what a handler binds to its task is gone for the next one")
+  func taskLocals() async throws {
+    try await withServer([HandlerRunnerTests.service]) { _, port in
+      let peer = try await ScriptedPeer.connect(port: port)
+      #expect(try await answers(peer, "Note", [[1], [0], [1], [0]]) == [[1], [0], [1], [0]])
+      await peer.close()
+    }
+  }
+
+  @Test("more handlers may wait at once than runners are kept, and all end")
+  func many() async throws {
+    let gate = Gate()
+    let service = AdHocService(unary: [
+      "Wait": { _, _ in
+        await gate.wait()
+        return []
+      }
+    ])
+    var options = ServerOptions()
+    options.maxConcurrentStreams = 400
+    options.maxHandlersPerConnection = 400
+    let count = HandlerRunners.spare * 3
+    try await withServer([service], options: options) { server, port in
+      let peer = try await ScriptedPeer.connect(port: port)
+      for round in 0..<2 {
+        let first = Int32(round * 1_000 + 1)
+        for call in 0..<count {
+          try await peer.call(first + Int32(call) * 2, "/t.AdHoc/Wait", messages: [[]])
+        }
+        if round == 0 {
+          #expect(try await holds { server.statistics.handlersRunning == count })
+          gate.open()
+        }
+        for call in 0..<count {
+          #expect(try await peer.response(first + Int32(call) * 2).status == 0)
+        }
+      }
+      #expect(server.statistics.callsSucceeded == UInt64(count * 2))
+      await peer.close()
+    }
+  }
+}
