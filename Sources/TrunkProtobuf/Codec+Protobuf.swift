@@ -28,16 +28,9 @@ struct FramedBytes: SwiftProtobufContiguousBytes {
   @usableFromInline var bytes: [UInt8]
 
   @inlinable init(repeating byte: UInt8, count: Int) {
-    // swift-protobuf asks for the size that it has just added up and will fill in place.
-    if count < 1_024 {
-      // Copying a few bytes costs less than the standard library's look-up of the array's metadata.
-      bytes = withUnsafeTemporaryAllocation(byteCount: count + 5, alignment: 1) {
-        $0.initializeMemory(as: UInt8.self, repeating: byte)
-        return Array(UnsafeRawBufferPointer($0))
-      }
-    } else {
-      bytes = [UInt8](repeating: byte, count: count + 5)
-    }
+    // swift-protobuf asks for the size that it has just added up and will fill in place. By way of a
+    // collection, as `Array(repeating:count:)` looks up the array's metadata anew each time.
+    bytes = Array(repeatElement(byte, count: count + 5))
     for i in 0..<5 { bytes[i] = 0 }
   }
 
