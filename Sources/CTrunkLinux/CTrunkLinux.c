@@ -5,6 +5,7 @@
 #include "CTrunkLinux.h"
 
 #include <arpa/inet.h>
+#include <limits.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -22,6 +23,21 @@ int trunk_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_C
 void trunk_trim_memory(void) {
 #ifdef __GLIBC__
   malloc_trim(0);
+#endif
+}
+
+void trunk_keep_memory(long bytes) {
+#ifdef __GLIBC__
+  static const char *const own[] = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",
+                                    "MALLOC_TOP_PAD_", "GLIBC_TUNABLES"};
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    if (getenv(own[i])) return;
+  /* Blocks up to half of it come from the heap: 32 MiB is the most that glibc takes. */
+  long mapped = bytes / 2 < (32 << 20) ? bytes / 2 : 32 << 20;
+  mallopt(M_TRIM_THRESHOLD, (int)(bytes < INT_MAX ? bytes : INT_MAX));
+  mallopt(M_MMAP_THRESHOLD, (int)(mapped > (128 << 10) ? mapped : 128 << 10));
+#else
+  (void)bytes;
 #endif
 }
 

@@ -28,9 +28,14 @@ struct FramedBytes: SwiftProtobufContiguousBytes {
   @usableFromInline var bytes: [UInt8]
 
   @inlinable init(repeating byte: UInt8, count: Int) {
-    // swift-protobuf asks for the size that it has just added up and will fill in place. By way of a
-    // collection, as `Array(repeating:count:)` looks up the array's metadata anew each time.
-    bytes = Array(repeatElement(byte, count: count + 5))
+    // swift-protobuf asks for the size that it has just added up and will fill in place.
+    #if DEBUG
+      bytes = [UInt8](repeating: byte, count: count + 5)
+    #else
+      // The same without looking up the array's metadata each time; only an optimised build does this
+      // with one `memset`.
+      bytes = Array(repeatElement(byte, count: count + 5))
+    #endif
     for i in 0..<5 { bytes[i] = 0 }
   }
 

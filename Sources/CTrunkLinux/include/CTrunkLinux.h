@@ -23,6 +23,10 @@ long trunk_thread_voluntary_switches(void);
 /* Freed memory goes back to the system (glibc; elsewhere nothing happens). */
 void trunk_trim_memory(void);
 
+/* Up to so many freed bytes stay at a heap's end, and blocks up to half of that come from there;
+   the environment's own settings win (glibc; elsewhere nothing happens). */
+void trunk_keep_memory(long bytes);
+
 /* Asks DNS for `name` (class IN) with the system's settings, or a given server (an IP literal).
    Returns the answer's length; -1 when it cannot ask, or -2 minus h_errno. Blocks. */
 int trunk_dns_query(const char *server, unsigned short port, const char *name, int type,

@@ -29,25 +29,72 @@ public struct RPCError: Error, Sendable, Hashable {
   /// Who made the status: the peer said it, or this side's library did.
   public enum Origin: Sendable, Hashable { case peer, local }
 
-  public var code: Code
+  public var code: Code {
+    get { parts.code }
+    set { parts = Parts(newValue, message, origin, metadata, story) }
+  }
   /// One line: `grpc-message`, or this library's first line of the story.
-  public var message: String
-  public var origin: Origin
+  public var message: String {
+    get { parts.message }
+    set { parts = Parts(code, newValue, origin, metadata, story) }
+  }
+  public var origin: Origin {
+    get { parts.origin }
+    set { parts = Parts(code, message, newValue, metadata, story) }
+  }
   /// Trailing metadata that came with the status, or that a handler wants to send with it.
-  public var metadata: Metadata
+  public var metadata: Metadata {
+    get { parts.metadata }
+    set { parts = Parts(code, message, origin, newValue, story) }
+  }
   /// What is known beyond the message, one fact a line: resolver, last connection errors, next try.
   /// Empty where there is nothing to add. Never sent to a peer.
-  public var story: String
+  public var story: String {
+    get { parts.story }
+    set { parts = Parts(code, message, origin, metadata, newValue) }
+  }
 
   public init(
     _ code: Code, _ message: String, origin: Origin = .local, metadata: Metadata = Metadata(),
     story: String = ""
   ) {
-    self.code = code
-    self.message = message
-    self.origin = origin
-    self.metadata = metadata
-    self.story = story
+    parts = Parts(code, message, origin, metadata, story)
+  }
+
+  // Apart from the value, which is then one word: every function that may throw has room for one, and
+  // every suspended call those of all its functions.
+  private final class Parts: Sendable {
+    let code: Code
+    let message: String
+    let origin: Origin
+    let metadata: Metadata
+    let story: String
+
+    init(
+      _ code: Code, _ message: String, _ origin: Origin, _ metadata: Metadata, _ story: String
+    ) {
+      self.code = code
+      self.message = message
+      self.origin = origin
+      self.metadata = metadata
+      self.story = story
+    }
+  }
+  private var parts: Parts
+}
+
+extension RPCError {
+  public static func == (a: RPCError, b: RPCError) -> Bool {
+    a.code == b.code && a.message == b.message && a.origin == b.origin && a.metadata == b.metadata
+      && a.story == b.story
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(code)
+    hasher.combine(message)
+    hasher.combine(origin)
+    hasher.combine(metadata)
+    hasher.combine(story)
   }
 }
 

@@ -137,6 +137,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   }
 
   private func serveOnce(filter: ServerLoop.Filter?) async throws {
+    if let bytes = core.options.freeMemoryKept { FreeMemory.keep(bytes) }
     let own = try core.options.loops.map { try EventLoopGroup(loops: $0, spin: core.options.spin) }
     defer { own?.shutdown() }
     let group = (own ?? EventLoopGroup.shared).loops

@@ -127,6 +127,7 @@ final class HandlerRunner: @unchecked Sendable {
   }
 
   /// - Returns: whether there is something to do again.
+  @inline(never)
   private func park() async -> Bool {
     await withUnsafeContinuation { continuation in
       let home = home

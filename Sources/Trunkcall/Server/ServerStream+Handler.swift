@@ -46,19 +46,69 @@ extension ServerStream {
     return payload
   }
 
+  // A function for each way: the frame of a suspended handler has room for what its way needs only.
+
   private func run(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
-    guard let deadline else { return await runBare(handler, payload) }
-    await InheritedDeadline.$current.withValue(deadline) { await runBare(handler, payload) }
+    guard deadline == nil, connection.server.interceptors.isEmpty else {
+      return await runWithin(deadline, handler, payload)
+    }
+    await runBare(handler, payload)
+  }
+
+  @inline(never)
+  private func runWithin(
+    _ deadline: UInt64?, _ handler: MethodTable.Handler, _ payload: ReceivedMessage?
+  ) async {
+    let intercepted = !connection.server.interceptors.isEmpty
+    guard let deadline else { return await runThroughInterceptors(handler, payload) }
+    await InheritedDeadline.$current.withValue(deadline) {
+      if intercepted {
+        await runThroughInterceptors(handler, payload)
+      } else {
+        await runBare(handler, payload)
+      }
+    }
   }
 
   private func runBare(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
-    let call = ServerCall(self)
+    switch handler {
+    case .unary(let body): await runUnary(body, payload)
+    case .streaming(let body): await runStreaming(body)
+    }
+  }
+
+  @inline(never)
+  private func runUnary(
+    _ body: @Sendable ([UInt8], ServerCall) async throws -> [UInt8], _ payload: ReceivedMessage?
+  ) async {
     do {
-      let interceptors = connection.server.interceptors
+      let frame = try compressed(try await body(try opened(payload), ServerCall(self)))
+      if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
+    } catch {
+      handlerReturned(ServerStream.status(of: error))
+    }
+  }
+
+  @inline(never)
+  private func runStreaming(
+    _ body: @Sendable (any MessageSource, any MessageSink, ServerCall) async throws -> Void
+  ) async {
+    do {
+      try await body(self, self, ServerCall(self))
+      handlerReturned(nil)
+    } catch {
+      handlerReturned(ServerStream.status(of: error))
+    }
+  }
+
+  @inline(never)
+  private func runThroughInterceptors(
+    _ handler: MethodTable.Handler, _ payload: ReceivedMessage?
+  ) async {
+    let call = ServerCall(self)
+    let interceptors = connection.server.interceptors
+    do {
       switch handler {
-      case .unary(let body) where interceptors.isEmpty:
-        let frame = try compressed(try await body(try opened(payload), call))
-        if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
       case .unary(let body):
         try await interceptors.run(call, OneMessage(try opened(payload)), self) {
           call, source, sink in
@@ -67,16 +117,12 @@ extension ServerStream {
           }
           try await sink.send(try await body(payload, call))
         }
-        handlerReturned(nil)
-      case .streaming(let body) where interceptors.isEmpty:
-        try await body(self, self, call)
-        handlerReturned(nil)
       case .streaming(let body):
         try await interceptors.run(call, self, self) { call, source, sink in
           try await body(source, sink, call)
         }
-        handlerReturned(nil)
       }
+      handlerReturned(nil)
     } catch {
       handlerReturned(ServerStream.status(of: error))
     }

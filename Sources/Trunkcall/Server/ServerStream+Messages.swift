@@ -63,8 +63,13 @@ extension ServerStream: MessageSource, MessageSink {
   func next() async throws(RPCError) -> [UInt8]? {
     // Buffered messages are taken without suspending.
     if loop.isCurrent, let inbound = take() { return try unwrap(inbound) }
+    return try unwrap(await waitForMessage())
+  }
+
+  @inline(never)
+  private func waitForMessage() async -> Inbound {
     let ticket = WaitTicket.next()
-    let inbound = await withTaskCancellationHandler {
+    return await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         loop.run { self.wait(continuation, ticket) }
       }
@@ -73,7 +78,6 @@ extension ServerStream: MessageSource, MessageSink {
         self.makeFlow().reading.cancel(ticket: ticket, .failed(ServerStream.cancelledWait))
       }
     }
-    return try unwrap(inbound)
   }
 
   func send(_ frame: [UInt8]) async throws(RPCError) {
@@ -81,17 +85,23 @@ extension ServerStream: MessageSource, MessageSink {
     if loop.isCurrent {
       try writeMessage(frame)
       if !isAboveMark { return }
+      if let error = await waitToWrite(nil) { throw error }
+    } else if let error = await waitToWrite(frame) {
+      throw error
     }
-    let isWritten = loop.isCurrent
+  }
+
+  /// - Parameter frame: what is still to be written.
+  @inline(never)
+  private func waitToWrite(_ frame: OutgoingFrame?) async -> RPCError? {
     let ticket = WaitTicket.next()
-    let error = await withTaskCancellationHandler {
+    return await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
-        loop.run { self.waitToWrite(isWritten ? nil : frame, continuation, ticket) }
+        loop.run { self.waitToWrite(frame, continuation, ticket) }
       }
     } onCancel: {
       loop.later { self.makeFlow().writing.cancel(ticket: ticket, ServerStream.cancelledWait) }
     }
-    if let error { throw error }
   }
 
   // MARK: On the loop
