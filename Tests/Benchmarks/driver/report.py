@@ -117,16 +117,19 @@ def cell(row):
     return f"{amount(row['median'])} ({amount(row['least'])}–{amount(row['most'])})"
 
 
-def markdown(result):
+def setting(result):
+    """Where and with what it was measured."""
     m, v = result["machine"], result["versions"]
-    lines = [
+    return (
         f"Measured {result['date']} on {m['cpus']} CPUs ({m['cpu']}), {m['memory_gib']} GiB, Linux "
         f"{m['kernel']}, load average beforehand {m['load_before']}; "
         + ", ".join(f"{name} {version}" for name, version in v.items())
-        + ".",
-        f"Repeat it: `{result['command'].strip()}`. Median (least–most) of the rounds.",
-        "",
-    ]
+        + f".\nRepeat it: `{result['command'].strip()}`."
+    )
+
+
+def markdown(result):
+    lines = [setting(result) + " Median (least–most) of the rounds.", ""]
     for scenario in scenarios.ALL:
         rows = [r for r in result["rows"] if r["scenario"] == scenario.__name__]
         if not rows:
@@ -174,10 +177,19 @@ def unique(items):
     return list(dict.fromkeys(items))
 
 
+def write_page(folder, name, result, text):
+    """As data and as Markdown."""
+    folder = Path(folder) if folder else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    data = json.dumps(result, indent=1, ensure_ascii=False)
+    (folder / f"{name}.json").write_text(data + "\n")
+    (folder / f"{name}.md").write_text(text)
+    build.note(f"wrote {folder / name}.md")
+
+
 def write(result, folder):
     folder = Path(folder) if folder else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     drawn = charts.draw(result, folder)
     text = (
         "# Results\n\nWritten by `Scripts/bench`; [docs/performance.md](../performance.md) says how "
@@ -185,5 +197,4 @@ def write(result, folder):
     )
     if drawn:
         text += "\n## Charts\n\n" + "\n".join(f"![{title}]({name})" for name, title in drawn) + "\n"
-    (folder / "results.md").write_text(text)
-    build.note(f"wrote {folder}")
+    write_page(folder, "results", result, text)
