@@ -453,7 +453,9 @@ int main(int count, char **arguments) {
         uint64_t due = wall + (uint64_t)((double)i * 1e9 / (double)a);
         if (due > t) break;
         connection *on = &connections[i % conns];
-        int isLarge = large > 0 && i % 1000 < large;
+        // Scattered, the same in every run: a burst of them on neighbouring connections, or all of
+        // them on one, would be another question.
+        int isLarge = (uint32_t)i * 2654435761u / 4294968u < (uint32_t)large;
         begin(on, isLarge ? &echo : &hello, 1, 1, due)->large = isLarge;
         flush(on);
         i++;

@@ -32,6 +32,16 @@ UNITS = {
     "ns": "ns",
     "all_per_call": "system calls per call",
     "futex_per_call": "of them futex",
+    "server_cpu_us_per_call": "server's CPU µs per call",
+    "client_cpu_us_per_call": "client's CPU µs per call",
+    "least_connections": "connections on the loop with the fewest",
+    "most_connections": "connections on the loop with the most",
+    "busiest_percent": "calls of the busiest loop, %",
+    "wakeups_per_call": "wake-ups by other threads per call",
+    "remote_jobs_per_call": "jobs from other threads per call",
+    "contended_locks_per_call": "contended locks per call",
+    "futexes_per_call": "futex calls per call (strace)",
+    "eventfd_writes_per_call": "eventfd writes per call (strace)",
 }
 
 
@@ -89,9 +99,9 @@ def collect(run, stacks, failures):
                 "variant": variant,
                 "stack": stack,
                 "metric": metric,
-                "median": round(median, 3),
-                "least": round(values[0], 3),
-                "most": round(values[-1], 3),
+                "median": round(median, 6),
+                "least": round(values[0], 6),
+                "most": round(values[-1], 6),
                 "rounds": len(values),
             }
         )
@@ -108,6 +118,8 @@ def collect(run, stacks, failures):
 def amount(value):
     if abs(value) >= 1_000:
         return f"{value:,.0f}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.5f}"
     return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
@@ -134,7 +146,7 @@ def markdown(result):
         rows = [r for r in result["rows"] if r["scenario"] == scenario.__name__]
         if not rows:
             continue
-        lines += [f"### {scenario.__doc__}", ""]
+        lines += [f"### {' '.join(scenario.__doc__.split())}", ""]
         stacks = unique(r["stack"] for r in rows)
         lines += ["| | " + " | ".join(stacks) + " |", "|---|" + "---:|" * len(stacks)]
         for variant, metric in unique((r["variant"], r["metric"]) for r in rows):
@@ -148,7 +160,7 @@ def markdown(result):
                 cells.append(cell(found[0]) if found else "-")
             name = ", ".join(part for part in (variant, UNITS.get(metric, metric)) if part)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        lines += ratios(rows) + [""]
+        lines += ratios(rows) + REMARKS.get(scenario.__name__, lambda _: [])(rows) + [""]
     if result["failures"]:
         lines += ["### Failed", "", *[f"- {f}" for f in result["failures"]], ""]
     return "\n".join(lines)
@@ -171,6 +183,59 @@ def ratios(rows):
                 )
                 lines += ["", f"{variant or 'trunkcall'}: {parts}"]
     return lines
+
+
+def medians(rows, metric):
+    """By variant and stack."""
+    return {(r["variant"], r["stack"]): r["median"] for r in rows if r["metric"] == metric}
+
+
+def tail_remarks(rows):
+    """Ratios of latencies: this library's to C++'s, and of small calls beside large ones to alone."""
+    lines = []
+    for metric in ("p99_us", "p99.9_us"):
+        at = medians(rows, metric)
+        parts = [
+            f"{variant} {at[variant, OWN] / other:.2f}"
+            for (variant, stack), other in at.items()
+            if stack == "grpc-c++" and at.get((variant, OWN)) and other
+        ]
+        if parts:
+            lines += ["", f"{metric.removesuffix('_us')}, this library's to C++'s: {'; '.join(parts)}"]
+    at, parts = medians(rows, "p99_us"), []
+    for (variant, stack), mixed in at.items():
+        alone = at.get((variant.replace("small beside 1 % of 1 MiB", "small alone"), stack))
+        if variant.startswith("small beside") and alone:
+            parts.append(f"{stack} {mixed / alone:.2f}")
+    if parts:
+        lines += ["", f"p99 of small calls, beside 1 % of 1 MiB to alone: {'; '.join(parts)}"]
+    return lines
+
+
+def loops_remarks(rows):
+    parts = []
+    for metric in ("per_s", "cpu_us_per_call"):
+        at = medians(rows, metric)
+        one, two = at.get(("1 loop", OWN)), at.get(("2 loops", OWN))
+        if one and two:
+            parts.append(f"{two / one:.2f} x {UNITS[metric]}")
+    return ["", f"Two loops to one: {', '.join(parts)}"] if parts else []
+
+
+def spin_remarks(rows):
+    """What looking brings and costs beside not looking."""
+    p50, lines = medians(rows, "p50_us"), []
+    server, client = (medians(rows, f"{end}_cpu_us_per_call") for end in ("server", "client"))
+    for (variant, stack), value in p50.items():
+        none = (variant.rsplit(", ", 1)[0] + ", 0 µs", stack)
+        if (variant, stack) == none or not p50.get(none):
+            continue
+        cpu, before = (server[at] + client[at] for at in ((variant, stack), none))
+        lines += ["", f"{variant}: p50 {value / p50[none]:.2f} x, CPU of both {cpu / before:.2f} x"]
+    return lines
+
+
+REMARKS = {"tail": tail_remarks, "loops": loops_remarks, "spin": spin_remarks}
 
 
 def unique(items):
