@@ -26,6 +26,7 @@ UNITS = {
     "p90_us": "p90 µs",
     "p99_us": "p99 µs",
     "p99.9_us": "p99.9 µs",
+    "late_p99_us": "p99 µs of how late `load` itself was",
     "kib_each": "KiB each",
     "kib_left_each": "KiB each, after they have gone",
     "kib_again_each": "KiB each, a second time",

@@ -310,7 +310,8 @@ def tail(r):
         ):
             with server(stack) as peer:
                 result = pace(peer, now, seconds, 20, large_per_mille=per_mille)
-            r.add("tail", f"{name}, {now}/s", stack, **latency(result))
+            late = result["late_us"]["p99"]
+            r.add("tail", f"{name}, {now}/s", stack, **latency(result), late_p99_us=late)
 
 
 def saturation(r, stack):
