@@ -31,6 +31,13 @@ LIMITS = {
 GREETER = ("-c", "release", "--product", "greeter-server")
 NO_TLS = ("--disable-default-traits",)
 STATIC = ("--static-swift-stdlib",)
+# Sections for each function, so that the linker can leave out and fold what is not needed or the same;
+# relocations packed (glibc 2.36 or later); no table of symbols that nobody looks up.
+SMALL = (
+    *("-Xswiftc", "-Xfrontend", "-Xswiftc", "-function-sections", "-Xswiftc", "-use-ld=lld"),
+    *("-Xlinker", "--icf=all", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"),
+    *("-Xlinker", "--no-export-dynamic"),
+)
 
 
 def cpu_of(command):
@@ -79,6 +86,8 @@ def measure(folder, peers):
         ("dynamic", ()),
         ("dynamic, no TLS", NO_TLS),
         ("static Swift runtime, no TLS", (*NO_TLS, *STATIC)),
+        ("dynamic, no TLS, small", (*NO_TLS, *SMALL)),
+        ("static Swift runtime, no TLS, small", (*NO_TLS, *STATIC, *SMALL)),
     ):
         build.note(f"release build of greeter-server: {name}")
         used, scratch = built(folder, "release", build.ROOT, *GREETER, *words)
@@ -135,6 +144,9 @@ def markdown(result):
         "",
         "Written by `Scripts/bench --footprint`. Clean builds; CPU s is processor time, user and "
         "system, dependencies included. Programs are stripped; start is from exec to `listening`.",
+        "Small is with",
+        "",
+        f"    {' '.join(SMALL)}",
         "",
         report.setting(result),
         "",
