@@ -10,11 +10,9 @@ away; what SwiftPM has fetched before is taken from its cache.
 import datetime
 import json
 import os
-import re
 import resource
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -122,7 +120,7 @@ def main(peers, output):
         "date": datetime.date.today().isoformat(),
         "machine": report.machine(),
         "versions": report.versions(["grpc-swift-2"] if peers else []),
-        "command": re.sub(r"\s+$", "", "Scripts/bench " + " ".join(sys.argv[1:])),
+        "command": report.command(),
         "rows": rows,
     }
     report.write_page(output, "footprint", result, markdown(result))

@@ -60,6 +60,12 @@ def machine():
     }
 
 
+def command():
+    """How it was called, without where the results went."""
+    words = re.sub(r"--output[ =]\S+", "", " ".join(sys.argv[1:])).split()
+    return " ".join(["Scripts/bench", *words])
+
+
 def first(command, pattern=r"(.+)"):
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -110,7 +116,7 @@ def collect(run, stacks, failures):
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": versions(stacks),
-        "command": "Scripts/bench " + " ".join(sys.argv[1:]),
+        "command": command(),
         "rows": rows,
         "failures": failures,
     }
