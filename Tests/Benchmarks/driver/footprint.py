@@ -8,7 +8,6 @@ away; what SwiftPM has fetched before is taken from its cache.
 """
 
 import datetime
-import json
 import os
 import resource
 import shutil
