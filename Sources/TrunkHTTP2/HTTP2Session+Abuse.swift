@@ -53,10 +53,11 @@ extension HTTP2Session {
   func headersGo(_ id: Int32) {
     hasSentSincePing = true
     // A server's stream is known to its peer from the start.
-    guard role == .client, let stream = NGHTTP2.stream(pointer, id), !stream.headersSent else {
-      return
+    guard role == .client else { return }
+    withStream(id) { stream in
+      guard !stream.headersSent else { return }
+      stream.headersSent = true
+      unsentStreams -= 1
     }
-    stream.headersSent = true
-    unsentStreams -= 1
   }
 }

@@ -28,10 +28,14 @@ package final class HTTP2Session {
   @exclusivity(unchecked) private var buffered = 0
   @exclusivity(unchecked) private var heldBack = 0
   @exclusivity(unchecked) private(set) var isReceiving = false
+  @exclusivity(unchecked) private var isDraining = false
   /// `drain` is asked for already, or is at work.
   @exclusivity(unchecked) private var flushIsDue = false
-  /// Whose header block nghttp2 is decoding. In the table as long as it stands here.
-  @exclusivity(unchecked) var headerStream: Unmanaged<HTTP2Stream>?
+  /// The stream that nghttp2 spoke of last, mostly the next one as well.
+  @exclusivity(unchecked) var latest: Unmanaged<HTTP2Stream>?
+  /// Streams that have closed while nghttp2 was at work: callbacks borrow theirs, so none may go before
+  /// it has returned.
+  @exclusivity(unchecked) private var gone: [HTTP2Stream] = []
   /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
   @exclusivity(unchecked) package internal(set) var isTerminated = false
   /// The connection is gone: nghttp2's pointers to streams are stale.
@@ -98,6 +102,7 @@ package final class HTTP2Session {
     let used = nghttp2_session_mem_recv(
       pointer, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
     isReceiving = false
+    letGo()
     // An offence has its own GOAWAY.
     if used < 0, offence == nil { fail(Int32(truncatingIfNeeded: used)) }
     closeUnsent()
@@ -109,6 +114,7 @@ package final class HTTP2Session {
   package func drain(now: UInt64 = 0, _ sink: (UnsafeRawBufferPointer) -> Bool) {
     self.now = now
     flushIsDue = true
+    isDraining = true
     var more = !isClosed
     while more, killing != .over {
       var data: UnsafePointer<UInt8>?
@@ -124,6 +130,8 @@ package final class HTTP2Session {
       }
     }
     flushIsDue = false
+    isDraining = false
+    letGo()
     closeUnsent()
     notifyWritable()
   }
@@ -244,6 +252,7 @@ package final class HTTP2Session {
       finishStream(stream, stream.headersSent || role == .server ? reason : .notSent)
     }
     writable = []
+    if !isReceiving, !isDraining { letGo() }
   }
 
   // MARK: Inside the module
@@ -266,7 +275,16 @@ package final class HTTP2Session {
     finishStream(stream, reason)
   }
 
-  func received(_ stream: HTTP2Stream, _ bytes: UnsafeRawBufferPointer) {
+  func onData(_ id: Int32, _ bytes: UnsafeRawBufferPointer) {
+    var isKnown = false
+    withStream(id) { stream in
+      isKnown = true
+      received(stream, bytes)
+    }
+    if !isKnown { _ = nghttp2_session_consume(pointer, id, bytes.count) }
+  }
+
+  private func received(_ stream: HTTP2Stream, _ bytes: UnsafeRawBufferPointer) {
     stream.unconsumed += bytes.count
     buffered += bytes.count
     // The connection's credit goes back at once, so that one slow reader does not stall its
@@ -325,13 +343,12 @@ package final class HTTP2Session {
   private func remove(_ stream: HTTP2Stream) {
     let index = stream.tableIndex
     guard index >= 0, let last = streams.popLast() else { return }
+    gone.append(stream)
     if last !== stream {
       streams[index] = last
       last.tableIndex = index
     }
     stream.tableIndex = -1
-    let unmanaged = Unmanaged.passUnretained(stream)
-    if headerStream?.toOpaque() == unmanaged.toOpaque() { headerStream = nil }
     if role == .client, !stream.headersSent { unsentStreams -= 1 }
   }
 
@@ -340,6 +357,36 @@ package final class HTTP2Session {
     release(stream.unconsumed)
     stream.unconsumed = 0
     stream.closed(reason)
+  }
+
+  /// Nothing of nghttp2 is on the stack that could borrow a stream.
+  private func letGo() {
+    guard !gone.isEmpty else { return }
+    latest = nil
+    gone.removeAll(keepingCapacity: true)
+  }
+
+  /// The stream that a callback is about, borrowed: it is there until nghttp2 returns.
+  @inline(__always)
+  func withStream(_ id: Int32, _ body: (HTTP2Stream) -> Void) {
+    if let latest, latest._withUnsafeGuaranteedRef({ $0.id == id }) {
+      if latest._withUnsafeGuaranteedRef({ $0.tableIndex >= 0 }) {
+        latest._withUnsafeGuaranteedRef(body)
+      }
+      return
+    }
+    guard let found = nghttp2_session_get_stream_user_data(pointer, id) else { return }
+    let stream = Unmanaged<HTTP2Stream>.fromOpaque(found)
+    latest = stream
+    stream._withUnsafeGuaranteedRef(body)
+  }
+
+  /// A peer's stream, which nghttp2 knows by its number from now on.
+  func adopt(_ stream: HTTP2Stream) {
+    let borrowed = Unmanaged.passUnretained(stream)
+    nghttp2_session_set_stream_user_data(pointer, stream.id, borrowed.toOpaque())
+    latest = borrowed
+    insert(stream)
   }
 
   /// Requests that wait for MAX_CONCURRENT_STREAMS stay in nghttp2's queue until others end, even
@@ -356,6 +403,7 @@ package final class HTTP2Session {
       remove(stream)
       finishStream(stream, .notSent)
     }
+    letGo()
   }
 
   /// Tells writers of room only when nghttp2 is not in the middle of something.

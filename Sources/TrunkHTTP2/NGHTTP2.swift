@@ -106,18 +106,14 @@ enum NGHTTP2 {
       return 0
     }
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
-      pointer, _, id, data, length, user in
-      guard let pointer else { return 0 }
-      let bytes = UnsafeRawBufferPointer(start: data, count: length)
-      if let stream = NGHTTP2.stream(pointer, id) {
-        NGHTTP2.withSession(user) { $0.received(stream, bytes) }
-      } else {
-        _ = nghttp2_session_consume(pointer, id, length)
+      _, _, id, data, length, user in
+      NGHTTP2.withSession(user) {
+        $0.onData(id, UnsafeRawBufferPointer(start: data, count: length))
       }
       return 0
     }
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { pointer, frame, user in
-      if let pointer, let frame { NGHTTP2.withSession(user) { $0.onFrame(pointer, frame) } }
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
+      if let frame { NGHTTP2.withSession(user) { $0.onFrame(frame) } }
       return 0
     }
     // Before, not after: nghttp2 reports a frame as sent only when it is asked for the next one, and
@@ -136,43 +132,40 @@ enum NGHTTP2 {
       return 0
     }
     // Our own headers were too large for nghttp2 (64 KiB): nothing else would end the stream.
-    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) {
-      pointer, frame, _, user in
-      if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue {
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { _, frame, _, user in
+      if let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue {
         NGHTTP2.withSession(user) { session in
           guard session.role == .server else { return }
-          NGHTTP2.stream(pointer, frame.pointee.hd.stream_id)?.reset(HTTP2ErrorCode.internalError)
+          session.withStream(frame.pointee.hd.stream_id) { $0.reset(HTTP2ErrorCode.internalError) }
         }
       }
       return 0
     }
-    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { pointer, frame, user in
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
       // The server is done before the client: RFC 9113 §8.1, and gRPC's "RST_STREAM NO_ERROR".
-      if let pointer, let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
+      if let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
         frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
       {
         NGHTTP2.withSession(user) { session in
-          guard session.role == .server,
-            let stream = NGHTTP2.stream(pointer, frame.pointee.hd.stream_id), !stream.peerEnded
-          else { return }
-          stream.reset(HTTP2ErrorCode.noError)
+          guard session.role == .server else { return }
+          session.withStream(frame.pointee.hd.stream_id) {
+            if !$0.peerEnded { $0.reset(HTTP2ErrorCode.noError) }
+          }
         }
       }
       return 0
     }
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { pointer, id, code, user in
-      guard let pointer, let stream = NGHTTP2.stream(pointer, id) else { return 0 }
-      nghttp2_session_set_stream_user_data(pointer, id, nil)
-      NGHTTP2.withSession(user) { $0.streamClosed(stream, code) }
+      guard let pointer else { return 0 }
+      NGHTTP2.withSession(user) { session in
+        session.withStream(id) {
+          nghttp2_session_set_stream_user_data(pointer, id, nil)
+          session.streamClosed($0, code)
+        }
+      }
       return 0
     }
     return callbacks
-  }
-
-  static func stream(_ pointer: OpaquePointer, _ id: Int32) -> HTTP2Stream? {
-    nghttp2_session_get_stream_user_data(pointer, id).map {
-      Unmanaged<HTTP2Stream>.fromOpaque($0).takeUnretainedValue()
-    }
   }
 
   /// Callbacks run inside a method of the session: it is there.

@@ -28,6 +28,7 @@ struct FreeMemoryTests {
     let size = 4 << 20
     let first = FreeMemoryTests.faults(size)
     let second = FreeMemoryTests.faults(size)
-    #expect(second < 64, "\(first) page faults, then \(second); a block of its own would cost 1,024")
+    #expect(
+      second < 64, "\(first) page faults, then \(second); a block of its own would cost 1,024")
   }
 }
