@@ -64,7 +64,8 @@ struct DeadlineQueueTests {
     #expect(queue.count == 0)
   }
 
-  @Test("an owner is kept while its deadline is set, and no longer; a queue goes with its timer set")
+  @Test(
+    "an owner is kept while its deadline is set, and no longer; a queue goes with its timer set")
   func release() async {
     var queue: DeadlineQueue? = DeadlineQueue()
     let queueIsThere = { [weak queue] in queue != nil }
