@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arena.h"
+
 /* Options that upstream's 1.52 lacks and distributions have backported: looked up at run time, so
    that neither a build nor a program depends on them. Each returns whether the library has it. */
 

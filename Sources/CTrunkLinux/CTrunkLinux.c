@@ -48,6 +48,12 @@ long trunk_thread_voluntary_switches(void) {
   return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
+/* Their run-time libraries are linked in, or they are not. */
+extern void __asan_init(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
+
+int trunk_is_sanitized(void) { return __asan_init != NULL || __tsan_init != NULL; }
+
 int trunk_dns_query(const char *server, unsigned short port, const char *name, int type,
                     unsigned char *answer, int capacity) {
   struct __res_state state;

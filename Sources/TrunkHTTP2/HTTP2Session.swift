@@ -23,6 +23,7 @@ package final class HTTP2Session {
   package func withHeaders(_ body: (inout HeaderList) -> Void) { body(&headers) }
 
   let pointer: OpaquePointer
+  private let arena: SessionArena?
   @exclusivity(unchecked) private var streams: [HTTP2Stream] = []
   @exclusivity(unchecked) private var writable: [HTTP2Stream] = []
   @exclusivity(unchecked) private var buffered = 0
@@ -63,16 +64,19 @@ package final class HTTP2Session {
   enum Killing { case no, goAwayPending, over }
   @exclusivity(unchecked) var killing = Killing.no
 
-  /// - Parameter abuse: what the peer may do; nil lets it do anything.
+  /// - Parameters:
+  ///   - abuse: what the peer may do; nil lets it do anything.
+  ///   - pages: where nghttp2's session lies; nil: wherever malloc puts it.
   package init(
     _ role: Role, settings: HTTP2Settings, delegate: (any HTTP2SessionDelegate)? = nil,
-    abuse: AbuseBudget? = nil
+    abuse: AbuseBudget? = nil, pages: (any SessionPages)? = nil
   ) {
     self.role = role
     self.settings = settings
     self.delegate = delegate
     self.abuse = abuse
-    pointer = NGHTTP2.makeSession(role)
+    arena = SessionArena(pages)
+    pointer = NGHTTP2.makeSession(role, in: arena)
     NGHTTP2.setUserData(pointer, self)
     submitSettings()
   }
@@ -81,6 +85,7 @@ package final class HTTP2Session {
     // What is left of streams must not look for their session.
     for stream in streams { stream.isClosed = true }
     nghttp2_session_del(pointer)
+    arena?.close()
   }
 
   // MARK: Bytes

@@ -3,20 +3,25 @@
 internal import CNGHTTP2
 package import TrunkWire
 
-/// A header block on its way out, in nghttp2's form. One per session, used again for every block:
-/// nghttp2 copies what is not static.
+/// A header block on its way out, in nghttp2's form. One per session, made with its first block and
+/// used again for every further one: nghttp2 copies what is not static.
 public struct HeaderList: ~Copyable {
-  private var fields: UnsafeMutablePointer<nghttp2_nv>
-  private var capacity = 16
+  private var fields = HeaderList.none
+  private var capacity = 0
   private(set) var count = 0
   // Bytes that are neither static nor owned by the caller for the length of the call. Chunks, so
   // that pointers into them stay good while more is added.
   private var arena: [UnsafeMutableRawBufferPointer] = []
 
-  init() { fields = .allocate(capacity: capacity) }
+  /// In place of no fields; nobody reads or writes it.
+  nonisolated(unsafe) private static let none = UnsafeMutablePointer<nghttp2_nv>.allocate(
+    capacity: 1)
+  private static let firstCapacity = 8
+
+  init() {}
 
   deinit {
-    fields.deallocate()
+    if capacity > 0 { fields.deallocate() }
     for chunk in arena { chunk.deallocate() }
   }
 
@@ -75,11 +80,12 @@ public struct HeaderList: ~Copyable {
     _ valueLength: Int, _ flags: UInt8
   ) {
     if count == capacity {
-      let larger = UnsafeMutablePointer<nghttp2_nv>.allocate(capacity: capacity * 2)
+      let more = max(HeaderList.firstCapacity, capacity * 2)
+      let larger = UnsafeMutablePointer<nghttp2_nv>.allocate(capacity: more)
       larger.moveInitialize(from: fields, count: count)
-      fields.deallocate()
+      if capacity > 0 { fields.deallocate() }
       fields = larger
-      capacity *= 2
+      capacity = more
     }
     // nghttp2 takes mutable pointers for the sake of C and writes to none of them.
     (fields + count).initialize(

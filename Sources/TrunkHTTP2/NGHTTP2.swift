@@ -12,13 +12,16 @@ enum NGHTTP2 {
   // As above.
   nonisolated(unsafe) private static let options: OpaquePointer? = makeOptions()
 
-  static func makeSession(_ role: HTTP2Session.Role) -> OpaquePointer {
+  /// - Parameter arena: where its lasting parts lie; nil: wherever malloc puts them.
+  static func makeSession(_ role: HTTP2Session.Role, in arena: SessionArena?) -> OpaquePointer {
     var session: OpaquePointer?
-    let status =
+    func make(_ memory: UnsafeMutablePointer<nghttp2_mem>?) -> Int32 {
       switch role {
-      case .client: nghttp2_session_client_new2(&session, callbacks, nil, options)
-      case .server: nghttp2_session_server_new2(&session, callbacks, nil, options)
+      case .client: nghttp2_session_client_new3(&session, callbacks, nil, options, memory)
+      case .server: nghttp2_session_server_new3(&session, callbacks, nil, options, memory)
       }
+    }
+    let status = arena.map { $0.open(make) } ?? make(nil)
     // Fails only when memory is out, where Swift itself would have trapped a moment later.
     guard status == 0, let session else { fatalError("nghttp2: out of memory") }
     return session

@@ -41,7 +41,9 @@ final class StreamLog: HTTP2StreamHandler {
 final class Side: HTTP2SessionDelegate {
   private let role: HTTP2Session.Role
   private let settings: HTTP2Settings
-  private(set) lazy var session = HTTP2Session(role, settings: settings, delegate: self)
+  private let pages: (any SessionPages)?
+  private(set) lazy var session = HTTP2Session(
+    role, settings: settings, delegate: self, pages: pages)
   /// Streams of the peer, in the order in which they came.
   var accepted: [StreamLog] = []
   var acceptedStreams: [HTTP2Stream] = []
@@ -51,7 +53,11 @@ final class Side: HTTP2SessionDelegate {
   var consumes = true
   var onOpened: ((HTTP2Stream, StreamLog) -> Void)?
 
-  init(_ role: HTTP2Session.Role, _ change: (inout HTTP2Settings) -> Void = { _ in }) {
+  init(
+    _ role: HTTP2Session.Role, pages: (any SessionPages)? = nil,
+    _ change: (inout HTTP2Settings) -> Void = { _ in }
+  ) {
+    self.pages = pages
     var settings = HTTP2Settings()
     change(&settings)
     self.role = role
@@ -119,10 +125,11 @@ struct Pair {
 
   init(
     client: (inout HTTP2Settings) -> Void = { _ in },
-    server: (inout HTTP2Settings) -> Void = { _ in }
+    server: (inout HTTP2Settings) -> Void = { _ in },
+    serverPages: (any SessionPages)? = nil
   ) {
     self.client = Side(.client, client)
-    self.server = Side(.server, server)
+    self.server = Side(.server, pages: serverPages, server)
   }
 
   /// Carries bytes both ways until neither side has any.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import Glibc
 import Testing
 import TrunkSockets
 import TrunkWire
@@ -113,6 +114,134 @@ struct InProcessTests {
     #expect(try await holds { InProcessTests.cancelled.withLock { $0 } == before + 2 })
     let left = try await channel.unary(method("Left"), [], CallOptions(timeout: .seconds(20)))
     #expect(left == Array("true".utf8))
+  }
+
+  /// Handlers that wait for the end of a test, whatever happens to their task.
+  private final class Stubborn: Sendable {
+    private let state = Locked<(isOpen: Bool, ran: Int, done: Int)>((false, 0, 0))
+    func open() { state.withLock { $0.isOpen = true } }
+    var ran: Int { state.withLock { $0.ran } }
+    var done: Int { state.withLock { $0.done } }
+
+    func wait() async {
+      state.withLock { $0.ran += 1 }
+      // Cancelled, a sleep of this task's own would return at once.
+      while !state.withLock({ $0.isOpen }) {
+        await Task.detached { try? await Task.sleep(for: .milliseconds(1)) }.value
+      }
+      state.withLock { $0.done += 1 }
+    }
+  }
+
+  @Test("the deadline ends a call whose handler does not react; it ends once")
+  func stubbornHandlers() async throws {
+    let gate = Stubborn()
+    let channel = InProcessChannel([
+      AdHocService(unary: [
+        "Wait": { payload, _ in
+          await gate.wait()
+          return payload
+        },
+        "Block": { payload, _ in
+          _ = usleep(100_000)
+          return payload
+        },
+      ])
+    ])
+    let options = CallOptions(timeout: .milliseconds(20))
+    for name in ["Wait", "Block"] {
+      let error = await failure { _ = try await channel.unary(method(name), [1], options) }
+      #expect(error?.code == .deadlineExceeded && error?.origin == .local)
+      let call = try await channel.bidirectional(method(name), options)
+      try await call.requests.write([1])
+      try await call.requests.finish()
+      let end = await failure { while try await call.responses.next() != nil {} }
+      #expect(end?.code == .deadlineExceeded && end?.origin == .local)
+    }
+    #expect(gate.ran == 2 && gate.done == 0)
+    gate.open()
+    #expect(try await holds { gate.done == 2 })
+  }
+
+  @Test("a deadline that has passed already starts no handler")
+  func expired() async throws {
+    let gate = Stubborn()
+    let channel = InProcessChannel([
+      AdHocService(unary: [
+        "Count": { payload, _ in
+          gate.open()
+          await gate.wait()
+          return payload
+        }
+      ])
+    ])
+    for timeout in [Duration.zero, .seconds(-1)] {
+      let error = await failure {
+        _ = try await channel.unary(method("Count"), [], CallOptions(timeout: timeout))
+      }
+      #expect(error?.code == .deadlineExceeded)
+    }
+    #expect(gate.ran == 0)
+    _ = try await channel.unary(method("Count"), [], CallOptions(timeout: .seconds(20)))
+    #expect(gate.ran == 1)
+  }
+
+  @Test("no deadline stays behind, however its call ended")
+  func deadlinesGo() async throws {
+    let channel = channel
+    let options = CallOptions(timeout: .seconds(3_600))
+    _ = try await channel.unary(method("Echo"), [1], options)
+    _ = await failure { _ = try await channel.unary(method("Fail"), [], options) }
+    #expect(try await holds { channel.deadlines.count == 0 })
+
+    let task = Task { await failure { _ = try await channel.unary(method("Sleep"), [], options) } }
+    #expect(try await holds { channel.deadlines.count == 1 })
+    task.cancel()
+    #expect(await task.value?.code == .cancelled)
+    #expect(try await holds { channel.deadlines.count == 0 })
+
+    let chat = try await channel.bidirectional(method("Chat"), options)
+    try await chat.requests.write([1])
+    _ = try await chat.responses.next()
+    #expect(channel.deadlines.count == 1)
+    try await chat.requests.finish()
+    #expect(try await chat.responses.next() == nil)
+    #expect(try await holds { channel.deadlines.count == 0 })
+
+    var flood: BidirectionalCall<[UInt8], [UInt8]>? = try await channel.bidirectional(
+      method("Flood"), options)
+    _ = try await flood?.responses.next()
+    flood?.cancel()
+    #expect(channel.deadlines.count == 0)
+    flood = try await channel.bidirectional(method("Flood"), options)
+    _ = try await flood?.responses.next()
+    #expect(channel.deadlines.count == 1)
+    flood = nil
+    #expect(try await holds { channel.deadlines.count == 0 })
+  }
+
+  @Test("a cancelled caller of a call with a deadline waits for no handler")
+  func cancelledAtOnce() async throws {
+    let gate = Stubborn()
+    let channel = InProcessChannel([
+      AdHocService(unary: [
+        "Wait": { payload, _ in
+          await gate.wait()
+          return payload
+        }
+      ])
+    ])
+    let task = Task {
+      await failure {
+        _ = try await channel.unary(method("Wait"), [], CallOptions(timeout: .seconds(3_600)))
+      }
+    }
+    #expect(try await holds { gate.ran == 1 })
+    task.cancel()
+    #expect(await task.value?.code == .cancelled)
+    #expect(gate.done == 0)
+    gate.open()
+    #expect(try await holds { gate.done == 1 })
   }
 
   @Test("cancelling the caller cancels the handler; so does letting go of a stream")

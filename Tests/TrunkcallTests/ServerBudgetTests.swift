@@ -313,8 +313,10 @@ struct ServerBudgetTests {
       #expect(count(server, .handshakeRefused) == 1)
       await silent.close()
       #expect(try await holds { server.statistics.connections == 0 })
-      // Whose handshake is over does not count, however many they are.
+      // Whose handshake is over does not count, however many they are; an answer says that it is.
       let first = try await Peer.connect(port: port)
+      try await first.call(1, "/t.Probe/Echo", messages: [[7]])
+      #expect(try await first.response(1).status == 0)
       #expect(try await serves(port))
       await first.close()
     }

@@ -27,6 +27,9 @@ void trunk_trim_memory(void);
    the environment's own settings win (glibc; elsewhere nothing happens). */
 void trunk_keep_memory(long bytes);
 
+/* Whether the program is built with the address or thread sanitizer. */
+int trunk_is_sanitized(void);
+
 /* Asks DNS for `name` (class IN) with the system's settings, or a given server (an IP literal).
    Returns the answer's length; -1 when it cannot ask, or -2 minus h_errno. Blocks. */
 int trunk_dns_query(const char *server, unsigned short port, const char *name, int type,

@@ -2,11 +2,11 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// A timer of one loop. Subclass it, or give it an action; touched only on its loop.
-package class LoopTimer {
+package class LoopTimer: HeapTimer {
   package let loop: EventLoop
   /// `CLOCK_MONOTONIC` nanoseconds; meaningful while scheduled.
-  package fileprivate(set) var deadline: UInt64 = 0
-  fileprivate var heapIndex = -1
+  package final internal(set) var deadline: UInt64 = 0
+  final var heapIndex = -1
   private let action: (() -> Void)?
 
   package init(on loop: EventLoop, action: (() -> Void)? = nil) {
@@ -27,10 +27,9 @@ package class LoopTimer {
   package func fire() { action?() }
 }
 
-/// A binary heap that knows where each timer lies, so that cancelling really removes it: a deadline
-/// far away must not outlive its call.
+/// The timers of one loop.
 struct TimerQueue {
-  private var heap: [LoopTimer] = []
+  private var heap = TimerHeap<LoopTimer>()
   /// The first instant that has not been fired yet. What is scheduled for an earlier one is moved
   /// here, or a timer that puts itself into the past would hold the loop.
   private var horizon: UInt64 = 0
@@ -38,29 +37,10 @@ struct TimerQueue {
   var isEmpty: Bool { heap.isEmpty }
 
   mutating func schedule(_ timer: LoopTimer, at wanted: UInt64) {
-    let deadline = max(wanted, horizon)
-    if timer.heapIndex >= 0 {
-      let earlier = deadline < timer.deadline
-      timer.deadline = deadline
-      if earlier { siftUp(timer.heapIndex) } else { siftDown(timer.heapIndex) }
-    } else {
-      timer.deadline = deadline
-      timer.heapIndex = heap.count
-      heap.append(timer)
-      siftUp(timer.heapIndex)
-    }
+    heap.schedule(timer, at: max(wanted, horizon))
   }
 
-  mutating func remove(_ timer: LoopTimer) {
-    let index = timer.heapIndex
-    guard index >= 0 else { return }
-    timer.heapIndex = -1
-    let last = heap.removeLast()
-    guard index < heap.count else { return }
-    place(last, index)
-    siftUp(index)
-    siftDown(last.heapIndex)
-  }
+  mutating func remove(_ timer: LoopTimer) { heap.remove(timer) }
 
   /// Milliseconds until the next timer, rounded up; -1 for none.
   func milliseconds(from now: UInt64) -> Int32 {
@@ -73,39 +53,8 @@ struct TimerQueue {
   mutating func popDue(_ now: UInt64) -> LoopTimer? {
     horizon = max(horizon, now == .max ? now : now + 1)
     guard let first = heap.first, first.deadline <= now else { return nil }
-    remove(first)
+    heap.remove(first)
     return first
-  }
-
-  private mutating func place(_ timer: LoopTimer, _ index: Int) {
-    heap[index] = timer
-    timer.heapIndex = index
-  }
-
-  private mutating func siftUp(_ start: Int) {
-    var index = start
-    let timer = heap[index]
-    while index > 0 {
-      let parent = (index - 1) / 2
-      guard timer.deadline < heap[parent].deadline else { break }
-      place(heap[parent], index)
-      index = parent
-    }
-    place(timer, index)
-  }
-
-  private mutating func siftDown(_ start: Int) {
-    var index = start
-    let timer = heap[index]
-    while true {
-      var child = 2 * index + 1
-      guard child < heap.count else { break }
-      if child + 1 < heap.count && heap[child + 1].deadline < heap[child].deadline { child += 1 }
-      guard heap[child].deadline < timer.deadline else { break }
-      place(heap[child], index)
-      index = child
-    }
-    place(timer, index)
   }
 }
 

@@ -237,7 +237,8 @@ final class ClientConnection {
       } catch {
         return broke("\(error)")
       }
-      session = HTTP2Session(.client, settings: settings.http2, delegate: self)
+      session = HTTP2Session(
+        .client, settings: settings.http2, delegate: self, pages: PagePool.sessions)
       let timer = LoopTimer(on: loop) {
         self.broke("connected, but no HTTP/2 SETTINGS came in time")
       }

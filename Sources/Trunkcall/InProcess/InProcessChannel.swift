@@ -29,6 +29,7 @@ public struct InProcessChannel: CallInvoker {
   private let serverInterceptors: [any ServerInterceptor]
   private let limits: Limits
   private let authority: String
+  let deadlines = DeadlineQueue()
 
   /// - Parameters:
   ///   - interceptors: the client's, around every call, the first one outermost.
@@ -54,17 +55,22 @@ public struct InProcessChannel: CallInvoker {
     let payload = try limits.request(frame)
     let deadline = deadline(of: call)
     let context = InProcessCall(call, authority: authority, deadline: deadline)
-    let reply: [UInt8]
-    do {
-      // In the caller's task: its cancellation is the handler's.
-      if let deadline {
-        reply = try await InProcessChannel.run(until: deadline) {
-          try await handler(payload, ServerCall(context))
-        }
-      } else {
-        reply = try await handler(payload, ServerCall(context))
+    let end: TimedCall.End
+    if let deadline {
+      end = await TimedCall.run(until: deadline, deadlines) {
+        try await handler(payload, ServerCall(context))
       }
-    } catch {
+    } else {
+      // In the caller's task: its cancellation is the handler's.
+      do { end = .reply(try await handler(payload, ServerCall(context))) } catch {
+        end = .failed(error)
+      }
+    }
+    let reply: [UInt8]
+    switch end {
+    case .reply(let payload): reply = payload
+    case .cut(let error): throw error
+    case .failed(let error):
       var status = context.error(error)
       if status.metadata.isEmpty { status.metadata = context.trailingMetadata }
       throw status
@@ -95,9 +101,9 @@ public struct InProcessChannel: CallInvoker {
     }
     let deadline = deadline(of: call)
     let context = InProcessCall(call, authority: authority, deadline: deadline)
-    let parts = InProcessStream.Parts(context, limits)
+    let parts = InProcessStream.Parts(context, limits, deadlines)
     let serverInterceptors = serverInterceptors
-    return InProcessStream(parts, deadline: deadline) { parts in
+    return InProcessStream(parts) { parts in
       try await serverInterceptors.run(ServerCall(parts.call), parts, parts) { call, source, sink in
         switch method.handler {
         case .streaming(let body): try await body(source, sink, call)
@@ -131,24 +137,6 @@ public struct InProcessChannel: CallInvoker {
       return own
     }
     return min(own ?? .max, inherited)
-  }
-
-  private static func run(
-    until deadline: UInt64, _ body: @escaping @Sendable () async throws -> [UInt8]
-  ) async throws -> [UInt8] {
-    try await withThrowingTaskGroup(of: [UInt8].self) { group in
-      defer { group.cancelAll() }
-      group.addTask {
-        try await InheritedDeadline.$current.withValue(deadline) { try await body() }
-      }
-      group.addTask {
-        let now = Clock.now()
-        try await Task.sleep(
-          for: .nanoseconds(deadline > now ? Int64(clamping: deadline - now) : 0))
-        throw RPCError(.deadlineExceeded, "the deadline has passed")
-      }
-      return try await group.next() ?? []
-    }
   }
 }
 

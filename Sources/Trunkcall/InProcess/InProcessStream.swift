@@ -11,15 +11,43 @@ internal import TrunkSockets
 /// The client holds this; the handler's task holds the parts, so that letting go of it is noticed.
 final class InProcessStream: ClientStream {
   /// What client and handler share.
-  final class Parts: MessageSource, MessageSink {
+  final class Parts: MessageSource, MessageSink, DeadlineOwner {
     let call: InProcessCall
     let limits: InProcessChannel.Limits
     let requests = MessagePipe()
     let replies = MessagePipe()
+    private let deadlines: DeadlineQueue
+    private let entry = DeadlineQueue.Entry()
+    private struct Run: Sendable {
+      var handler: Task<Void, Never>?
+      var isOver = false
+    }
+    private let run = Locked(Run())
 
-    init(_ call: InProcessCall, _ limits: InProcessChannel.Limits) {
+    init(_ call: InProcessCall, _ limits: InProcessChannel.Limits, _ deadlines: DeadlineQueue) {
       self.call = call
       self.limits = limits
+      self.deadlines = deadlines
+    }
+
+    func start(_ body: @escaping @Sendable (Parts) async throws -> Void) {
+      let deadline = call.deadline
+      if let deadline { deadlines.add(entry, of: self, at: deadline) }
+      let handler = Task {
+        do {
+          try await InheritedDeadline.$current.withValue(deadline ?? InheritedDeadline.current) {
+            try await body(self)
+          }
+          end(nil)
+        } catch {
+          end(call.error(error))
+        }
+      }
+      let isOver = run.withLock { run in
+        if !run.isOver { run.handler = handler }
+        return run.isOver
+      }
+      if isOver { handler.cancel() }
     }
 
     // The handler's side
@@ -30,53 +58,34 @@ final class InProcessStream: ClientStream {
       try await replies.send(payload)
     }
 
-    /// The call's one end.
+    /// The call's one end; a handler that still runs is cancelled.
     func end(_ error: RPCError?) {
       if let error { replies.fail(error) } else { replies.finish() }
       requests.fail(error ?? RPCError(.cancelled, "the call has ended"))
       call.sendHeaders()
+      if call.deadline != nil { deadlines.remove(entry) }
+      let handler = run.withLock { run in
+        defer { run = Run(handler: nil, isOver: true) }
+        return run.handler
+      }
+      handler?.cancel()
     }
+
+    func deadlinePassed() { end(TimedCall.expired) }
   }
 
   private let parts: Parts
-  private let handler: Task<Void, Never>
-  private let timer: Task<Void, Never>?
 
-  init(
-    _ parts: Parts, deadline: UInt64?,
-    _ run: @escaping @Sendable (Parts) async throws -> Void
-  ) {
+  init(_ parts: Parts, _ run: @escaping @Sendable (Parts) async throws -> Void) {
     self.parts = parts
-    let handler = Task {
-      do {
-        try await InheritedDeadline.$current.withValue(deadline ?? InheritedDeadline.current) {
-          try await run(parts)
-        }
-        parts.end(nil)
-      } catch {
-        parts.end(parts.call.error(error))
-      }
-    }
-    self.handler = handler
-    timer = deadline.map { deadline in
-      Task {
-        let now = Clock.now()
-        try? await Task.sleep(
-          for: .nanoseconds(deadline > now ? Int64(clamping: deadline - now) : 0))
-        guard !Task.isCancelled else { return }
-        parts.end(RPCError(.deadlineExceeded, "the deadline has passed"))
-        handler.cancel()
-      }
-    }
+    parts.start(run)
   }
 
-  deinit { stop(RPCError(.cancelled, "the call was let go of")) }
+  deinit { parts.end(RPCError(.cancelled, "the call was let go of")) }
 
   func next() async throws(RPCError) -> [UInt8]? {
     do throws(RPCError) {
-      let payload = try await parts.replies.next()
-      if payload == nil { timer?.cancel() }
-      return payload
+      return try await parts.replies.next()
     } catch {
       if Task.isCancelled { cancel() }
       throw error
@@ -95,11 +104,5 @@ final class InProcessStream: ClientStream {
   }
   func trailingMetadata() async -> Metadata { parts.call.trailingMetadata }
   func peer() async -> String? { InProcessChannel.peer }
-  func cancel() { stop(RPCError(.cancelled, "the call was cancelled")) }
-
-  private func stop(_ error: RPCError) {
-    parts.end(error)
-    handler.cancel()
-    timer?.cancel()
-  }
+  func cancel() { parts.end(TimedCall.cancelled) }
 }

@@ -66,7 +66,8 @@ final class ServerConnection {
     server = context.server
     loop = context.loop
     peer = socket.peer.map { "\($0.destination)" } ?? "unknown"
-    session = HTTP2Session(.server, settings: server.http2, abuse: server.abuse)
+    session = HTTP2Session(
+      .server, settings: server.http2, abuse: server.abuse, pages: PagePool.sessions)
     session.delegate = self
   }
 

@@ -255,26 +255,28 @@ def in_process(r):
     """The call layer alone: client and server half in one process, without a wire"""
     for _ in range(r.rounds):
         for callers in (1, 100):
-            result = run_json(
-                [
-                    build.swift_program("bench-client"),
-                    "inprocess",
-                    0,
-                    "--callers",
-                    callers,
-                    "--calls",
-                    r.size(200_000, 5_000),
-                ],
-                SERVER_CPU,
-            )
-            r.add(
-                "in_process",
-                f"{callers} callers",
-                OWN,
-                cpu_us_per_call=result["cpu_us_per_call"],
-                p50_us=result["latency_us"]["p50"],
-                p99_us=result["latency_us"]["p99"],
-            )
+            for variant, flags in (("", []), (", with a deadline", ["--timeout", 60])):
+                result = run_json(
+                    [
+                        build.swift_program("bench-client"),
+                        "inprocess",
+                        0,
+                        "--callers",
+                        callers,
+                        "--calls",
+                        r.size(200_000, 5_000),
+                        *flags,
+                    ],
+                    SERVER_CPU,
+                )
+                r.add(
+                    "in_process",
+                    f"{callers} callers{variant}",
+                    OWN,
+                    cpu_us_per_call=result["cpu_us_per_call"],
+                    p50_us=result["latency_us"]["p50"],
+                    p99_us=result["latency_us"]["p99"],
+                )
 
 
 def syscalls(r):

@@ -21,6 +21,8 @@ struct Load: Sendable {
   var loops: Int
   /// Microseconds.
   var spin: Int
+  /// Of each unary call.
+  var timeout: Duration?
   /// Where callers run; nil: the global pool.
   var executor: OneThread?
 
@@ -61,7 +63,8 @@ struct Load: Sendable {
     return try await withThrowingTaskGroup(of: Latencies.self) { group in
       for _ in 0..<callers {
         group.addTask(executorPreference: executor) {
-          let greeter = Helloworld_Greeter.Client(channel)
+          var greeter = Helloworld_Greeter.Client(channel)
+          greeter.options.timeout = timeout
           let request = Helloworld_HelloRequest.with { $0.name = "world" }
           var latencies = Latencies(capacity: min(each, 1 << 16))
           var start = now()

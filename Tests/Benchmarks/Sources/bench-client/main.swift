@@ -8,6 +8,7 @@
 //   bench-client pingpong PORT --size 32 --calls 20000
 //     --spin US   ChannelOptions.spin
 //   bench-client inprocess 0 --callers 1 --calls 100000     client and server half, without a wire
+// --timeout SECONDS gives each call of unary and inprocess a deadline.
 import BenchServices
 import BenchStubs
 import BenchSupport
@@ -16,18 +17,19 @@ import Trunkcall
 
 let flags = Flags(allowed: [
   "callers", "seconds", "calls", "size", "count", "loops", "endpoints", "warmup", "executor",
-  "spin",
+  "spin", "timeout",
 ])
 guard flags.words.count == 2, let port = UInt16(flags.words[1]) else {
   stop("usage: bench-client unary|echo|down|pingpong|inprocess PORT [flags]")
 }
 let mode = flags.words[0]
+let timeout = flags.seconds("timeout", 0)
 let load = Load(
   port: port, callers: max(1, flags.number("callers", 1)), calls: flags.number("calls", 0),
   seconds: flags.seconds("seconds", 3), warmup: flags.number("warmup", 1_000),
   size: flags.number("size", 32), count: flags.number("count", 1_000),
   endpoints: max(1, flags.number("endpoints", 1)), loops: max(1, flags.number("loops", 1)),
-  spin: flags.number("spin", 0),
+  "spin", "timeout",
   executor: flags.text("executor", "pool") == "one" ? OneThread() : nil)
 
 Task.detached {

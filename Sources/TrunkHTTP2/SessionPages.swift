@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import CNGHTTP2
+
+/// Lends a session the pages that its lasting parts lie in: a driver's, as memory is the operating
+/// system's.
+package protocol SessionPages: AnyObject, Sendable {
+  /// ``SessionArena/size`` zeroed bytes that begin a page; nil: the session lies in malloc's memory.
+  func take() -> UnsafeMutableRawPointer?
+  /// Whatever lies there is not needed any more.
+  func giveBack(_ pages: UnsafeMutableRawPointer)
+}
+
+/// The pages of one session (docs/decisions/0014-sessions-lie-in-pages-of-their-own.md). Never leaves
+/// its loop.
+package struct SessionArena {
+  /// Bytes. nghttp2 1.52 uses 25,500 of them; what does not fit comes from malloc.
+  package static let size = 32 << 10
+
+  private let pages: any SessionPages
+  private let base: UnsafeMutableRawPointer
+
+  init?(_ pages: (any SessionPages)?) {
+    guard let pages, let base = pages.take() else { return nil }
+    self.pages = pages
+    self.base = base
+  }
+
+  /// Makes a session with nghttp2's allocator for these pages.
+  func open(_ body: (UnsafeMutablePointer<nghttp2_mem>) -> Int32) -> Int32 {
+    let number = UInt(bitPattern: base) / UInt(SessionArena.size)
+    guard
+      let arena = trunk_arena_open(base, SessionArena.size, UInt32(truncatingIfNeeded: number))
+    else { return NGHTTP2_ERR_NOMEM.rawValue }
+    // nghttp2 copies it.
+    var memory = trunk_arena_mem(arena)
+    let status = body(&memory)
+    arena.pointee.is_open = 0
+    return status
+  }
+
+  /// When nghttp2 has deleted the session.
+  func close() { pages.giveBack(base) }
+}

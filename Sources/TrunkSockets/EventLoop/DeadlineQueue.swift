@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Deadlines that any thread sets and takes back, behind one timer of a loop.
+///
+/// To set a loop's timer from another thread wakes that loop, which costs more than a call within the
+/// process. So the timer is moved only for a deadline earlier than all it knows of, and one that was
+/// taken back leaves it as it is: when it goes off it looks for the next. With equal timeouts that is
+/// one wake-up in the length of a timeout, however many calls there were.
+///
+/// `@unchecked Sendable`: the timer is touched on its loop only, the rest is behind the lock.
+package final class DeadlineQueue: @unchecked Sendable {
+  /// One deadline.
+  ///
+  /// `@unchecked Sendable`: what it has is touched under the lock of its queue only.
+  package final class Entry: HeapTimer, @unchecked Sendable {
+    var deadline: UInt64 = 0
+    var heapIndex = -1
+    /// While it is set.
+    fileprivate var owner: (any DeadlineOwner)?
+
+    package init() {}
+  }
+
+  /// `@unchecked Sendable`: for the lock's sake.
+  private struct State: @unchecked Sendable {
+    var heap = TimerHeap<Entry>()
+    /// When the timer goes off, or will once its loop has heard of it; `.max` for never.
+    var armed = UInt64.max
+    var loop: EventLoop?
+  }
+  private let state = Locked(State())
+  private var timer: LoopTimer?
+
+  /// Takes a loop of the shared group when it is first needed.
+  package init() {}
+
+  deinit {
+    // Nobody waits: owners keep their queue. The timer may still be set.
+    guard let timer = timer.map({ LoopBound($0, on: $0.loop) }) else { return }
+    timer.loop.run { timer.value.cancel() }
+  }
+
+  /// Deadlines that are set.
+  package var count: Int { state.withLock { $0.heap.count } }
+
+  /// Keeps the owner until the deadline has passed or is taken back.
+  package func add(_ entry: Entry, of owner: any DeadlineOwner, at deadline: UInt64) {
+    let loop: EventLoop? = state.withLock { state in
+      entry.owner = owner
+      state.heap.schedule(entry, at: deadline)
+      guard deadline < state.armed else { return nil }
+      state.armed = deadline
+      if state.loop == nil { state.loop = EventLoopGroup.shared.next() }
+      return state.loop
+    }
+    guard let loop else { return }
+    loop.run { self.arm(loop) }
+  }
+
+  /// Nothing happens if it has passed or was taken back already.
+  package func remove(_ entry: Entry) {
+    // Let go of outside of the lock, as what goes with it may come back here.
+    let owner = state.withLock { state in
+      state.heap.remove(entry)
+      return DeadlineQueue.letGo(entry)
+    }
+    _ = owner
+  }
+
+  private static func letGo(_ entry: Entry) -> (any DeadlineOwner)? {
+    defer { entry.owner = nil }
+    return entry.owner
+  }
+
+  // MARK: On the loop
+
+  private func arm(_ loop: EventLoop) {
+    let armed = state.withLock { $0.armed }
+    guard armed != .max else { return }
+    let timer = timer ?? LoopTimer(on: loop) { [weak self] in self?.fire(loop) }
+    self.timer = timer
+    timer.schedule(at: armed)
+  }
+
+  private func fire(_ loop: EventLoop) {
+    let now = Clock.now()
+    let due = state.withLock { state in
+      var due: [any DeadlineOwner] = []
+      while let first = state.heap.first, first.deadline <= now {
+        state.heap.remove(first)
+        if let owner = DeadlineQueue.letGo(first) { due.append(owner) }
+      }
+      state.armed = state.heap.first?.deadline ?? .max
+      return due
+    }
+    arm(loop)
+    for owner in due { owner.deadlinePassed() }
+  }
+}
+
+/// Whoever has a deadline in a ``DeadlineQueue``.
+package protocol DeadlineOwner: AnyObject, Sendable {
+  /// Called on the queue's loop, at most once, when the time has come; the deadline is not set any
+  /// more.
+  func deadlinePassed()
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkSockets
+
+/// A unary call within the process that has a deadline.
+///
+/// ```
+///   handler's task ── reply or error ──┐
+///   DeadlineQueue ──── deadline ───────┼──► the first one is the call's end; the caller goes on
+///   caller's task ──── cancelled ──────┘    (by the other two the handler is cancelled)
+/// ```
+/// The handler has a task of its own on the global pool, so that one that does not react, or never
+/// suspends, keeps nobody waiting.
+final class TimedCall: DeadlineOwner {
+  enum End: Sendable {
+    case reply([UInt8])
+    /// Thrown by the handler.
+    case failed(any Error)
+    /// By this side.
+    case cut(RPCError)
+  }
+  private struct State: Sendable {
+    var end: End?
+    var waiter: UnsafeContinuation<End, Never>?
+    var handler: Task<Void, Never>?
+  }
+  private let state = Locked(State())
+  private let deadlines: DeadlineQueue
+  private let entry = DeadlineQueue.Entry()
+
+  private init(_ deadlines: DeadlineQueue) { self.deadlines = deadlines }
+
+  static func run(
+    until deadline: UInt64, _ deadlines: DeadlineQueue,
+    _ handler: @escaping @Sendable () async throws -> [UInt8]
+  ) async -> End {
+    if Task.isCancelled { return .cut(cancelled) }
+    if deadline <= Clock.now() { return .cut(expired) }
+    let call = TimedCall(deadlines)
+    deadlines.add(call.entry, of: call, at: deadline)
+    let task = Task {
+      await InheritedDeadline.$current.withValue(deadline) {
+        do { call.settle(.reply(try await handler())) } catch { call.settle(.failed(error)) }
+      }
+    }
+    return await withTaskCancellationHandler {
+      await withUnsafeContinuation { call.wait($0, task) }
+    } onCancel: {
+      call.settle(.cut(cancelled))
+      task.cancel()
+    }
+  }
+
+  func deadlinePassed() { settle(.cut(TimedCall.expired)) }
+
+  private func wait(_ continuation: UnsafeContinuation<End, Never>, _ task: Task<Void, Never>) {
+    let end: End? = state.withLock { state in
+      if state.end == nil {
+        state.waiter = continuation
+        state.handler = task
+      }
+      return state.end
+    }
+    guard let end else { return }
+    if case .cut = end { task.cancel() }
+    continuation.resume(returning: end)
+  }
+
+  /// What comes first is the end.
+  private func settle(_ end: End) {
+    let before = state.withLock { state in
+      let before = state
+      if before.end == nil { state = State(end: end) }
+      return before
+    }
+    guard before.end == nil else { return }
+    deadlines.remove(entry)
+    if case .cut = end { before.handler?.cancel() }
+    before.waiter?.resume(returning: end)
+  }
+
+  static let expired = RPCError(.deadlineExceeded, "the deadline has passed")
+  static let cancelled = RPCError(.cancelled, "the call was cancelled")
+}
