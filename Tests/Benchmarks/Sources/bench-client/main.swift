@@ -29,7 +29,7 @@ let load = Load(
   seconds: flags.seconds("seconds", 3), warmup: flags.number("warmup", 1_000),
   size: flags.number("size", 32), count: flags.number("count", 1_000),
   endpoints: max(1, flags.number("endpoints", 1)), loops: max(1, flags.number("loops", 1)),
-  "spin", "timeout",
+  spin: flags.number("spin", 0), timeout: timeout > 0 ? .seconds(timeout) : nil,
   executor: flags.text("executor", "pool") == "one" ? OneThread() : nil)
 
 Task.detached {
