@@ -66,7 +66,6 @@ extension ServerStream: MessageSource, MessageSink {
     return try unwrap(await waitForMessage())
   }
 
-  @inline(never)
   private func waitForMessage() async -> Inbound {
     let ticket = WaitTicket.next()
     return await withTaskCancellationHandler {
