@@ -11,11 +11,11 @@ struct FreeMemoryTests {
   private static func faults(_ bytes: Int) -> Int {
     var before = rusage()
     var after = rusage()
-    getrusage(RUSAGE_THREAD, &before)
+    getrusage(Int32(RUSAGE_SELF.rawValue), &before)
     let block = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: 16)
-    memset(block.baseAddress, 1, bytes)
+    block.initializeMemory(as: UInt8.self, repeating: 1)
     block.deallocate()
-    getrusage(RUSAGE_THREAD, &after)
+    getrusage(Int32(RUSAGE_SELF.rawValue), &after)
     return after.ru_minflt - before.ru_minflt
   }
 
