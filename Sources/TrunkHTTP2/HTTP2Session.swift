@@ -367,7 +367,8 @@ package final class HTTP2Session {
   /// Nothing of nghttp2 is on the stack that could borrow a stream.
   private func letGo() {
     guard !gone.isEmpty else { return }
-    latest = nil
+    // Another's header block may have come in part: its rest has to find it.
+    if latest?._withUnsafeGuaranteedRef({ $0.tableIndex < 0 }) == true { latest = nil }
     gone.removeAll(keepingCapacity: true)
   }
 

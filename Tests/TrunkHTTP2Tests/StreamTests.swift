@@ -32,6 +32,54 @@ struct StreamTests {
     #expect(pair.client.session.openStreams == 0 && pair.server.session.openStreams == 0)
   }
 
+  @Test(
+    "a header block that comes in two parts is whole, though another stream closes with the first")
+  func blockInParts() {
+    var cut = 1
+    var isPast = false
+    while !isPast {
+      let pair = Pair()
+      let (first, _) = pair.client.request()
+      let (second, _) = pair.client.request()
+      pair.pump()
+      for (index, stream) in pair.server.acceptedStreams.enumerated() {
+        pair.server.accepted[index].trailers = ["x-status": "\(index)", "x-more": "more"]
+        pair.server.respond(stream)
+        stream.finishWithTrailers()
+      }
+      let answers = pair.server.output()
+      isPast = cut >= answers.count
+      pair.client.input(Array(answers.prefix(cut)))
+      pair.client.input(Array(answers.dropFirst(cut)))
+      for (log, status) in [(first, "0"), (second, "1")] {
+        #expect(log.fields[":status"] == "200" && log.fields["x-status"] == status)
+        #expect(log.fields["x-more"] == "more" && log.blocks == [.response, .trailers])
+      }
+      cut += 1
+    }
+  }
+
+  @Test("a request in two parts is whole, though another is cancelled with the first")
+  func requestInParts() {
+    var cut = 1
+    var isPast = false
+    while !isPast {
+      let pair = Pair()
+      let (_, first) = pair.client.request()
+      pair.pump()
+      first?.reset(HTTP2ErrorCode.cancel)
+      _ = pair.client.request(["x-key": "value"])
+      let bytes = pair.client.output()
+      isPast = cut >= bytes.count
+      pair.server.input(Array(bytes.prefix(cut)))
+      pair.server.input(Array(bytes.dropFirst(cut)))
+      let request = pair.server.accepted[1]
+      #expect(request.fields[":path"] == "/t.Service/Method" && request.fields["x-key"] == "value")
+      #expect(pair.server.accepted[0].closings.count == 1 && request.blocks == [.request])
+      cut += 1
+    }
+  }
+
   @Test("a body larger than every window arrives, with a reader that keeps up", arguments: [0, 1])
   func largerThanWindow(_ direction: Int) {
     let size = 9 << 20
