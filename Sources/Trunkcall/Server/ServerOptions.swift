@@ -34,8 +34,8 @@ public struct ServerOptions: Sendable {
   /// Bytes of freed memory that the process keeps at each heap's end for the next large message, where
   /// glibc would give them back at once: a third of the processor time of a 1 MiB message. Process-wide,
   /// set by the first server that starts, and overridden by glibc's own environment variables. Default
-  /// 32 MiB; nil leaves glibc as it is. After a crowd of connections has gone all of it is given back.
-  public var freeMemoryKept: Int? = 32 << 20
+  /// 16 MiB; nil leaves glibc as it is. After a crowd of connections has gone all of it is given back.
+  public var freeMemoryKept: Int? = 16 << 20
   /// How long calls may go on after a graceful stop began. Default 10 s.
   public var drain: Duration = .seconds(10)
   /// Largest request message in bytes, compressed and decompressed. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
