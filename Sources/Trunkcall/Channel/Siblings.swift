@@ -74,8 +74,6 @@ struct Siblings: Sendable {
 
   init(backoff: Backoff = Backoff()) { self.backoff = backoff }
 
-  var count: Int { byLoop.count }
-
   func news(for loop: Int) -> News {
     // Nobody can ask: the loops have no route to the subchannel.
     guard isOpen else { return .notBefore(0) }

@@ -18,7 +18,7 @@ final class Subchannel {
   let id: SubchannelID
   let load: LoadCounter?
   private(set) var core: SubchannelCore
-  let loopIndex: Int
+  private let loopIndex: Int
   private let defaultAuthority: String
   /// Set by the application: it goes before the endpoint's server name.
   private let authorityOverride: String?
