@@ -63,6 +63,12 @@ final class ScriptedServer: Sendable {
   func goAway(refusingAfter last: Int32) {
     ask { core in for one in core.open { one.goAway(refusingAfter: last) } }
   }
+  /// The same on one of the open connections, in the order they were accepted.
+  func goAway(connection: Int) { ask { $0.open[connection].session.goAway() } }
+  func goAway(refusingAfter last: Int32, connection: Int) {
+    ask { $0.open[connection].goAway(refusingAfter: last) }
+  }
+  func dropConnection(_ connection: Int) { ask { $0.open[connection].socket.close() } }
   /// As kill -9: every connection and the port are gone at once.
   func kill() { ask { $0.stop() } }
   func dropConnections() { ask { core in for one in core.open { one.socket.close() } } }

@@ -15,6 +15,7 @@ final class ChannelControl {
   enum Event {
     case core(ChannelCore.Event)
     case subchannel(SubchannelID, SubchannelEvent)
+    case sibling(SubchannelID, SiblingEvent)
   }
 
   let home: EventLoop
@@ -37,12 +38,13 @@ final class ChannelControl {
   private var routesChanged = false
   private var publicationDue = false
   private var queue: PickQueue<ClientCall>
+  private var siblings: SiblingBoard
 
   // Connections, also those that only finish their calls
   private var connections: [Key: LoopBound<ClientConnection>] = [:]
   private struct Key: Hashable {
     let subchannel: SubchannelID
-    let attempt: UInt32
+    let name: ConnectionName
   }
   private var nextLoop = 0
 
@@ -56,12 +58,13 @@ final class ChannelControl {
   /// Between two warnings of one channel.
   private static let warningInterval: UInt64 = 60_000_000_000
 
-  init(_ parts: ChannelParts, home: EventLoop, homeIndex: Int) {
+  init(_ parts: ChannelParts, home: EventLoop, homeIndex: Int, loops: Int) {
     self.parts = parts
     self.home = home
     self.homeIndex = homeIndex
     connectionSettings = parts.connection
     queue = PickQueue(limit: max(0, parts.options.maxQueuedCalls))
+    siblings = SiblingBoard(loops: loops, parts.options.connectionsPerEndpoint)
     var options = ChannelCore.Options()
     options.registry = parts.registry
     options.balancer = parts.balancer
@@ -88,6 +91,7 @@ final class ChannelControl {
       for action in core.handle(event, now: now) { perform(action) }
       requestPublication()
     case .subchannel(let id, let event): subchannels[id]?.handle(event, now: now)
+    case .sibling(let id, let event): subchannels[id]?.handle(sibling: event, now: now)
     }
   }
 
@@ -121,28 +125,32 @@ final class ChannelControl {
   // MARK: Connections
 
   func connectionBegan(
-    _ connection: LoopBound<ClientConnection>, _ id: SubchannelID, _ attempt: UInt32
+    _ connection: LoopBound<ClientConnection>, _ id: SubchannelID, _ name: ConnectionName
   ) {
-    connections[Key(subchannel: id, attempt: attempt)] = connection
+    connections[Key(subchannel: id, name: name)] = connection
   }
 
-  func heard(_ event: ConnectionEvent, from attempt: UInt32, of id: SubchannelID) {
-    switch event {
-    case .ready: post(.subchannel(id, .ready(id: attempt)))
-    case .failed(let error): post(.subchannel(id, .failed(id: attempt, error: error)))
-    case .ended(let error): post(.subchannel(id, .ended(id: attempt, error: error)))
-    case .outcomes(let outcomes): post(.core(.completed(outcomes)))
-    case .tooManyPings(let peer): slowKeepalive(peer)
-    case .gone:
-      connections[Key(subchannel: id, attempt: attempt)] = nil
-      subchannels[id]?.gone(attempt)
+  func heard(_ event: ConnectionEvent, from name: ConnectionName, of id: SubchannelID) {
+    switch (event, name) {
+    case (.ready, .attempt(let n)): post(.subchannel(id, .ready(id: n)))
+    case (.failed(let error), .attempt(let n)): post(.subchannel(id, .failed(id: n, error: error)))
+    case (.ended(let error), .attempt(let n)): post(.subchannel(id, .ended(id: n, error: error)))
+    case (.ready, .sibling(let n)): post(.sibling(id, .ready(id: n)))
+    case (.failed, .sibling(let n)): post(.sibling(id, .failed(id: n)))
+    case (.ended, .sibling(let n)): post(.sibling(id, .ended(id: n)))
+    case (.outcomes(let outcomes), _): post(.core(.completed(outcomes)))
+    case (.tooManyPings(let peer, let time), _): slowKeepalive(peer, time)
+    case (.gone, _):
+      connections[Key(subchannel: id, name: name)] = nil
+      subchannels[id]?.gone(name)
       if connections.isEmpty, core.state == .shutdown { finishClosing() }
     }
   }
 
-  /// gRFC A8: connections that are made from now on are asked half as often.
-  private func slowKeepalive(_ peer: String) {
-    guard let doubled = connectionSettings.doubleKeepaliveTime() else { return }
+  /// gRFC A8: connections that are made from now on are asked half as often. Once, however many of
+  /// those that were made before complain.
+  private func slowKeepalive(_ peer: String, _ time: UInt64?) {
+    guard let doubled = connectionSettings.doubleKeepaliveTime(from: time) else { return }
     parts.logger.warning(
       "a server got too many pings: the channel's keepalive time is doubled",
       metadata: ["server": "\(peer)", "seconds": "\(Double(doubled) / 1e9)"])
@@ -160,6 +168,22 @@ final class ChannelControl {
     requestPublication()
   }
 
+  // MARK: Siblings
+
+  /// A call left `loop`, which has no connection of that subchannel.
+  func siblingWanted(_ id: SubchannelID, on loop: Int) {
+    if siblings.isOffered { return post(.sibling(id, .wanted(loop: loop))) }
+    // The loop asks no more until it hears something.
+    routesChanged = true
+    requestPublication()
+  }
+
+  func tellLoops(of id: SubchannelID, _ news: (Int) -> (Route?, notBefore: UInt64)) {
+    siblings.tell(of: id, news)
+    routesChanged = true
+    requestPublication()
+  }
+
   // MARK: Publishing
 
   private func requestPublication() {
@@ -173,11 +197,12 @@ final class ChannelControl {
     // Those who came between the change and its publication.
     defer { if core.state == .ready { settleReadyWaiters(.ready) } }
     let picker = core.takePicker()
+    if siblings.count(subchannels.count) { routesChanged = true }
     guard picker != nil || routesChanged, let hub else { return }
     routesChanged = false
     let update = PickTable.Update(picker: picker, routes: routes, config: config)
     table.apply(update)
-    hub.publish(update)
+    hub.publish(update, siblings: siblings.loops)
     for call in queue.takeAll() {
       call.leaveQueue()
       admit(call)

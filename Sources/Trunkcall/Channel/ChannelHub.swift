@@ -15,7 +15,7 @@ final class ChannelHub: Sendable {
   let loops: [EventLoop]
   let homeIndex: Int
   let control: LoopBound<ChannelControl>
-  private let picks: [LoopBound<LoopPicks>]
+  let picks: [LoopBound<LoopPicks>]
   private let shared: Locked<PickTable>
   /// As last published, for readers elsewhere.
   let watch = StateWatch()
@@ -32,7 +32,7 @@ final class ChannelHub: Sendable {
     homeIndex = loops.firstIndex { $0 === home } ?? 0
     picks = loops.map { LoopBound(LoopPicks(), on: $0) }
     shared = Locked(PickTable(seed: UInt64.random(in: 1...UInt64.max)))
-    let control = ChannelControl(parts, home: home, homeIndex: homeIndex)
+    let control = ChannelControl(parts, home: home, homeIndex: homeIndex, loops: loops.count)
     self.control = LoopBound(control, on: home)
     control.hub = self
   }
@@ -71,11 +71,18 @@ final class ChannelHub: Sendable {
       answer = shared.withLock { $0.pick(call, now: Clock.now()) }
     }
     if case .go(let route, let token) = answer {
+      if let here, here != route.loopIndex { askForSibling(of: route.subchannel, from: here) }
       call.move(to: route, token: token, from: here)
     } else {
       // Waiting and failing is the home loop's business: it has the newest picker, and the story.
       toHome(call)
     }
+  }
+
+  /// A call leaves the loop that it began on: the next ones had better not.
+  private func askForSibling(of id: SubchannelID, from here: Int) {
+    guard picks[here].value.table.asksForSibling(of: id, now: loops[here].now) else { return }
+    onHomeLater { $0.siblingWanted(id, on: here) }
   }
 
   /// Lets the home loop pick: the newest picker, after every event that was posted before.
@@ -84,14 +91,15 @@ final class ChannelHub: Sendable {
     home.later { [self] in control.value.admit(call) }
   }
 
-  /// From the home loop: hands every loop its copy.
-  func publish(_ update: PickTable.Update) {
-    for (index, loop) in loops.enumerated() where index != homeIndex {
+  /// From the home loop: hands every loop its copy, with its own siblings.
+  func publish(_ update: PickTable.Update, siblings: [LoopSiblings]) {
+    for (index, loop) in loops.enumerated() {
       let picks = picks[index]
-      loop.run { picks.value.table.apply(update) }
+      var update = update
+      update.siblings = siblings[index]
+      loop.run { [update] in picks.value.table.apply(update) }
     }
     shared.withLock { $0.apply(update) }
-    picks[homeIndex].value.table.apply(update)
   }
 }
 

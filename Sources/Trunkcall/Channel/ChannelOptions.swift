@@ -96,6 +96,8 @@ public struct ChannelOptions: Sendable {
   public var tcpKeepAlive: Duration? = .seconds(60)
   /// `TCP_USER_TIMEOUT` (gRFC A18). Default 20 s.
   public var tcpUserTimeout: Duration? = .seconds(20)
+  /// How many connections an endpoint may have. Default `.automatic`.
+  public var connectionsPerEndpoint = ConnectionsPerEndpoint.automatic
   /// Event loops of its own; nil shares the process-wide group, one loop per core.
   public var loops: Int?
   /// How long a busy loop looks for work before it sleeps; 20 to 50 µs cut the latency of one caller
@@ -134,6 +136,16 @@ public struct ChannelOptions: Sendable {
     options.userTimeout = tcpUserTimeout
     return options
   }
+}
+
+/// How many connections a channel makes to one endpoint.
+public enum ConnectionsPerEndpoint: Sendable, Hashable {
+  /// One; a further one on each event loop that calls are made from, as from a handler on the loops
+  /// that server and channel share. Such a call stays on its loop. Not while endpoints times loops
+  /// are more than 64.
+  case automatic
+  /// One. Calls from other loops than its own go there and back.
+  case one
 }
 
 /// gRPC `doc/connection-backoff.md`: from the start of one attempt to the start of the next. The

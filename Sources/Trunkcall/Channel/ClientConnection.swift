@@ -16,8 +16,8 @@ enum ConnectionEvent: Sendable {
   /// The socket is closed; nothing more comes.
   case gone
   case outcomes([PickOutcome])
-  /// That server wants fewer PINGs (gRFC A8).
-  case tooManyPings(String)
+  /// That server wants fewer PINGs (gRFC A8) than one in `keepaliveTime`, nanoseconds.
+  case tooManyPings(String, keepaliveTime: UInt64?)
 }
 
 /// One connection to a server: socket below, HTTP/2 session in the middle, calls above. Never leaves
@@ -335,7 +335,7 @@ extension ClientConnection: HTTP2SessionDelegate {
   func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String) {
     let text = debugText.isEmpty ? "" : " (\(debugText))"
     if code == HTTP2ErrorCode.enhanceYourCalm, debugText == "too_many_pings" {
-      report(.tooManyPings(peer))
+      report(.tooManyPings(peer, keepaliveTime: settings.keepalive?.time))
     }
     switch phase {
     case .handshake:
@@ -374,9 +374,9 @@ struct ConnectionSettings: Sendable {
   /// TLS; nil for plaintext.
   var filter: ChannelSecurity.Filter?
 
-  /// - Returns: the new time in nanoseconds; nil without keepalive.
-  mutating func doubleKeepaliveTime() -> UInt64? {
-    guard let time = keepalive?.time else { return nil }
+  /// - Returns: the new time in nanoseconds; nil without keepalive, and if it is not `old` any more.
+  mutating func doubleKeepaliveTime(from old: UInt64?) -> UInt64? {
+    guard let time = keepalive?.time, time == old else { return nil }
     let (doubled, overflow) = time.multipliedReportingOverflow(by: 2)
     keepalive?.time = overflow ? .max : doubled
     return keepalive?.time

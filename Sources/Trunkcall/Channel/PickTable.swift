@@ -29,6 +29,7 @@ struct PickTable: Sendable {
   private(set) var picker: any Picker
   private(set) var routes: [UInt64: Route] = [:]
   private(set) var config: ServiceConfig?
+  private(set) var siblings = LoopSiblings()
   private var random: XorShift
 
   init(seed: UInt64) {
@@ -41,12 +42,23 @@ struct PickTable: Sendable {
     var picker: (any Picker)?
     var routes: [UInt64: Route]
     var config: ServiceConfig?
+    /// Of the loop that the copy is for.
+    var siblings = LoopSiblings()
   }
 
   mutating func apply(_ update: Update) {
     if let picker = update.picker { self.picker = picker }
     routes = update.routes
     config = update.config
+    siblings = update.siblings
+    // A loop's own connections go before the first ones, which may be elsewhere.
+    if !siblings.routes.isEmpty { routes.merge(siblings.routes) { $1 } }
+  }
+
+  /// A call has to leave the loop of this copy.
+  /// - Returns: whether the home loop is to be asked for a connection here.
+  mutating func asksForSibling(of id: SubchannelID, now: UInt64) -> Bool {
+    siblings.asks(for: id, now: now)
   }
 
   mutating func pick(_ call: ClientCall, now: UInt64) -> Answer {

@@ -4,8 +4,16 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// One subchannel on the home loop: runs a ``SubchannelCore``, which decides, and the connections,
-/// which live on a loop of their own.
+/// Names a connection within its subchannel.
+enum ConnectionName: Hashable, Sendable {
+  /// One of ``SubchannelCore``'s attempts; the first that is ready takes calls.
+  case attempt(UInt32)
+  /// A further one on another loop.
+  case sibling(UInt32)
+}
+
+/// One subchannel on the home loop: runs a ``SubchannelCore`` and its ``Siblings``, which decide,
+/// and the connections, which live on loops of their own.
 final class Subchannel {
   let id: SubchannelID
   let load: LoadCounter?
@@ -16,9 +24,14 @@ final class Subchannel {
   private let authorityOverride: String?
   private let connectTimeout: Duration?
   private unowned let control: ChannelControl
-  private var connections: [UInt32: LoopBound<ClientConnection>] = [:]
+  private var connections: [ConnectionName: LoopBound<ClientConnection>] = [:]
+  /// Of attempts.
+  private var addresses: [UInt32: Address] = [:]
   private var timer: LoopTimer?
   private var random = SystemRandom()
+  private var siblings: Siblings
+  /// Where the connection that takes calls leads; its siblings follow.
+  private var readyAddress: Address?
 
   init(
     _ id: SubchannelID, _ endpoint: Endpoint, load: LoadCounter?, loopIndex: Int,
@@ -33,6 +46,7 @@ final class Subchannel {
     authorityOverride = parts.options.authority
     connectTimeout = parts.options.connectTimeout
     core = SubchannelCore(endpoint, backoff: parts.options.backoff.value)
+    siblings = Siblings(backoff: parts.options.backoff.value)
   }
 
   /// For the story of a failed call.
@@ -41,9 +55,15 @@ final class Subchannel {
   }
 
   func handle(_ event: SubchannelEvent, now: UInt64) {
-    if case .ready(let attempt) = event, let connection = connections[attempt] {
+    switch event {
+    case .ready(let attempt):
+      guard let connection = connections[.attempt(attempt)] else { break }
       control.opened(
         Route(connection: connection, loopIndex: loopIndex, subchannel: id, load: load))
+      readyAddress = addresses[attempt]
+      handle(sibling: .opened, now: now)
+    case .resetBackoff: handle(sibling: .resetBackoff, now: now)
+    default: break
     }
     for action in core.handle(event, now: now, random: &random) { perform(action, now) }
     if core.state == .shutdown {
@@ -55,20 +75,61 @@ final class Subchannel {
   private func perform(_ action: SubchannelAction, _ now: UInt64) {
     switch action {
     case .attempt(let attempt, let address, let deadline):
-      connect(attempt, address, connectTimeout.map { now.adding($0) } ?? deadline)
+      addresses[attempt] = address
+      connect(
+        .attempt(attempt), address, on: loopIndex,
+        deadline: connectTimeout.map { now.adding($0) } ?? deadline)
     case .abandon(let attempt):
-      forget(attempt)?.onLoop { $0.abandon("another address answered first") }
+      forget(.attempt(attempt))?.onLoop { $0.abandon("another address answered first") }
     case .drain(let attempt):
-      control.closed(id)
-      forget(attempt)?.onLoop { $0.drain() }
+      closed(now)
+      forget(.attempt(attempt))?.onLoop { $0.drain() }
     case .timer(let at): schedule(at)
     case .report(let state, let error):
-      if state != .ready { control.closed(id) }
+      if state != .ready { closed(now) }
       control.post(.core(.subchannel(id, state, error: error)))
     }
   }
 
-  private func connect(_ attempt: UInt32, _ address: Address, _ deadline: UInt64) {
+  /// No connection takes calls any more: its siblings neither.
+  private func closed(_ now: UInt64) {
+    control.closed(id)
+    handle(sibling: .closed, now: now)
+    readyAddress = nil
+  }
+
+  // MARK: Siblings
+
+  func handle(sibling event: SiblingEvent, now: UInt64) {
+    for action in siblings.handle(event, now: now, random: &random) { perform(action, now) }
+  }
+
+  private func perform(_ action: SiblingAction, _ now: UInt64) {
+    switch action {
+    case .connect(let sibling, let loop):
+      guard let readyAddress else { return }
+      let timeout = connectTimeout ?? .nanoseconds(Int64(SubchannelCore.minimumConnectTimeout))
+      connect(.sibling(sibling), readyAddress, on: loop, deadline: now.adding(timeout))
+    case .drain(let sibling): forget(.sibling(sibling))?.onLoop { $0.drain() }
+    case .changed:
+      control.tellLoops(of: id) { [self] loop in
+        switch siblings.news(for: loop) {
+        case .notBefore(let time): return (nil, time)
+        case .connected(let sibling):
+          let route = connections[.sibling(sibling)].map {
+            Route(connection: $0, loopIndex: loop, subchannel: id, load: load)
+          }
+          return (route, .max)
+        }
+      }
+    }
+  }
+
+  // MARK: Connections
+
+  private func connect(
+    _ name: ConnectionName, _ address: Address, on loopIndex: Int, deadline: UInt64
+  ) {
     guard let hub = control.hub else { return }
     let authority = authorityOverride ?? core.endpoint.serverName ?? defaultAuthority
     let id = id
@@ -78,20 +139,21 @@ final class Subchannel {
       hub.loops[loopIndex], loopIndex: loopIndex, to: address, authority: Array(authority.utf8),
       control.connectionSettings
     ) { event in
-      hub.onHomeLater { $0.heard(event, from: attempt, of: id) }
+      hub.onHomeLater { $0.heard(event, from: name, of: id) }
     }
     let bound = LoopBound(connection, on: hub.loops[loopIndex])
-    connections[attempt] = bound
-    control.connectionBegan(bound, id, attempt)
+    connections[name] = bound
+    control.connectionBegan(bound, id, name)
     bound.onLoop { $0.begin(deadline: deadline) }
   }
 
-  private func forget(_ attempt: UInt32) -> LoopBound<ClientConnection>? {
-    connections.removeValue(forKey: attempt)
+  private func forget(_ name: ConnectionName) -> LoopBound<ClientConnection>? {
+    if case .attempt(let attempt) = name { addresses[attempt] = nil }
+    return connections.removeValue(forKey: name)
   }
 
-  /// The connection tells the end of its part in this subchannel; its calls may go on.
-  func gone(_ attempt: UInt32) { connections[attempt] = nil }
+  /// The connection is closed.
+  func gone(_ name: ConnectionName) { _ = forget(name) }
 
   private func schedule(_ at: UInt64) {
     let timer =

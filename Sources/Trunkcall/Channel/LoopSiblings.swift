@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkDiscovery
+
+/// What one loop knows of the connections that are its own, for all subchannels.
+struct LoopSiblings: Sendable {
+  /// Whether it may ask for more.
+  fileprivate(set) var isOffered = false
+  private(set) var routes: [UInt64: Route] = [:]
+  /// When it may ask, where that is not at once.
+  private var notBefore: [UInt64: UInt64] = [:]
+
+  fileprivate mutating func set(_ route: Route?, notBefore time: UInt64, for id: SubchannelID) {
+    routes[id.raw] = route
+    notBefore[id.raw] = time == 0 ? nil : time
+  }
+
+  /// Whether to ask for a connection to that subchannel now: once, until there is news.
+  mutating func asks(for id: SubchannelID, now: UInt64) -> Bool {
+    guard isOffered, notBefore[id.raw, default: 0] <= now else { return false }
+    notBefore[id.raw] = .max
+    return true
+  }
+}
+
+/// What the loops of a channel are told with the next publication. Home loop only.
+struct SiblingBoard {
+  /// Endpoints times loops up to which an endpoint may have a connection on each loop.
+  static let limit = 64
+
+  private(set) var loops: [LoopSiblings]
+  private let isWanted: Bool
+  private(set) var isOffered = false
+
+  init(loops: Int, _ option: ConnectionsPerEndpoint) {
+    self.loops = Array(repeating: LoopSiblings(), count: loops)
+    isWanted = option == .automatic && loops > 1
+  }
+
+  /// So many endpoints there are now. What is connected stays.
+  /// - Returns: whether that changes what the loops are told.
+  mutating func count(_ endpoints: Int) -> Bool {
+    let offers = isWanted && endpoints * loops.count <= SiblingBoard.limit
+    guard offers != isOffered else { return false }
+    isOffered = offers
+    for loop in loops.indices { loops[loop].isOffered = offers }
+    return true
+  }
+
+  /// Asks `news` for what each loop is to know of a subchannel: a connection of its own, or when it
+  /// may ask for one.
+  mutating func tell(of id: SubchannelID, _ news: (Int) -> (Route?, notBefore: UInt64)) {
+    for loop in loops.indices {
+      let (route, time) = news(loop)
+      loops[loop].set(route, notBefore: time, for: id)
+    }
+  }
+}
