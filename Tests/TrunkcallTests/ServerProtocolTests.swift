@@ -66,11 +66,12 @@ final class ProbeService: RPCService {
 /// A server for the length of a test.
 func withServer(
   _ services: [any RPCService], options: ServerOptions = ServerOptions(),
-  interceptors: [any ServerInterceptor] = [],
+  interceptors: [any ServerInterceptor] = [], group: EventLoopGroup? = nil,
   _ body: (GRPCServer, UInt16) async throws -> Void
 ) async throws {
   let server = GRPCServer(
-    on: .tcp("127.0.0.1", 0), services: services, interceptors: interceptors, options: options)
+    on: .tcp("127.0.0.1", 0), services: services, interceptors: interceptors, options: options,
+    group: group)
   let running = Task { try await server.run() }
   guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
   do { try await body(server, port) } catch {

@@ -26,6 +26,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   /// Runs jobs of tasks that prefer this loop.
   package let tasks: LoopTasks
+  package let counters = LoopCounters()
   /// Nanoseconds of `CLOCK_MONOTONIC`, read once a tick.
   @exclusivity(unchecked) package private(set) var now: UInt64 = Clock.now()
   /// Received bytes land here before they are parsed; valid during a readiness event only.
@@ -40,7 +41,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   @exclusivity(unchecked) var timers = TimerQueue()
 
   private let name: String
-  private let inbox = Locked<[Job]>([])
+  let inbox = Locked<[Job]>([])
   private let sleeping = Atomic<Bool>(false)
   private let stopping = Atomic<Bool>(false)
   private let thread = Atomic<UInt>(0)
@@ -105,14 +106,26 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     if isCurrent {
       local.append(job)
     } else {
-      inbox.withLock { $0.append(job) }
+      withInbox { $0.append(job) }
       // The loop sets `sleeping` before it looks into the inbox a last time, so that a job pushed
       // in between is either seen there or wakes it.
-      if sleeping.exchange(false, ordering: .sequentiallyConsistent) { wakeup.signal() }
+      if sleeping.exchange(false, ordering: .sequentiallyConsistent) { wake() }
       if stopping.load(ordering: .acquiring) && thread.load(ordering: .acquiring) == 0 {
         runAfterStop()
       }
     }
+  }
+
+  /// From a thread other than the loop's: ends its sleep.
+  private func wake() {
+    counters.wokeUp()
+    wakeup.signal()
+  }
+
+  /// The inbox under its lock; a lock that somebody has is counted.
+  private func withInbox<R: Sendable>(_ body: (inout [Job]) -> R) -> R {
+    if inbox.isHeld { counters.contended() }
+    return inbox.withLock(body)
   }
 
   /// Puts a connection on the list that is flushed at the end of this tick.
@@ -154,7 +167,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     var wait: Int32 = 0
     if local.isEmpty && dirty.isEmpty {
       sleeping.store(true, ordering: .sequentiallyConsistent)
-      if inbox.withLock({ $0.isEmpty }) && !stopping.load(ordering: .acquiring) {
+      if withInbox({ $0.isEmpty }) && !stopping.load(ordering: .acquiring) {
         wait = timers.milliseconds(from: Clock.now())
       }
     }
@@ -189,8 +202,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   private func runJobs() {
     for _ in 0..<EventLoop.roundsPerTick {
       swap(&batch, &local)
-      inbox.withLock { incoming in
+      withInbox { incoming in
         guard !incoming.isEmpty else { return }
+        counters.received(incoming.count)
         if batch.isEmpty { swap(&incoming, &batch) } else { batch.append(contentsOf: incoming) }
         incoming.removeAll(keepingCapacity: true)
       }
@@ -225,7 +239,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   package func shutdown() {
     precondition(!isCurrent, "a loop cannot join itself")
     guard !stopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    wakeup.signal()
+    wake()
     pthread_join(handle, nil)
   }
 

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 public import Logging
 internal import Synchronization
-internal import TrunkSockets
+package import TrunkSockets
 
 /// A gRPC server.
 ///
@@ -15,6 +15,8 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   private let listen: Listen
   private let security: ServerSecurity
   private let core: ServerCore
+  /// Loops that somebody else owns; nil for those of the process.
+  private let group: EventLoopGroup?
   private let health: [any HealthReporting]
   private let state = Locked(State())
 
@@ -30,12 +32,25 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   }
 
   /// Makes a server; nothing is opened before ``run()``.
-  public init(
+  public convenience init(
     on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
     interceptors: [any ServerInterceptor] = [],
     options: ServerOptions = ServerOptions(), logger: Logger = Logger(label: "trunkcall.server")
   ) {
+    self.init(
+      on: listen, services: services, security: security, interceptors: interceptors,
+      options: options, logger: logger, group: nil)
+  }
+
+  /// The same on loops that somebody else owns; tests use it.
+  package init(
+    on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
+    interceptors: [any ServerInterceptor] = [],
+    options: ServerOptions = ServerOptions(), logger: Logger = Logger(label: "trunkcall.server"),
+    group: EventLoopGroup?
+  ) {
     self.listen = listen
+    self.group = group
     self.security = security
     core = ServerCore(services, interceptors, options, logger)
     health = services.compactMap { $0 as? any HealthReporting }
@@ -89,7 +104,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
 
   // MARK: Introspection
 
-  /// Figures since the start, over all loops.
+  /// Figures since the start, over all loops and for each of them.
   public var statistics: ServerStatistics {
     state.withLock { $0.loops }.reduce(into: ServerStatistics()) { sum, loop in
       let counters = loop.counters
@@ -102,6 +117,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       sum.handlersRunning += counters.handlersRunning
       sum.callsWaiting += counters.callsWaiting
       sum.events.merge(counters.eventCounts) { $0 + $1 }
+      sum.loops.append(LoopStatistics(of: loop))
     } + core.methods.methods.filter(\.hasMoved).map(\.name.text)
   }
 
@@ -139,8 +155,8 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   private func serveOnce(filter: ServerLoop.Filter?) async throws {
     let own = try core.options.loops.map { try EventLoopGroup(loops: $0, spin: core.options.spin) }
     defer { own?.shutdown() }
-    let group = (own ?? EventLoopGroup.shared).loops
-    let loops = group.map { ServerLoop(core, $0, of: group.count, filter) }
+    let loopGroup = (own ?? group ?? .shared).loops
+    let loops = loopGroup.map { ServerLoop(core, $0, of: loopGroup.count, filter) }
     state.withLock { $0.loops = loops }
     let listeners = try await open(loops)
     let addresses = await addresses(of: listeners)
@@ -298,10 +314,37 @@ public struct ServerStatistics: Sendable, Hashable {
   public var events: [ServerEvent: UInt64] = [:]
   /// Methods whose handlers were moved to the global pool.
   public var movedMethods: [String] = []
+  /// One for each event loop of the server, always in the same order; empty before it listens.
+  public var loops: [LoopStatistics] = []
 
   static func + (statistics: ServerStatistics, moved: [String]) -> ServerStatistics {
     var statistics = statistics
     statistics.movedMethods = moved
     return statistics
+  }
+}
+
+/// A server's part on one event loop, and what other threads have cost that loop.
+///
+/// Divided by the calls, the latter say what goes from thread to thread for a call: next to nothing
+/// for handlers that stay on their loop. They are the loop's, whoever shares it: with
+/// ``ServerOptions/loops`` the server alone, else the whole process.
+public struct LoopStatistics: Sendable, Hashable {
+  /// Open now.
+  public var connections = 0
+  public var callsStarted: UInt64 = 0
+  /// Times another thread had to wake the loop, by a write to its eventfd.
+  public var wakeups: UInt64 = 0
+  /// Jobs that other threads brought, through the loop's locked inbox.
+  public var remoteJobs: UInt64 = 0
+  /// Times the lock of the inbox was wanted while somebody had it.
+  public var contendedLocks: UInt64 = 0
+
+  init(of loop: ServerLoop) {
+    connections = loop.counters.connections.load(ordering: .relaxed)
+    callsStarted = loop.counters.callsStarted.load(ordering: .relaxed)
+    wakeups = loop.loop.counters.wakeups
+    remoteJobs = loop.loop.counters.remoteJobs
+    contendedLocks = loop.loop.counters.contentions
   }
 }

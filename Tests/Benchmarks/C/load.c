@@ -16,7 +16,9 @@
 //   load hold PORT CONNS STREAMS                 opens them, prints `ready`, closes at the end of stdin
 //
 // Prints one line of JSON. A call of `pace` is timed from when it was due, not from when it was sent:
-// a server that stalls is charged for the calls that had to wait (no coordinated omission).
+// a server that stalls is charged for the calls that had to wait (no coordinated omission). So is one
+// whose calls were sent late by `load` itself: how late they were is reported as `late_us`, and it does
+// no more than a bite of a large message between two looks at the clock.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -72,8 +74,12 @@ static int poller, port;
 static connection *connections;
 static int connectionCount;
 static long open_calls, done_calls;
-static uint64_t *latencies, *large_latencies;
-static long latencyCount, largeCount;
+static uint64_t *latencies, *large_latencies, *lateness;
+static long latencyCount, largeCount, lateCount;
+// At most so many bytes of one connection are taken from nghttp2, or received, at once; and so many
+// connections are looked after in a turn.
+static size_t bite = 1 << 18;
+static int turn_events = 256;
 
 static void stop(const char *why) {
   fprintf(stderr, "load: %s\n", why);
@@ -249,7 +255,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *user
 
 static void flush(connection *c) {
   for (;;) {
-    while (c->to - c->from < 1 << 18) {
+    while (c->to - c->from < bite) {
       const uint8_t *data;
       ssize_t n = nghttp2_session_mem_send(c->session, &data);
       if (n < 0) stop("nghttp2_session_mem_send");
@@ -269,8 +275,10 @@ static void flush(connection *c) {
     if (n > 0) c->from += (size_t)n;
     if (c->from == c->to) c->from = c->to = 0;
     else if (n < 0) break;
+    if (turn_events == 1) break;
   }
-  int want = EPOLLIN | (c->from < c->to ? EPOLLOUT : 0);
+  int more = c->from < c->to || (turn_events == 1 && nghttp2_session_want_write(c->session));
+  int want = EPOLLIN | (more ? EPOLLOUT : 0);
   if (want != c->watched) {
     struct epoll_event e = {.events = (uint32_t)want, .data.ptr = c};
     epoll_ctl(poller, c->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, c->fd, &e);
@@ -282,11 +290,11 @@ static void flush(connection *c) {
 static void turn(int timeout) {
   static uint8_t buffer[1 << 18];
   struct epoll_event events[256];
-  int n = epoll_wait(poller, events, 256, timeout);
+  int n = epoll_wait(poller, events, turn_events, timeout);
   for (int i = 0; i < n; i++) {
     connection *c = events[i].data.ptr;
     if (events[i].events & ~(uint32_t)EPOLLOUT) {
-      ssize_t got = recv(c->fd, buffer, sizeof buffer, 0);
+      ssize_t got = recv(c->fd, buffer, bite, 0);
       if (got == 0 || (got < 0 && errno != EAGAIN)) stop("the server closed the connection");
       if (got > 0 && nghttp2_session_mem_recv(c->session, buffer, (size_t)got) < 0)
         stop("nghttp2_session_mem_recv");
@@ -359,6 +367,7 @@ static void report(const char *mode, long units, uint64_t wall, uint64_t used, d
   if (bytes > 0) printf(", \"mb_per_s\": %.1f", bytes / 1e6 / seconds);
   percentiles("latency_us", latencies, latencyCount);
   percentiles("large_latency_us", large_latencies, largeCount);
+  percentiles("late_us", lateness, lateCount);
   printf("}\n");
   fflush(stdout);
 }
@@ -441,6 +450,11 @@ int main(int count, char **arguments) {
     }
     latencies = calloc((size_t)total + 2, sizeof *latencies);
     large_latencies = calloc((size_t)total + 2, sizeof *large_latencies);
+    lateness = calloc((size_t)total + 2, sizeof *lateness);
+    if (paced) {
+      bite = 1 << 15;
+      turn_events = 1;
+    }
     uint64_t wall = now(), used = cpu();
     for (long i = 0; !paced && i < total; i++) {
       begin(&connections[i % conns], &hello, 1, 1, now());
@@ -453,7 +467,10 @@ int main(int count, char **arguments) {
         uint64_t due = wall + (uint64_t)((double)i * 1e9 / (double)a);
         if (due > t) break;
         connection *on = &connections[i % conns];
-        int isLarge = large > 0 && i % 1000 < large;
+        // Scattered, the same in every run: a burst of them on neighbouring connections, or all of
+        // them on one, would be another question.
+        int isLarge = (uint32_t)i * 2654435761u / 4294968u < (uint32_t)large;
+        lateness[lateCount++] = now() - due;
         begin(on, isLarge ? &echo : &hello, 1, 1, due)->large = isLarge;
         flush(on);
         i++;

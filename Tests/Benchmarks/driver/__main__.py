@@ -41,7 +41,8 @@ def main():
     parser.add_argument(
         "--footprint",
         action="store_true",
-        help="clean builds of greeter-server: processor time, size, start",
+        help="clean builds of greeter-server: processor time, size, start; with --peers beside "
+        "grpc-swift-2's",
     )
     parser.add_argument("--no-build", action="store_true")
     parser.add_argument("--output", help="folder of the results; default docs/performance")
@@ -50,7 +51,7 @@ def main():
         if options.footprint:
             import footprint
 
-            return footprint.main()
+            return footprint.main(options.peers, options.output)
         if not options.no_build:
             build.base()
         if options.instructions:

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 The Trunkcall Authors
-"""What it takes to build a greeter, how large it is, and how long it takes to start."""
+"""What it takes to build a greeter, how large it is, and how long it takes to start.
 
+Processor seconds (user and system, of the compiler and everything it starts) are what counts: they
+hardly depend on what else the machine does. Everything is built from nothing, in a folder that goes
+away; what SwiftPM has fetched before is taken from its cache.
+"""
+
+import datetime
 import os
 import resource
 import shutil
@@ -11,7 +17,24 @@ import time
 from pathlib import Path
 
 import build
+import report
 from process import LOAD_CPU, Process
+
+LIMITS = {
+    "debug build of the package, CPU s": 120,
+    "greeter-server, stripped, dynamic, no TLS, MB": 5,
+    "greeter-server, stripped, static Swift runtime, no TLS, MB": 16,
+}
+GREETER = ("-c", "release", "--product", "greeter-server")
+NO_TLS = ("--disable-default-traits",)
+STATIC = ("--static-swift-stdlib",)
+# Sections for each function, so that the linker can leave out and fold what is not needed or the same;
+# relocations packed (glibc 2.36 or later); no table of symbols that nobody looks up.
+SMALL = (
+    *("-Xswiftc", "-Xfrontend", "-Xswiftc", "-function-sections", "-Xswiftc", "-use-ld=lld"),
+    *("-Xlinker", "--icf=all", "-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"),
+    *("-Xlinker", "--no-export-dynamic"),
+)
 
 
 def cpu_of(command):
@@ -27,16 +50,12 @@ def stripped_mb(program, folder):
     return os.path.getsize(target) / 1e6
 
 
-def start_ms(program):
+def start_ms(program, *flags):
     """From exec to `listening`, the median of eleven."""
 
     def once():
         start = time.monotonic()
-        with Process(
-            [program, "--no-register", "--host", "127.0.0.1", "--port", "0"],
-            LOAD_CPU,
-            ready=r"^listening",
-        ) as process:
+        with Process([program, *flags], LOAD_CPU, ready=r"^listening") as process:
             took = time.monotonic() - start
             process.process.terminate()
         return took * 1e3
@@ -44,43 +63,97 @@ def start_ms(program):
     return statistics.median(once() for _ in range(11))
 
 
-def measure():
-    """Figures as they come. Everything is built from nothing, in a folder that goes away."""
-    with tempfile.TemporaryDirectory(prefix="trunkcall-footprint-") as folder:
+OWN_FLAGS = ("--no-register", "--host", "127.0.0.1", "--port", "0")
 
-        def swift(name, *flags):
-            scratch = Path(folder) / name
-            used = cpu_of(
-                ["swift", "build", "--package-path", build.ROOT, "--scratch-path", scratch, *flags]
-            )
-            return used, scratch
 
-        greeter = ("-c", "release", "--product", "greeter-server")
-        no_tls = ("--disable-default-traits",)
-        build.note("footprint: debug build of the package")
-        used, scratch = swift("debug")
-        yield "debug build of the package, CPU s", used
-        shutil.rmtree(scratch)
-        build.note("footprint: release builds of greeter-server")
-        used, scratch = swift("release", *greeter)
+def built(folder, name, package, *flags):
+    """Processor time of a clean build, and where it is."""
+    scratch = Path(folder) / name
+    command = ["swift", "build", "--package-path", package, "--scratch-path", scratch, *flags]
+    return cpu_of(command), scratch
+
+
+def measure(folder, peers):
+    """(figure, value) as they come."""
+    build.note("debug build of the package")
+    used, scratch = built(folder, "debug", build.ROOT)
+    yield "debug build of the package, CPU s", used
+    shutil.rmtree(scratch)
+    for name, words in (
+        ("dynamic", ()),
+        ("dynamic, no TLS", NO_TLS),
+        ("static Swift runtime, no TLS", (*NO_TLS, *STATIC)),
+        ("dynamic, no TLS, small", (*NO_TLS, *SMALL)),
+        ("static Swift runtime, no TLS, small", (*NO_TLS, *STATIC, *SMALL)),
+    ):
+        build.note(f"release build of greeter-server: {name}")
+        used, scratch = built(folder, "release", build.ROOT, *GREETER, *words)
         program = scratch / "release" / "greeter-server"
-        yield "release build of greeter-server, CPU s", used
-        yield "greeter-server, stripped, MB", stripped_mb(program, folder)
-        yield "greeter-server, start to listening, ms", start_ms(program)
+        yield f"release build of greeter-server, {name}, CPU s", used
+        yield f"greeter-server, stripped, {name}, MB", stripped_mb(program, folder)
+        yield f"greeter-server, {name}, start to listening, ms", start_ms(program, *OWN_FLAGS)
         shutil.rmtree(scratch)
-        _, scratch = swift("bare", *greeter, *no_tls)
-        yield "the same without traits (no TLS), MB", stripped_mb(
-            scratch / "release" / "greeter-server", folder
+    if not peers:
+        return
+    for name, words in (("dynamic", ()), ("static Swift runtime", STATIC)):
+        build.note(f"release build of grpc-swift-2's greeter: {name}; a quarter of an hour")
+        used, scratch = built(
+            folder, "peer", build.GRPC_SWIFT, "-c", "release", "--product", "peer-server", *words
         )
+        program = scratch / "release" / "peer-server"
+        yield f"release build of grpc-swift-2's greeter, {name}, CPU s", used
+        yield f"grpc-swift-2's greeter, stripped, {name}, MB", stripped_mb(program, folder)
+        yield f"grpc-swift-2's greeter, {name}, start to listening, ms", start_ms(program, "0")
         shutil.rmtree(scratch)
-        _, scratch = swift("static", *greeter, *no_tls, "--static-swift-stdlib")
-        program = scratch / "release" / "greeter-server"
-        yield "the same with a static Swift runtime, MB", stripped_mb(program, folder)
-        yield "the same, start to listening, ms", start_ms(program)
 
 
-def main():
-    print("| greeter-server | |\n|---|---:|")
-    for name, value in measure():
-        print(f"| {name} | {value:.1f} |", flush=True)
-    return 0
+def main(peers, output):
+    build.packages("libnghttp2-dev", "zlib1g-dev", "libssl-dev", "pkg-config", "binutils")
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="trunkcall-footprint-") as folder:
+        for name, value in measure(folder, peers):
+            row = {"figure": name, "value": round(value, 2), "limit": LIMITS.get(name)}
+            rows.append(row)
+            print(line(row), flush=True)
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "machine": report.machine(),
+        "versions": report.versions(["grpc-swift-2"] if peers else []),
+        "command": report.command(),
+        "rows": rows,
+    }
+    report.write_page(output, "footprint", result, markdown(result))
+    exceeded = [r["figure"] for r in rows if r["limit"] and r["value"] > r["limit"]]
+    for figure in exceeded:
+        build.note(f"above its limit: {figure}")
+    return 1 if exceeded else 0
+
+
+def line(row):
+    limit = f"{row['limit']:g}" if row["limit"] else ""
+    return f"| {row['figure']} | {row['value']:.1f} | {limit} |"
+
+
+def markdown(result):
+    at = {row["figure"]: row["value"] for row in result["rows"]}
+    lines = [
+        "# Footprint",
+        "",
+        "Written by `Scripts/bench --footprint`. Clean builds; CPU s is processor time, user and "
+        "system, dependencies included. Programs are stripped; start is from exec to `listening`.",
+        "Small is with",
+        "",
+        f"    {' '.join(SMALL)}",
+        "",
+        report.setting(result),
+        "",
+        "| | | at most |",
+        "|---|---:|---:|",
+        *map(line, result["rows"]),
+        "",
+    ]
+    own = at.get("release build of greeter-server, dynamic, CPU s")
+    other = at.get("release build of grpc-swift-2's greeter, dynamic, CPU s")
+    if own and other:
+        lines += [f"The release build takes {own / other:.2f} x grpc-swift-2's.", ""]
+    return "\n".join(lines)

@@ -9,6 +9,7 @@ import resource
 import select
 import signal
 import subprocess
+import tempfile
 import time
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -101,6 +102,29 @@ class Process:
 
     def __exit__(self, *_):
         self.stop()
+
+
+def system_calls(pid, work):
+    """What a process and its threads call while `work` runs, by name: strace."""
+    with tempfile.NamedTemporaryFile("r") as out:
+        strace = subprocess.Popen(
+            ["strace", "-f", "-c", "-U", "calls,syscall", "-o", out.name, "-p", str(pid)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        strace.stderr.readline()  # attached
+        time.sleep(0.3)
+        try:
+            work()
+        finally:
+            strace.terminate()
+            strace.wait()
+            strace.stderr.close()
+        return {
+            name: int(count)
+            for count, name in re.findall(r"^\s*(\d+)\s+(\w+)\s*$", out.read(), re.M)
+            if name != "total"
+        }
 
 
 def run(command, cpu=None, timeout=600, env=None):

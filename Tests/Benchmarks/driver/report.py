@@ -26,12 +26,23 @@ UNITS = {
     "p90_us": "p90 µs",
     "p99_us": "p99 µs",
     "p99.9_us": "p99.9 µs",
+    "late_p99_us": "p99 µs of how late `load` itself was",
     "kib_each": "KiB each",
     "kib_left_each": "KiB each, after they have gone",
     "kib_again_each": "KiB each, a second time",
     "ns": "ns",
     "all_per_call": "system calls per call",
     "futex_per_call": "of them futex",
+    "server_cpu_us_per_call": "server's CPU µs per call",
+    "client_cpu_us_per_call": "client's CPU µs per call",
+    "least_connections": "connections on the loop with the fewest",
+    "most_connections": "connections on the loop with the most",
+    "busiest_percent": "calls of the busiest loop, %",
+    "wakeups_per_call": "wake-ups by other threads per call",
+    "remote_jobs_per_call": "jobs from other threads per call",
+    "contended_locks_per_call": "contended locks per call",
+    "futexes_per_call": "futex calls per call (strace)",
+    "eventfd_writes_per_call": "eventfd writes per call (strace)",
 }
 
 
@@ -47,6 +58,12 @@ def machine():
         "kernel": platform.release().split("-")[0],
         "load_before": round(os.getloadavg()[2], 2),
     }
+
+
+def command():
+    """How it was called, without where the results went."""
+    words = re.sub(r"--output[ =]\S+", "", " ".join(sys.argv[1:])).split()
+    return " ".join(["Scripts/bench", *words])
 
 
 def first(command, pattern=r"(.+)"):
@@ -89,9 +106,9 @@ def collect(run, stacks, failures):
                 "variant": variant,
                 "stack": stack,
                 "metric": metric,
-                "median": round(median, 3),
-                "least": round(values[0], 3),
-                "most": round(values[-1], 3),
+                "median": round(median, 6),
+                "least": round(values[0], 6),
+                "most": round(values[-1], 6),
                 "rounds": len(values),
             }
         )
@@ -99,7 +116,7 @@ def collect(run, stacks, failures):
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": versions(stacks),
-        "command": "Scripts/bench " + " ".join(sys.argv[1:]),
+        "command": command(),
         "rows": rows,
         "failures": failures,
     }
@@ -108,6 +125,8 @@ def collect(run, stacks, failures):
 def amount(value):
     if abs(value) >= 1_000:
         return f"{value:,.0f}"
+    if 0 < abs(value) < 0.01:
+        return f"{value:.5f}"
     return f"{value:.1f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
@@ -117,21 +136,24 @@ def cell(row):
     return f"{amount(row['median'])} ({amount(row['least'])}–{amount(row['most'])})"
 
 
-def markdown(result):
+def setting(result):
+    """Where and with what it was measured."""
     m, v = result["machine"], result["versions"]
-    lines = [
+    return (
         f"Measured {result['date']} on {m['cpus']} CPUs ({m['cpu']}), {m['memory_gib']} GiB, Linux "
         f"{m['kernel']}, load average beforehand {m['load_before']}; "
         + ", ".join(f"{name} {version}" for name, version in v.items())
-        + ".",
-        f"Repeat it: `{result['command'].strip()}`. Median (least–most) of the rounds.",
-        "",
-    ]
+        + f".\nRepeat it: `{result['command'].strip()}`."
+    )
+
+
+def markdown(result):
+    lines = [setting(result) + " Median (least–most) of the rounds.", ""]
     for scenario in scenarios.ALL:
         rows = [r for r in result["rows"] if r["scenario"] == scenario.__name__]
         if not rows:
             continue
-        lines += [f"### {scenario.__doc__}", ""]
+        lines += [f"### {' '.join(scenario.__doc__.split())}", ""]
         stacks = unique(r["stack"] for r in rows)
         lines += ["| | " + " | ".join(stacks) + " |", "|---|" + "---:|" * len(stacks)]
         for variant, metric in unique((r["variant"], r["metric"]) for r in rows):
@@ -145,7 +167,7 @@ def markdown(result):
                 cells.append(cell(found[0]) if found else "-")
             name = ", ".join(part for part in (variant, UNITS.get(metric, metric)) if part)
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        lines += ratios(rows) + [""]
+        lines += ratios(rows) + REMARKS.get(scenario.__name__, lambda _: [])(rows) + [""]
     if result["failures"]:
         lines += ["### Failed", "", *[f"- {f}" for f in result["failures"]], ""]
     return "\n".join(lines)
@@ -170,14 +192,76 @@ def ratios(rows):
     return lines
 
 
+def medians(rows, metric):
+    """By variant and stack."""
+    return {(r["variant"], r["stack"]): r["median"] for r in rows if r["metric"] == metric}
+
+
+def tail_remarks(rows):
+    """Ratios of latencies: this library's to C++'s, and of small calls beside large ones to alone."""
+    lines = []
+    for metric in ("p99_us", "p99.9_us"):
+        at = medians(rows, metric)
+        parts = [
+            f"{variant} {at[variant, OWN] / other:.2f}"
+            for (variant, stack), other in at.items()
+            if stack == "grpc-c++" and at.get((variant, OWN)) and other
+        ]
+        if parts:
+            lines += ["", f"{metric.removesuffix('_us')}, this library's to C++'s: {'; '.join(parts)}"]
+    at, parts = medians(rows, "p99_us"), []
+    for (variant, stack), mixed in at.items():
+        alone = at.get((variant.replace("small beside 1 % of 1 MiB", "small alone"), stack))
+        if variant.startswith("small beside") and alone:
+            parts.append(f"{stack} {mixed / alone:.2f}")
+    if parts:
+        lines += ["", f"p99 of small calls, beside 1 % of 1 MiB to alone: {'; '.join(parts)}"]
+    return lines
+
+
+def loops_remarks(rows):
+    parts = []
+    for metric in ("per_s", "cpu_us_per_call"):
+        at = medians(rows, metric)
+        one, two = at.get(("1 loop", OWN)), at.get(("2 loops", OWN))
+        if one and two:
+            parts.append(f"{two / one:.2f} x {UNITS[metric]}")
+    return ["", f"Two loops to one: {', '.join(parts)}"] if parts else []
+
+
+def spin_remarks(rows):
+    """What looking brings and costs beside not looking."""
+    p50, lines = medians(rows, "p50_us"), []
+    server, client = (medians(rows, f"{end}_cpu_us_per_call") for end in ("server", "client"))
+    for (variant, stack), value in p50.items():
+        none = (variant.rsplit(", ", 1)[0] + ", 0 µs", stack)
+        if (variant, stack) == none or not p50.get(none):
+            continue
+        cpu, before = (server[at] + client[at] for at in ((variant, stack), none))
+        lines += ["", f"{variant}: p50 {value / p50[none]:.2f} x, CPU of both {cpu / before:.2f} x"]
+    return lines
+
+
+REMARKS = {"tail": tail_remarks, "loops": loops_remarks, "spin": spin_remarks}
+
+
 def unique(items):
     return list(dict.fromkeys(items))
+
+
+def write_page(folder, name, result, text):
+    """As data and as Markdown."""
+    folder = Path(folder) if folder else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    data = json.dumps(result, indent=1, ensure_ascii=False)
+    (folder / f"{name}.json").write_text(data + "\n")
+    (folder / f"{name}.md").write_text(text)
+    build.note(f"wrote {folder / name}.md")
 
 
 def write(result, folder):
     folder = Path(folder) if folder else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     drawn = charts.draw(result, folder)
     text = (
         "# Results\n\nWritten by `Scripts/bench`; [docs/performance.md](../performance.md) says how "
@@ -185,5 +269,4 @@ def write(result, folder):
     )
     if drawn:
         text += "\n## Charts\n\n" + "\n".join(f"![{title}]({name})" for name, title in drawn) + "\n"
-    (folder / "results.md").write_text(text)
-    build.note(f"wrote {folder}")
+    write_page(folder, "results", result, text)

@@ -6,14 +6,21 @@ A sample is (scenario, variant, stack, metric, value). Within a scenario the sta
 round by round, so that a busy minute of the machine hits them all.
 """
 
-import re
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import build
-from process import LOAD_CPU, SERVER_CPU, Failed, Process, raise_descriptor_limit, run_json
+from loops import downstream, loops, spin
+from process import (
+    LOAD_CPU,
+    SERVER_CPU,
+    Failed,
+    Process,
+    raise_descriptor_limit,
+    run_json,
+    system_calls,
+)
 from stacks import LARGE, OWN, REPLY, client, h2load, load, nghttpd, pace, rotate, server
 
 
@@ -274,23 +281,9 @@ def syscalls(r):
     """System calls of the server for a call, one caller"""
     for stack in r.stacks:
         calls = r.size(2_000, 200)
-        with server(stack) as peer, tempfile.NamedTemporaryFile("r") as out:
+        with server(stack) as peer:
             load("lockstep", peer.port, 1, 100)
-            strace = subprocess.Popen(
-                ["strace", "-f", "-c", "-U", "calls,syscall", "-o", out.name, "-p", str(peer.pid)],
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            strace.stderr.readline()  # attached
-            time.sleep(0.3)
-            load("lockstep", peer.port, 1, calls)
-            strace.terminate()
-            strace.wait()
-            counts = dict(
-                (name, int(count))
-                for count, name in re.findall(r"^\s*(\d+)\s+(\w+)\s*$", out.read(), re.M)
-                if name != "total"
-            )
+            counts = system_calls(peer.pid, lambda: load("lockstep", peer.port, 1, calls))
         if sum(counts.values()) < calls:
             raise Failed(f"strace saw {sum(counts.values())} system calls for {calls} calls")
         r.add(
@@ -303,10 +296,11 @@ def syscalls(r):
 
 
 def tail(r):
-    """Latency on a timetable, 20 connections; 1 % of 1 MiB mixed in"""
-    slowest = min([r.median("server_unary", s, "per_s") or 1e9 for s in r.stacks])
-    rate = min(20_000, int(slowest / 2)) if slowest < 1e9 and not r.quick else 2_500
-    seconds = r.size(4, 1)
+    """Latency on a timetable, 20 connections, half the rate at which the slowest stack is saturated;
+    1 % of 1 MiB mixed in"""
+    slowest = min(saturation(r, stack) for stack in r.stacks)
+    rate = min(20_000, int(slowest / 2))
+    seconds = r.size(6, 1)
     for stack in r.turns(r.stacks):
         slow = min(rate, 1_000)
         for name, now, per_mille in (
@@ -316,19 +310,17 @@ def tail(r):
         ):
             with server(stack) as peer:
                 result = pace(peer, now, seconds, 20, large_per_mille=per_mille)
-            r.add("tail", f"{name}, {now}/s", stack, **latency(result))
+            late = result["late_us"]["p99"]
+            r.add("tail", f"{name}, {now}/s", stack, **latency(result), late_p99_us=late)
 
 
-def loops(r):
-    """Own server with one and two loops, h2load 8 x 32, nothing pinned"""
-    calls = r.size(200_000, 2_000)
-    for count in r.turns([1, 2]):
-        with server(OWN, cpu=None, loops=count) as peer:
-            h2load(peer.port, max(256, calls // 10), 8, 32, cpu=None)
-            before = peer.cpu_ns()
-            rate = h2load(peer.port, calls, 8, 32, cpu=None)
-            used = peer.cpu_ns() - before
-        r.add("loops", f"{count}", OWN, cpu_us_per_call=used / calls / 1e3, per_s=rate)
+def saturation(r, stack):
+    """Unary calls a second that one core can answer."""
+    if known := r.median("server_unary", stack, "per_s"):
+        return known
+    with server(stack) as peer:
+        h2load(peer.port, 1_000, 8, 32)
+        return h2load(peer.port, r.size(20_000, 2_000), 8, 32)
 
 
 ALL = [
@@ -344,4 +336,6 @@ ALL = [
     syscalls,
     tail,
     loops,
+    downstream,
+    spin,
 ]

@@ -16,10 +16,10 @@ LARGE = (4 << 20) - 20
 REPLY = 19  # bytes of DATA: prefix and HelloReply("Hello, world")
 
 
-def server(stack, cpu=SERVER_CPU, **flags):
+def server(stack, cpu=SERVER_CPU, env=None, **flags):
     if stack == OWN:
         words = [word for name, value in flags.items() for word in (f"--{name}", value)]
-        return Process([build.swift_program("bench-server"), *words], cpu)
+        return Process([build.swift_program("bench-server"), *words], cpu, env=env)
     if stack == "ngt":
         return Process([build.native("ngt"), 0], cpu)
     if stack == "grpc-c++":

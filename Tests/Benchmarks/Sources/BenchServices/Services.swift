@@ -16,6 +16,19 @@ public struct Greeter: Helloworld_Greeter.Service {
   }
 }
 
+/// Asks another greeter, through a channel that shares the server's loops.
+public struct Forwarder: Helloworld_Greeter.Service {
+  let next: Helloworld_Greeter.Client
+
+  public init(to channel: GRPCChannel) { next = Helloworld_Greeter.Client(channel) }
+
+  public func sayHello(
+    _ request: Helloworld_HelloRequest, _ call: ServerCall
+  ) async throws -> Helloworld_HelloReply {
+    try await next.sayHello(request)
+  }
+}
+
 public struct Bench: Bench_Bench.Service {
   public init() {}
 

@@ -19,12 +19,15 @@ struct Load: Sendable {
   var count: Int
   var endpoints: Int
   var loops: Int
+  /// Microseconds.
+  var spin: Int
   /// Where callers run; nil: the global pool.
   var executor: OneThread?
 
   func channel() async throws -> GRPCChannel {
     var options = ChannelOptions()
     options.loops = loops
+    options.spin = .microseconds(spin)
     options.maxReceiveMessageSize = 64 << 20
     let channel =
       if endpoints == 1 {

@@ -6,6 +6,7 @@
 //   bench-client echo     PORT --size 4194304 --calls 50
 //   bench-client down     PORT --count 100000 --size 1024
 //   bench-client pingpong PORT --size 32 --calls 20000
+//     --spin US   ChannelOptions.spin
 //   bench-client inprocess 0 --callers 1 --calls 100000     client and server half, without a wire
 import BenchServices
 import BenchStubs
@@ -15,6 +16,7 @@ import Trunkcall
 
 let flags = Flags(allowed: [
   "callers", "seconds", "calls", "size", "count", "loops", "endpoints", "warmup", "executor",
+  "spin",
 ])
 guard flags.words.count == 2, let port = UInt16(flags.words[1]) else {
   stop("usage: bench-client unary|echo|down|pingpong|inprocess PORT [flags]")
@@ -25,6 +27,7 @@ let load = Load(
   seconds: flags.seconds("seconds", 3), warmup: flags.number("warmup", 1_000),
   size: flags.number("size", 32), count: flags.number("count", 1_000),
   endpoints: max(1, flags.number("endpoints", 1)), loops: max(1, flags.number("loops", 1)),
+  spin: flags.number("spin", 0),
   executor: flags.text("executor", "pool") == "one" ? OneThread() : nil)
 
 Task.detached {

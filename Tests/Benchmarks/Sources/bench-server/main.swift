@@ -7,7 +7,11 @@
 //     --streams N       of one connection (ServerOptions.maxConcurrentStreams)
 //     --connections N   ServerOptions.maxConnections
 //     --dispatch loop   handlers never move to the global pool, however slow the machine
-// Prints `listening PORT`; ends at the end of stdin.
+//     --loops 0         the process's shared loops (TRUNKCALL_LOOPS says how many)
+//     --spin US         ServerOptions.spin
+//     --downstream PORT the greeter asks the greeter there, through a channel on the shared loops
+// Prints `listening PORT`, and for each line on stdin a line of JSON: what each loop has done so far.
+// Ends at the end of stdin.
 import BenchServices
 import BenchSupport
 import Glibc
@@ -15,23 +19,32 @@ import TrunkServices
 import Trunkcall
 
 let flags = Flags(allowed: [
-  "port", "host", "loops", "methods", "streams", "connections", "dispatch",
+  "port", "host", "loops", "methods", "streams", "connections", "dispatch", "spin", "downstream",
 ])
 let port = UInt16(clamping: flags.number("port", 0))
 let host = flags.text("host", "127.0.0.1")
 let methods = flags.number("methods", 0)
 var options = ServerOptions()
-options.loops = max(1, flags.number("loops", 1))
+let loops = flags.number("loops", 1)
+options.loops = loops > 0 ? loops : nil
+options.spin = .microseconds(flags.number("spin", 0))
 options.maxConcurrentStreams = flags.number("streams", options.maxConcurrentStreams)
 options.maxConnections = flags.number("connections", options.maxConnections)
 if flags.text("dispatch", "automatic") == "loop" { options.dispatch = .loop }
+let downstream = flags.number("downstream", 0)
+let channel =
+  downstream > 0 ? try GRPCChannel(to: "passthrough:///127.0.0.1:\(downstream)") : nil
+let greeter: any RPCService = channel.map { Forwarder(to: $0) } ?? Greeter()
 let server = GRPCServer(
   on: .tcp(host, port),
-  services: [Greeter(), Bench(), MoreMethods(count: methods), HealthService()],
+  services: [greeter, Bench(), MoreMethods(count: methods), HealthService()],
   options: options)
 
 Task.detached {
-  do { try await server.run() } catch { stop("\(error)") }
+  do {
+    try await channel?.ready(within: .seconds(20))
+    try await server.run()
+  } catch { stop("\(error)") }
 }
 Task.detached {
   guard case .host(_, let port) = try? await server.listeningAddresses().first else {
@@ -42,5 +55,16 @@ Task.detached {
 // A main thread that waits in `await` stops valgrind 3.19; one that reads does not. The end of stdin
 // ends the process.
 var byte: UInt8 = 0
-while read(0, &byte, 1) > 0 {}
+while read(0, &byte, 1) > 0 {
+  if byte == UInt8(ascii: "\n") { say(figures(server.statistics.loops)) }
+}
 exit(0)
+
+func figures(_ loops: [LoopStatistics]) -> String {
+  let each = loops.map {
+    "{\"connections\": \($0.connections), \"calls\": \($0.callsStarted), "
+      + "\"wakeups\": \($0.wakeups), \"remote_jobs\": \($0.remoteJobs), "
+      + "\"contended_locks\": \($0.contendedLocks)}"
+  }
+  return "[\(each.joined(separator: ", "))]"
+}
