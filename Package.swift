@@ -16,8 +16,8 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-/// How release programs are linked on Linux: docs/decisions/0015-programs-are-linked-small.md. Never
-/// for a target of a library product, nor for protoc-gen-trunkcall: SwiftPM refuses flags in those.
+/// How release programs are linked on Linux: docs/decisions/0015-programs-are-linked-small.md. Only
+/// for programs that no other package builds: neither libraries' targets nor protoc-gen-trunkcall.
 let small: [LinkerSetting] = [
   .unsafeFlags(
     [
