@@ -3,6 +3,10 @@
 // Copyright 2026 The Trunkcall Authors
 import PackageDescription
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// One settings block for every Swift target.
 let strict: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
@@ -11,6 +15,33 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
+
+/// How release programs are linked on Linux: docs/decisions/0015-programs-are-linked-small.md. Only
+/// for programs that no other package builds: neither libraries' targets nor protoc-gen-trunkcall.
+let small: [LinkerSetting] = [
+  .unsafeFlags(
+    [
+      "-use-ld=lld", "-Xlinker", "-O2", "-Xlinker", "--icf=all",
+      "-Xlinker", "--no-export-dynamic", "-Xlinker", "--no-eh-frame-hdr",
+      "-Xlinker", "-T", "-Xlinker", "\(Context.packageDirectory)/Scripts/no-unwind-tables.ld",
+    ] + (loadsPackedRelocations ? ["-Xlinker", "-z", "-Xlinker", "pack-relative-relocs"] : []),
+    .when(platforms: [.linux], configuration: .release))
+]
+/// glibc loads DT_RELR from 2.36 on; an older one refuses to start such a program.
+var loadsPackedRelocations: Bool {
+  #if canImport(Glibc)
+    // "glibc 2.36"
+    let name = [CChar](unsafeUninitializedCapacity: 64) { buffer, count in
+      count = min(
+        confstr(Int32(_CS_GNU_LIBC_VERSION), buffer.baseAddress, buffer.count), buffer.count)
+    }
+    let version = String(decoding: name.dropLast().map(UInt8.init), as: UTF8.self)
+      .split { !$0.isNumber }.compactMap { Int($0) }
+    return !version.isEmpty && !version.lexicographicallyPrecedes([2, 36])
+  #else
+    return false
+  #endif
+}
 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
@@ -25,7 +56,9 @@ func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-  .executableTarget(name: name, dependencies: dependencies + [arguments], swiftSettings: strict)
+  .executableTarget(
+    name: name, dependencies: dependencies + [arguments], swiftSettings: strict,
+    linkerSettings: small)
 }
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
