@@ -6,16 +6,16 @@ internal import CNGHTTP2
 extension HTTP2Session {
   func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
     let id = frame.pointee.hd.stream_id
-    latest = nil
+    blockOwner = nil
     if role == .server, frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
       // An owner that closed from within a callback hears of nothing more.
       guard !isTerminated, let delegate else { return }
       adopt(delegate.streamArrives(id, self))
-    } else {
-      withStream(id) {
-        $0.headerListSize = 0
-        $0.headersTooLarge = false
-      }
+    }
+    withStream(id) {
+      $0.headerListSize = 0
+      $0.headersTooLarge = false
+      blockOwner = Unmanaged.passUnretained($0)
     }
   }
 
@@ -23,7 +23,7 @@ extension HTTP2Session {
   /// is decoded to its end, or HPACK would be out of step (CVE-2023-32731).
   func onHeader(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     // Blocks do not interleave (RFC 9113 §4.3): the field is of the block that began last.
-    latest?._withUnsafeGuaranteedRef { stream in
+    blockOwner?._withUnsafeGuaranteedRef { stream in
       stream.headerListSize += name.count + value.count + 32
       if stream.headerListSize > settings.maxHeaderListSize {
         stream.headersTooLarge = true

@@ -33,7 +33,9 @@ package final class HTTP2Session {
   /// `drain` is asked for already, or is at work.
   @exclusivity(unchecked) private var flushIsDue = false
   /// The stream that nghttp2 spoke of last, mostly the next one as well.
-  @exclusivity(unchecked) var latest: Unmanaged<HTTP2Stream>?
+  @exclusivity(unchecked) private var latest: Unmanaged<HTTP2Stream>?
+  /// Whose header block is coming in; it may take several reads, with anything sent between them.
+  @exclusivity(unchecked) var blockOwner: Unmanaged<HTTP2Stream>?
   /// Streams that have closed while nghttp2 was at work: callbacks borrow theirs, so none may go before
   /// it has returned.
   @exclusivity(unchecked) private var gone: [HTTP2Stream] = []
@@ -367,8 +369,9 @@ package final class HTTP2Session {
   /// Nothing of nghttp2 is on the stack that could borrow a stream.
   private func letGo() {
     guard !gone.isEmpty else { return }
+    latest = nil
     // Another's header block may have come in part: its rest has to find it.
-    if latest?._withUnsafeGuaranteedRef({ $0.tableIndex < 0 }) == true { latest = nil }
+    if blockOwner?._withUnsafeGuaranteedRef({ $0.tableIndex < 0 }) == true { blockOwner = nil }
     gone.removeAll(keepingCapacity: true)
   }
 
