@@ -49,11 +49,12 @@ package final class ChildProcess: Sendable {
   }
   package var lines: [String] { text.split(separator: "\n").map(String.init) }
 
-  /// The first line that contains `text`.
+  /// The first line that contains `text`; one that has not come to its end yet does not count.
   package func line(containing text: String, within: Duration) async throws -> String? {
     let end = ContinuousClock.now + within
     while true {
-      if let line = lines.first(where: { $0.contains(text) }) { return line }
+      let whole = self.text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+      if let line = whole.first(where: { $0.contains(text) }) { return String(line) }
       if ContinuousClock.now > end { return nil }
       try await Task.sleep(for: .milliseconds(10))
     }
