@@ -24,30 +24,30 @@ package final class HTTP2Session {
 
   let pointer: OpaquePointer
   private let arena: SessionArena?
-  @exclusivity(unchecked) private var streams: [HTTP2Stream] = []
-  @exclusivity(unchecked) private var writable: [HTTP2Stream] = []
-  @exclusivity(unchecked) private var buffered = 0
-  @exclusivity(unchecked) private var heldBack = 0
+  @exclusivity(unchecked) var streams: [HTTP2Stream] = []
+  @exclusivity(unchecked) var writable: [HTTP2Stream] = []
+  @exclusivity(unchecked) var buffered = 0
+  @exclusivity(unchecked) var heldBack = 0
   @exclusivity(unchecked) private(set) var isReceiving = false
-  @exclusivity(unchecked) private var isDraining = false
+  @exclusivity(unchecked) var isDraining = false
   /// `drain` is asked for already, or is at work.
   @exclusivity(unchecked) private var flushIsDue = false
   /// The stream that nghttp2 spoke of last, mostly the next one as well.
-  @exclusivity(unchecked) private var latest: Unmanaged<HTTP2Stream>?
+  @exclusivity(unchecked) var latest: Unmanaged<HTTP2Stream>?
   /// Whose header block is coming in; it may take several reads, with anything sent between them.
   @exclusivity(unchecked) var blockOwner: Unmanaged<HTTP2Stream>?
   /// Streams that have closed while nghttp2 was at work: callbacks borrow theirs, so none may go before
   /// it has returned.
-  @exclusivity(unchecked) private var gone: [HTTP2Stream] = []
+  @exclusivity(unchecked) var gone: [HTTP2Stream] = []
   /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
   @exclusivity(unchecked) package internal(set) var isTerminated = false
   /// The connection is gone: nghttp2's pointers to streams are stale.
   @exclusivity(unchecked) var isClosed = false
   /// Clients: streams that may have to be closed although nghttp2 has not come to them.
-  @exclusivity(unchecked) private var hasCancelledUnsent = false
+  @exclusivity(unchecked) var hasCancelledUnsent = false
   @exclusivity(unchecked) package internal(set) var goAwaySent = false
-  @exclusivity(unchecked) package private(set) var goAwayReceived = false
-  @exclusivity(unchecked) package private(set) var peerSettingsSeen = false
+  @exclusivity(unchecked) package internal(set) var goAwayReceived = false
+  @exclusivity(unchecked) package internal(set) var peerSettingsSeen = false
   /// The code of a GOAWAY that nghttp2 sent for what the peer did.
   @exclusivity(unchecked) package internal(set) var connectionError: UInt32?
   /// Bytes that streams have queued and nghttp2 has not pulled.
@@ -263,165 +263,6 @@ package final class HTTP2Session {
   }
 
   // MARK: Inside the module
-
-  func insert(_ stream: HTTP2Stream) {
-    stream.tableIndex = streams.count
-    streams.append(stream)
-    if role == .client { unsentStreams += 1 }
-  }
-
-  func streamClosed(_ stream: HTTP2Stream, _ code: UInt32) {
-    guard stream.tableIndex >= 0 else { return }
-    remove(stream)
-    let reason: StreamCloseReason =
-      if role == .client && !stream.headersSent {
-        .notSent
-      } else if role == .client && code == HTTP2ErrorCode.refusedStream { .refused } else {
-        .code(code)
-      }
-    finishStream(stream, reason)
-  }
-
-  func onData(_ id: Int32, _ bytes: UnsafeRawBufferPointer) {
-    var isKnown = false
-    withStream(id) { stream in
-      isKnown = true
-      received(stream, bytes)
-    }
-    if !isKnown { _ = nghttp2_session_consume(pointer, id, bytes.count) }
-  }
-
-  private func received(_ stream: HTTP2Stream, _ bytes: UnsafeRawBufferPointer) {
-    stream.unconsumed += bytes.count
-    buffered += bytes.count
-    // The connection's credit goes back at once, so that one slow reader does not stall its
-    // neighbours, unless too much lies unread altogether.
-    if buffered <= settings.maxBufferedBytes {
-      _ = nghttp2_session_consume_connection(pointer, bytes.count)
-    } else {
-      heldBack += bytes.count
-    }
-    stream.data(bytes)
-  }
-
-  func consumed(_ stream: HTTP2Stream, _ count: Int) {
-    release(count)
-    guard !stream.isClosed else { return }
-    _ = nghttp2_session_consume_stream(pointer, stream.id, count)
-    if !isReceiving && nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
-  }
-
-  func noteWritable(_ stream: HTTP2Stream) { writable.append(stream) }
-
-  func resume(_ id: Int32) {
-    _ = nghttp2_session_resume_data(pointer, id)
-    setNeedsFlush()
-  }
-
-  func submitReset(_ stream: HTTP2Stream, _ code: UInt32) {
-    _ = nghttp2_submit_rst_stream(pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code)
-    if role == .client && !stream.headersSent {
-      stream.isCancelled = true
-      hasCancelledUnsent = true
-    }
-    setNeedsFlush()
-  }
-
-  func settingsArrived() {
-    peerSettingsSeen = true
-    delegate?.settingsReceived()
-  }
-
-  func goAwayArrived(_ last: Int32, _ code: UInt32, _ text: String) {
-    goAwayReceived = true
-    hasCancelledUnsent = true
-    delegate?.goAwayReceived(last, code, text)
-  }
-
-  private func release(_ count: Int) {
-    buffered -= count
-    guard heldBack > 0, buffered <= settings.maxBufferedBytes else { return }
-    let credit = heldBack
-    heldBack = 0
-    _ = nghttp2_session_consume_connection(pointer, credit)
-    if !isReceiving { setNeedsFlush() }
-  }
-
-  private func remove(_ stream: HTTP2Stream) {
-    let index = stream.tableIndex
-    guard index >= 0, let last = streams.popLast() else { return }
-    gone.append(stream)
-    if last !== stream {
-      streams[index] = last
-      last.tableIndex = index
-    }
-    stream.tableIndex = -1
-    if role == .client, !stream.headersSent { unsentStreams -= 1 }
-  }
-
-  private func finishStream(_ stream: HTTP2Stream, _ reason: StreamCloseReason) {
-    stream.discard()
-    release(stream.unconsumed)
-    stream.unconsumed = 0
-    stream.closed(reason)
-  }
-
-  /// Nothing of nghttp2 is on the stack that could borrow a stream.
-  private func letGo() {
-    guard !gone.isEmpty else { return }
-    latest = nil
-    // Another's header block may have come in part: its rest has to find it.
-    if blockOwner?._withUnsafeGuaranteedRef({ $0.tableIndex < 0 }) == true { blockOwner = nil }
-    gone.removeAll(keepingCapacity: true)
-  }
-
-  /// The stream that a callback is about, borrowed: it is there until nghttp2 returns.
-  @inline(__always)
-  func withStream(_ id: Int32, _ body: (HTTP2Stream) -> Void) {
-    if let latest, latest._withUnsafeGuaranteedRef({ $0.id == id }) {
-      if latest._withUnsafeGuaranteedRef({ $0.tableIndex >= 0 }) {
-        latest._withUnsafeGuaranteedRef(body)
-      }
-      return
-    }
-    guard let found = nghttp2_session_get_stream_user_data(pointer, id) else { return }
-    let stream = Unmanaged<HTTP2Stream>.fromOpaque(found)
-    latest = stream
-    stream._withUnsafeGuaranteedRef(body)
-  }
-
-  /// A peer's stream, which nghttp2 knows by its number from now on.
-  func adopt(_ stream: HTTP2Stream) {
-    let borrowed = Unmanaged.passUnretained(stream)
-    nghttp2_session_set_stream_user_data(pointer, stream.id, borrowed.toOpaque())
-    latest = borrowed
-    insert(stream)
-  }
-
-  /// Requests that wait for MAX_CONCURRENT_STREAMS stay in nghttp2's queue until others end, even
-  /// when they were cancelled or GOAWAY has come: their owners are told now.
-  private func closeUnsent() {
-    guard role == .client, hasCancelledUnsent else { return }
-    hasCancelledUnsent = false
-    for stream in streams where !stream.headersSent && (goAwayReceived || stream.isCancelled) {
-      nghttp2_session_set_stream_user_data(pointer, stream.id, nil)
-      if !stream.isCancelled {
-        _ = nghttp2_submit_rst_stream(
-          pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, HTTP2ErrorCode.cancel)
-      }
-      remove(stream)
-      finishStream(stream, .notSent)
-    }
-    letGo()
-  }
-
-  /// Tells writers of room only when nghttp2 is not in the middle of something.
-  private func notifyWritable() {
-    guard !writable.isEmpty else { return }
-    let streams = writable
-    writable = []
-    for stream in streams where !stream.isClosed { stream.writable() }
-  }
 
   private func fail(_ code: Int32) {
     guard !isTerminated else { return }
