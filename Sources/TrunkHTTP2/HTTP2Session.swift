@@ -30,6 +30,10 @@ package final class HTTP2Session {
   @exclusivity(unchecked) var heldBack = 0
   @exclusivity(unchecked) private(set) var isReceiving = false
   @exclusivity(unchecked) var isDraining = false
+  /// The DATA frame that `drain` is to put out itself.
+  @exclusivity(unchecked) var planned: PlannedData?
+  /// It has, which nghttp2 has yet to hear.
+  @exclusivity(unchecked) var plannedIsOut = false
   /// `drain` is asked for already, or is at work.
   @exclusivity(unchecked) private var flushIsDue = false
   /// The stream that nghttp2 spoke of last, mostly the next one as well.
@@ -117,18 +121,21 @@ package final class HTTP2Session {
     if nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
   }
 
-  /// Hands serialised frames to `sink`, one by one, until there are none or it has enough.
+  /// Hands serialised frames to `sink`, one by one and those with large payloads in pieces, until there
+  /// are none or it has enough; the frame under way is finished then.
   package func drain(now: UInt64 = 0, _ sink: (UnsafeRawBufferPointer) -> Bool) {
     self.now = now
     flushIsDue = true
     isDraining = true
     var more = !isClosed
-    while more, killing != .over {
+    while more || plannedIsOut, killing != .over {
       var data: UnsafePointer<UInt8>?
       let count = nghttp2_session_mem_send(pointer, &data)
       guard count > 0, let data else {
         if count < 0 { isTerminated = true }
-        break
+        guard let next = takePlanned(), more else { break }
+        more = send(next, sink)
+        continue
       }
       more = sink(UnsafeRawBufferPointer(start: data, count: count))
       // The type of a frame is its fourth byte: behind GOAWAY nothing else is worth sending.
@@ -136,6 +143,7 @@ package final class HTTP2Session {
         killing = .over
       }
     }
+    plannedIsOut = false
     flushIsDue = false
     isDraining = false
     letGo()

@@ -59,6 +59,8 @@ open class HTTP2Stream {
 
   /// Queued bytes above which a writer should wait for ``writable()``.
   package static let writeMark = 64 * 1024
+  /// Payloads of this size and more go from the queue to the socket's buffer, not by way of nghttp2's.
+  static let handOverFrom = 4 * 1024
 
   /// - Parameter id: 0 for a client's, which gets one when it is opened.
   package init(_ session: HTTP2Session, id: Int32) {
@@ -151,36 +153,26 @@ open class HTTP2Stream {
     }
   }
 
-  /// nghttp2 asks for up to `room` bytes of DATA.
+  /// nghttp2 asks for up to `room` bytes of DATA. Few are copied to `target`; many stay where they are
+  /// until the frame goes out, and are handed over then.
   final func pull(
     _ target: UnsafeMutablePointer<UInt8>, _ room: Int, _ flags: UnsafeMutablePointer<UInt32>
   ) -> Int {
-    var filled = 0
-    while filled < room && queued > 0 {
-      let count = min(room - filled, head.count - headOffset)
-      head.withUnsafeBytes { bytes in
-        if let base = bytes.baseAddress {
-          UnsafeMutableRawPointer(target + filled).copyMemory(
-            from: base + headOffset, byteCount: count)
-        }
-      }
-      filled += count
-      headOffset += count
-      queued -= count
-      if headOffset == head.count {
-        head = tail?.popFirst() ?? []
-        headOffset = 0
+    let count = min(room, queued)
+    let isLast = count == queued
+    if count >= HTTP2Stream.handOverFrom {
+      flags.pointee |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue
+    } else if count > 0 {
+      var filled = UnsafeMutableRawPointer(target)
+      handOver(count) { bytes in
+        if let base = bytes.baseAddress { filled.copyMemory(from: base, byteCount: bytes.count) }
+        filled += bytes.count
       }
     }
-    if filled > 0 { withSession { $0.noteDataSent(filled) } }
-    if wasAboveMark && queued <= HTTP2Stream.writeMark / 2 {
-      wasAboveMark = false
-      withSession { $0.noteWritable(self) }
-    }
-    if queued > 0 { return filled }
+    guard isLast else { return count }
     switch end {
     case .open:
-      if filled == 0 {
+      if count == 0 {
         isDeferred = true
         return Int(NGHTTP2_ERR_DEFERRED.rawValue)
       }
@@ -197,7 +189,31 @@ open class HTTP2Stream {
     case .sent:
       flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
     }
-    return filled
+    return count
+  }
+
+  /// Takes `count` bytes off the queue, piece by piece.
+  @inline(__always)
+  final func handOver(_ count: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
+    var left = count
+    while left > 0 && queued > 0 {
+      let piece = min(left, head.count - headOffset)
+      head.withUnsafeBytes {
+        body(UnsafeRawBufferPointer(rebasing: $0[headOffset..<(headOffset + piece)]))
+      }
+      left -= piece
+      headOffset += piece
+      queued -= piece
+      if headOffset == head.count {
+        head = tail?.popFirst() ?? []
+        headOffset = 0
+      }
+    }
+    withSession { $0.noteDataSent(count - left) }
+    if wasAboveMark && queued <= HTTP2Stream.writeMark / 2 {
+      wasAboveMark = false
+      withSession { $0.noteWritable(self) }
+    }
   }
 
   /// Frees what is queued; the stream is gone.

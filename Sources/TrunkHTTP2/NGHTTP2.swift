@@ -158,6 +158,13 @@ enum NGHTTP2 {
       }
       return 0
     }
+    nghttp2_session_callbacks_set_send_data_callback(callbacks) {
+      _, _, head, length, source, user in
+      guard let user, let head, let stream = source?.pointee.ptr else { return 0 }
+      return Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef {
+        $0.onSendData(head, length, Unmanaged<HTTP2Stream>.fromOpaque(stream))
+      }
+    }
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { pointer, id, code, user in
       guard let pointer else { return 0 }
       NGHTTP2.withSession(user) { session in

@@ -82,12 +82,13 @@ final class Side: HTTP2SessionDelegate {
   }
   func needsFlush() {}
 
-  /// All that the session wants to send.
-  func output() -> [UInt8] {
+  /// What the session wants to send: all, or up to the end of the frame at hand when `enough` bytes
+  /// are there.
+  func output(enough: Int = .max) -> [UInt8] {
     var bytes: [UInt8] = []
     session.drain {
       bytes += $0
-      return true
+      return bytes.count < enough
     }
     return bytes
   }

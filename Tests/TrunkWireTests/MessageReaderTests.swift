@@ -132,6 +132,9 @@ struct MessageReaderTests {
     #expect(reader.capacity < 1000)
     _ = try feed(&reader, [UInt8](repeating: 1, count: 10_000))
     #expect(reader.capacity < 25_000)
+    var small = MessageReader(limit: 1 << 30)
+    _ = try feed(&small, [0, 0, 2, 0, 0] + [UInt8](repeating: 1, count: 100))
+    #expect(small.capacity < 1000)
   }
 
   @Test("a compressed flag other than 0 and 1 is an error (GRPC 5.7)", arguments: [2, 3, 128, 255])

@@ -13,7 +13,8 @@
 ///      failed (for good: every later `receive` throws the same error)
 /// ```
 /// 1. Message boundaries know nothing of DATA frames: any split gives the same messages.
-/// 2. A length is a claim. Memory follows the bytes that came, at most twice over.
+/// 2. A length is a claim. Memory follows the bytes that came, at most twice over; eight times where
+///    no more than 128 KiB are claimed, so that what came is not copied again and again.
 /// 3. A message that lies whole in one chunk costs exactly one allocation, an empty one none.
 package struct MessageReader {
   /// Largest payload taken, in bytes as they are on the wire (before any decompression).
@@ -25,6 +26,7 @@ package struct MessageReader {
   // The payload under way; its length is known once the prefix is whole.
   private var payload: [UInt8] = []
   private var failure: FramingError?
+  private static let lenientLength = 128 * 1024
 
   package init(limit: Int) {
     self.limit = limit
@@ -98,8 +100,9 @@ package struct MessageReader {
   private mutating func keep(_ bytes: UnsafeRawBufferPointer) {
     let needed = payload.count + bytes.count
     if needed > payload.capacity {
-      // Doubling, cut at the message's end: rule 2 holds, and the last doubling wastes nothing.
-      payload.reserveCapacity(min(length, max(needed, payload.capacity * 2)))
+      // Cut at the message's end: rule 2 holds, and the last growth wastes nothing.
+      let factor = length <= MessageReader.lenientLength ? 8 : 2
+      payload.reserveCapacity(min(length, needed * factor))
     }
     payload.append(contentsOf: bytes)
   }

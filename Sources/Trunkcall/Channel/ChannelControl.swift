@@ -354,6 +354,7 @@ final class ChannelControl {
     idleWatch = nil
     resolver.stop()
     post(.core(.enterIdle))
+    if parts.options.freeMemoryKept != nil { FreeMemory.giveBackSoon() }
   }
 
   // MARK: The end

@@ -48,6 +48,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
     let ownGroup = options.loops.flatMap {
       try? EventLoopGroup(loops: $0, spin: options.spin)
     }
+    if let bytes = options.freeMemoryKept { FreeMemory.keep(bytes) }
     hub = ChannelHub(parts, group: options.group ?? ownGroup ?? .shared, ownGroup: ownGroup)
     self.interceptors = interceptors
   }

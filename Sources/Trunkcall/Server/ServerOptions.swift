@@ -33,7 +33,7 @@ public struct ServerOptions: Sendable {
   public var spin: Duration = .zero
   /// Bytes of freed memory that the process keeps at each heap's end for the next large message, where
   /// glibc would give them back at once: half and more of the processor time of an echo of 1 MiB. Process-wide,
-  /// set by the first server that starts, and overridden by glibc's own environment variables. Default
+  /// set by the first server that starts or channel that is made, and overridden by glibc's own environment variables. Default
   /// 16 MiB; nil leaves glibc as it is. After a crowd of connections has gone all of it is given back.
   public var freeMemoryKept: Int? = 16 << 20
   /// How long calls may go on after a graceful stop began. Default 10 s.
