@@ -24,10 +24,12 @@ extension HTTP2Session {
   func onHeader(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     // Blocks do not interleave (RFC 9113 §4.3): the field is of the block that began last.
     blockOwner?._withUnsafeGuaranteedRef { stream in
-      stream.headerListSize += name.count + value.count + 32
-      if stream.headerListSize > settings.maxHeaderListSize {
+      if stream.headersTooLarge { return }
+      let size = Int(stream.headerListSize) + name.count + value.count + 32
+      if size > settings.maxHeaderListSize {
         stream.headersTooLarge = true
       } else {
+        stream.headerListSize = UInt32(clamping: size)
         stream.header(name, value)
       }
     }

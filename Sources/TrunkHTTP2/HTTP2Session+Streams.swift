@@ -11,7 +11,7 @@ internal import CNGHTTP2
 /// returned.
 extension HTTP2Session {
   func insert(_ stream: HTTP2Stream) {
-    stream.tableIndex = streams.count
+    stream.tableIndex = Int32(truncatingIfNeeded: streams.count)
     streams.append(stream)
     if role == .client { unsentStreams += 1 }
   }
@@ -38,7 +38,7 @@ extension HTTP2Session {
   }
 
   private func received(_ stream: HTTP2Stream, _ bytes: UnsafeRawBufferPointer) {
-    stream.unconsumed += bytes.count
+    stream.unconsumed &+= Int32(truncatingIfNeeded: bytes.count)
     buffered += bytes.count
     // The connection's credit goes back at once, so that one slow reader does not stall its
     // neighbours, unless too much lies unread altogether.
@@ -94,12 +94,12 @@ extension HTTP2Session {
   }
 
   func remove(_ stream: HTTP2Stream) {
-    let index = stream.tableIndex
+    let index = Int(stream.tableIndex)
     guard index >= 0, let last = streams.popLast() else { return }
     gone.append(stream)
     if last !== stream {
       streams[index] = last
-      last.tableIndex = index
+      last.tableIndex = stream.tableIndex
     }
     stream.tableIndex = -1
     if role == .client, !stream.headersSent { unsentStreams -= 1 }
@@ -107,7 +107,7 @@ extension HTTP2Session {
 
   func finishStream(_ stream: HTTP2Stream, _ reason: StreamCloseReason) {
     stream.discard()
-    release(stream.unconsumed)
+    release(Int(stream.unconsumed))
     stream.unconsumed = 0
     stream.closed(reason)
   }

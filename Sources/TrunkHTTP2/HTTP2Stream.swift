@@ -26,25 +26,30 @@ public enum StreamCloseReason: Sendable, Hashable {
 /// `open` and `public` because Swift has no subclasses across the modules of a package otherwise; this
 /// module is no product.
 open class HTTP2Stream {
+  // In an order that wastes nothing: there may be many.
   @exclusivity(unchecked) package internal(set) final var id: Int32
+  /// Position in the session's table.
+  @exclusivity(unchecked) final var tableIndex: Int32 = -1
   // The session closes all its streams before it ends, and a closed stream does not touch it.
   final let owner: Unmanaged<HTTP2Session>
 
-  /// Position in the session's table.
-  @exclusivity(unchecked) final var tableIndex = -1
   @exclusivity(unchecked) final var isClosed = false
   /// The stream's HEADERS were serialised; the peer may see them (clients).
   @exclusivity(unchecked) package internal(set) final var headersSent = false
   /// Reset by its owner before that.
   @exclusivity(unchecked) final var isCancelled = false
   /// The peer has sent END_STREAM.
-  @exclusivity(unchecked) package internal(set) final var peerEnded = false
+  @exclusivity(unchecked) final var peerEnded = false
+  @exclusivity(unchecked) final var headersTooLarge = false
+  private enum End { case open, endStream, trailers, sent }
+  @exclusivity(unchecked) private final var end = End.open
+  @exclusivity(unchecked) private final var isDeferred = false
+  @exclusivity(unchecked) private final var wasAboveMark = false
 
   // Receiving
-  @exclusivity(unchecked) final var headerListSize = 0
-  @exclusivity(unchecked) final var headersTooLarge = false
-  /// Received, not yet consumed.
-  @exclusivity(unchecked) final var unconsumed = 0
+  @exclusivity(unchecked) final var headerListSize: UInt32 = 0
+  /// Received, not yet consumed: no more than a window (RFC 9113 §6.9.1).
+  @exclusivity(unchecked) final var unconsumed: Int32 = 0
 
   // Sending: `head` first, so that the one message of a unary call needs no queue.
   @exclusivity(unchecked) private final var head: [UInt8] = []
@@ -52,10 +57,6 @@ open class HTTP2Stream {
   @exclusivity(unchecked) private final var tail: Deque<[UInt8]>?
   /// Bytes queued and not yet pulled by nghttp2.
   @exclusivity(unchecked) package private(set) final var queued = 0
-  private enum End { case open, endStream, trailers, sent }
-  @exclusivity(unchecked) private final var end = End.open
-  @exclusivity(unchecked) private final var isDeferred = false
-  @exclusivity(unchecked) private final var wasAboveMark = false
 
   /// Queued bytes above which a writer should wait for ``writable()``.
   package static let writeMark = 64 * 1024
@@ -72,6 +73,8 @@ open class HTTP2Stream {
   package final var isAboveMark: Bool { queued > HTTP2Stream.writeMark }
   /// Everything including the end has been handed to nghttp2.
   package final var isLocallyDone: Bool { end == .sent }
+  /// The peer has sent END_STREAM.
+  package final var isRemotelyDone: Bool { peerEnded }
 
   /// nil when the stream is closed.
   package final var session: HTTP2Session? { isClosed ? nil : owner.takeUnretainedValue() }
@@ -137,12 +140,14 @@ open class HTTP2Stream {
     withSession { $0.submitReset(self, code) }
   }
 
+  package final func consumeAll() { consume(Int(unconsumed)) }
+
   /// Returns received bytes to the peer's window.
   package final func consume(_ count: Int) {
     guard count > 0, !isClosed else { return }
-    let returned = min(count, unconsumed)
+    let returned = min(Int32(clamping: count), unconsumed)
     unconsumed -= returned
-    withSession { $0.consumed(self, returned) }
+    withSession { $0.consumed(self, Int(returned)) }
   }
 
   private final func resume() {

@@ -5,8 +5,8 @@
 package class LoopTimer: HeapTimer {
   package let loop: EventLoop
   /// `CLOCK_MONOTONIC` nanoseconds; meaningful while scheduled.
-  package final internal(set) var deadline: UInt64 = 0
-  final var heapIndex = -1
+  @exclusivity(unchecked) package final internal(set) var deadline: UInt64 = 0
+  @exclusivity(unchecked) final var heapIndex = -1
   private let action: (() -> Void)?
 
   package init(on loop: EventLoop, action: (() -> Void)? = nil) {

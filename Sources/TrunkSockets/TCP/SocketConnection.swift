@@ -81,8 +81,15 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   }
 
   /// Stops or resumes reading: the peer then fills its own buffers.
-  @exclusivity(unchecked) package var readsPaused = false {
-    didSet { if readsPaused != oldValue { updateInterest() } }
+  @exclusivity(unchecked) private var isPaused = false
+  // Through accessors: stored, other modules would check every access to it.
+  package var readsPaused: Bool {
+    get { isPaused }
+    set {
+      guard isPaused != newValue else { return }
+      isPaused = newValue
+      updateInterest()
+    }
   }
 
   /// Bytes handed over by the driver that the socket has not taken.
@@ -133,7 +140,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
 
   private func receive() {
     for _ in 0..<SocketConnection.readsPerEvent {
-      guard !isClosed, !readsPaused, let base = loop.receiveBuffer.baseAddress else { return }
+      guard !isClosed, !isPaused, let base = loop.receiveBuffer.baseAddress else { return }
       let count = recv(fd, base, loop.receiveBuffer.count, 0)
       if count > 0 {
         lastReceived = loop.now
@@ -258,7 +265,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
 
   private func updateInterest() {
     guard let token, !isClosed else { return }
-    var wanted: Readiness = readsPaused ? [] : .read
+    var wanted: Readiness = isPaused ? [] : .read
     if unsentCount > 0 { wanted.insert(.write) }
     guard wanted != interest else { return }
     interest = wanted

@@ -17,20 +17,24 @@
 ///    no more than 128 KiB are claimed, so that what came is not copied again and again.
 /// 3. A message that lies whole in one chunk costs exactly one allocation, an empty one none.
 package struct MessageReader {
-  /// Largest payload taken, in bytes as they are on the wire (before any decompression).
-  package let limit: Int
-
+  // 22 bytes: every stream has one.
   // The prefix so far: byte n of it stands in bits 8(4-n)..., `prefixCount` of 5 have come.
   private var prefix: UInt64 = 0
-  private var prefixCount = 0
   // The payload under way; its length is known once the prefix is whole.
   private var payload: [UInt8] = []
-  private var failure: FramingError?
+  private let largest: UInt32
+  private var prefixCount: UInt8 = 0
+  private var hasFailed = false
+  private static let whole = UInt8(MessageFrame.prefixLength)
   private static let lenientLength = 128 * 1024
 
+  /// - Parameter limit: Largest payload taken, in bytes as they are on the wire (before any
+  ///   decompression).
   package init(limit: Int) {
-    self.limit = limit
+    largest = UInt32(clamping: limit)
   }
+
+  package var limit: Int { Int(largest) }
 
   /// Whether bytes of an unfinished message have come: an end of stream now would cut it short.
   package var isMidMessage: Bool { prefixCount > 0 }
@@ -47,12 +51,12 @@ package struct MessageReader {
   package mutating func receive(
     _ bytes: UnsafeRawBufferPointer, _ deliver: (_ payload: [UInt8], _ compressed: Bool) -> Void
   ) throws(FramingError) {
-    if let failure { throw failure }
+    if hasFailed { throw failure }
     var offset = 0
     while offset < bytes.count {
-      if prefixCount < MessageFrame.prefixLength {
+      if prefixCount < MessageReader.whole {
         readPrefix(bytes, &offset)
-        guard prefixCount == MessageFrame.prefixLength else { return }
+        guard prefixCount == MessageReader.whole else { return }
         try checkPrefix()
       }
       let missing = length - payload.count
@@ -74,11 +78,11 @@ package struct MessageReader {
     if prefixCount == 0, bytes.count - offset >= MessageFrame.prefixLength {
       let length = bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt32.self).bigEndian
       prefix = UInt64(bytes[offset]) << 32 | UInt64(length)
-      prefixCount = MessageFrame.prefixLength
+      prefixCount = MessageReader.whole
       offset += MessageFrame.prefixLength
       return
     }
-    while prefixCount < MessageFrame.prefixLength, offset < bytes.count {
+    while prefixCount < MessageReader.whole, offset < bytes.count {
       prefix = prefix << 8 | UInt64(bytes[offset])
       prefixCount += 1
       offset += 1
@@ -86,14 +90,15 @@ package struct MessageReader {
   }
 
   private mutating func checkPrefix() throws(FramingError) {
-    if flag > 1 { throw fail(.badFlag(flag)) }
-    if length > limit { throw fail(.tooLarge(size: length, limit: limit)) }
+    if flag <= 1 && length <= limit { return }
+    hasFailed = true
+    payload = []
+    throw failure
   }
 
-  private mutating func fail(_ error: FramingError) -> FramingError {
-    failure = error
-    payload = []
-    return error
+  /// What is wrong with the prefix, which stays.
+  private var failure: FramingError {
+    flag > 1 ? .badFlag(flag) : .tooLarge(size: length, limit: limit)
   }
 
   /// Holds the bytes of a message that goes on in a later chunk.

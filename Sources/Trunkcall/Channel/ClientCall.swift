@@ -305,7 +305,7 @@ final class ClientCall: @unchecked Sendable {
 
   private func resetStream() {
     guard let stream, stream.isOpen else { return }
-    if stream.peerEnded {
+    if stream.isRemotelyDone {
       // A server's status is final; what was still to be sent is not wanted (5.7).
       if !stream.isLocallyDone { stream.reset(HTTP2ErrorCode.noError) }
     } else {

@@ -142,6 +142,35 @@ final class MessagePipe: Sendable {
   }
 }
 
+/// One continuation that waits, with a ticket for its cancellation: the cancellation of a wait may come
+/// before the wait itself.
+private struct Waiter<Value: Sendable> {
+  private var continuation: UnsafeContinuation<Value, Never>?
+  private var ticket: UInt32 = 0
+  private var cancelled: UInt32 = 0
+
+  var isWaiting: Bool { continuation != nil }
+
+  /// - Returns: whether the wait was cancelled before it began; the continuation is not kept then.
+  mutating func wait(_ continuation: UnsafeContinuation<Value, Never>, ticket: UInt32) -> Bool {
+    if cancelled == ticket { return true }
+    self.continuation = continuation
+    self.ticket = ticket
+    return false
+  }
+
+  mutating func resume(_ value: Value) {
+    guard let waiting = continuation else { return }
+    continuation = nil
+    waiting.resume(returning: value)
+  }
+
+  mutating func cancel(ticket: UInt32, _ value: Value) {
+    cancelled = ticket
+    if self.ticket == ticket { resume(value) }
+  }
+}
+
 extension Inbound {
   fileprivate static func message(_ payload: [UInt8]) -> Inbound {
     .message(ReceivedMessage(payload, .identity))

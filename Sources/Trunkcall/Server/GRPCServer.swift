@@ -25,7 +25,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     var phase = Phase.idle
     var addresses: [Address] = []
     var failure: (any Error)?
-    var waiters: [UInt64: CheckedContinuation<[Address], any Error>] = [:]
+    var waiters: [UInt32: CheckedContinuation<[Address], any Error>] = [:]
     var stop: CheckedContinuation<Void, Never>?
     var stopRequested = false
     var loops: [ServerLoop] = []

@@ -28,7 +28,8 @@ extension ServerConnection {
         context.start(call)
       }
     }
-    starting.removeAll(keepingCapacity: true)
+    // The room of a burst is not kept.
+    starting.removeAll(keepingCapacity: starting.count <= 32)
     context.startHandlers()
   }
 
@@ -69,9 +70,8 @@ extension ServerConnection {
   private func count(_ call: ServerStream) {
     handlers += 1
     context.counters.running(1)
-    let reserved = call.method?.replies.typical ?? 0
-    call.reserved = reserved
-    reservedBytes += reserved
+    call.reserved = call.method?.replies.typical ?? 0
+    reservedBytes += call.reserved
     call.handlerRuns = true
   }
 

@@ -52,8 +52,7 @@ final class ServerConnection {
   @exclusivity(unchecked) var sendTimer: LoopTimer?
   @exclusivity(unchecked) var isKilled = false
 
-  @exclusivity(unchecked) private var userAgent: (bytes: [UInt8], text: String) = ([], "")
-  @exclusivity(unchecked) private var authority: (bytes: [UInt8], text: String) = ([], "")
+  @exclusivity(unchecked) var names = RepeatedNames()
 
   /// Comes back when the client has seen the announcement of the stop.
   private static let drainPing: UInt64 = 0x6472_6169_6e21
@@ -126,23 +125,6 @@ final class ServerConnection {
 
   /// The drain's time is over.
   func closeNow() { socket.close() }
-
-  // MARK: Names that repeat on every call of a connection
-
-  func cachedUserAgent(_ value: UnsafeRawBufferPointer) -> String {
-    ServerConnection.cached(value, &userAgent)
-  }
-  func cachedAuthority(_ value: UnsafeRawBufferPointer) -> String {
-    ServerConnection.cached(value, &authority)
-  }
-
-  private static func cached(
-    _ value: UnsafeRawBufferPointer, _ last: inout (bytes: [UInt8], text: String)
-  ) -> String {
-    let same = last.bytes.withUnsafeBytes { value.equals($0) }
-    if !same { last = (Array(value), String(decoding: value, as: UTF8.self)) }
-    return last.text
-  }
 }
 
 extension ServerConnection: ConnectionDriver {

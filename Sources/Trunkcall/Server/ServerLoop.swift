@@ -67,6 +67,7 @@ final class ServerLoop: @unchecked Sendable {
   private var handshakes = 0
   private var isDraining = false
   private var lastHandshakeLog: UInt64?
+  @exclusivity(unchecked) private var lastWait: UInt32 = 0
   /// Connections that have gone since memory was last given back.
   private var departed = 0
   /// So many are worth it.
@@ -120,6 +121,12 @@ final class ServerLoop: @unchecked Sendable {
       counters.connected(1)
       connection.open()
     }
+  }
+
+  /// A number for a wait of a task on this loop: even, see ``WaitTicket``.
+  func nextWait() -> UInt32 {
+    lastWait &+= 2
+    return lastWait
   }
 
   /// A connection's handshake is over, one way or the other.

@@ -132,14 +132,14 @@ extension ServerStream {
   }
 
   func unknownMethod() -> RPCError {
-    let isPath = request.path.withContiguousBytes { MethodPath($0) != nil }
+    let isPath = path.withContiguousBytes { MethodPath($0) != nil }
     guard isPath else {
       connection.context.counters.note(.badPath)
-      return RPCError(.unimplemented, "malformed method path \(request.path)")
+      return RPCError(.unimplemented, "malformed method path \(path)")
     }
-    return connection.server.methods.hasService(of: request.path)
-      ? RPCError(.unimplemented, "unknown method \(request.path)")
-      : RPCError(.unimplemented, "unknown service of \(request.path)")
+    return connection.server.methods.hasService(of: path)
+      ? RPCError(.unimplemented, "unknown method \(path)")
+      : RPCError(.unimplemented, "unknown service of \(path)")
   }
 
   func startDeadline(_ deadline: UInt64) {

@@ -30,10 +30,11 @@ extension ServerStream {
   /// By a runner, on the loop, when the connection has counted it.
   func runHandler() async {
     guard canStart, let method else { return handlerEnded() }
-    await run(method.served.handler, begin())
+    await method.run(self, begin())
   }
 
   func cancelHandler() {
+    handlerCancelled = true
     runner?.cancel()
     aside?.task?.cancel()
   }
@@ -48,7 +49,7 @@ extension ServerStream {
 
   // A function for each way: the frame of a suspended handler has room for what its way needs only.
 
-  private func run(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
+  fileprivate func run(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
     guard deadline == nil, connection.server.interceptors.isEmpty else {
       return await runWithin(deadline, handler, payload)
     }
@@ -166,5 +167,13 @@ extension ServerStream {
     if let aside { aside.task = nil }
     if reserved > 0, !connection.isClosed { releaseReservation() }
     connection.releaseHandlerSlot()
+  }
+}
+
+extension LoopMethod {
+  /// All loops share a method's handler: borrowed from here, none of them counts a reference to it, which
+  /// would go back and forth between their processors with every call.
+  fileprivate func run(_ call: ServerStream, _ payload: ReceivedMessage?) async {
+    await call.run(served.handler, payload)
   }
 }

@@ -12,53 +12,12 @@ enum Inbound: Sendable {
   case failed(RPCError)
 }
 
-/// One continuation that waits on the loop, with a ticket for its cancellation: the cancellation of
-/// a wait may reach the loop before the wait itself.
-struct Waiter<Value: Sendable> {
-  private var continuation: UnsafeContinuation<Value, Never>?
-  private var ticket: UInt64 = 0
-  private var cancelled: UInt64 = 0
-
-  var isWaiting: Bool { continuation != nil }
-
-  /// - Returns: whether the wait was cancelled before it began; the continuation is not kept then.
-  mutating func wait(_ continuation: UnsafeContinuation<Value, Never>, ticket: UInt64) -> Bool {
-    if cancelled == ticket { return true }
-    self.continuation = continuation
-    self.ticket = ticket
-    return false
-  }
-
-  mutating func resume(_ value: Value) {
-    guard let waiting = continuation else { return }
-    continuation = nil
-    waiting.resume(returning: value)
-  }
-
-  mutating func cancel(ticket: UInt64, _ value: Value) {
-    cancelled = ticket
-    if self.ticket == ticket { resume(value) }
-  }
-}
-
-/// What a stream of messages needs and a unary call does not.
-final class MessageFlow {
-  @exclusivity(unchecked) var inbox = Deque<ReceivedMessage>()
-  @exclusivity(unchecked) var reading = Waiter<Inbound>()
-  @exclusivity(unchecked) var writing = Waiter<RPCError?>()
-
-  /// Nobody waits, and nothing does.
-  var isIdle: Bool { inbox.isEmpty && !reading.isWaiting && !writing.isWaiting }
-}
-
-/// Numbers waits, process-wide.
-enum WaitTicket {
-  private static let last = Atomic<UInt64>(0)
-  static func next() -> UInt64 { last.wrappingAdd(1, ordering: .relaxed).newValue }
-}
-
 extension ServerStream: MessageSource, MessageSink {
   private static let cancelledWait = RPCError(.cancelled, "the task that waited was cancelled")
+  private static let twoReaders = RPCError(
+    .failedPrecondition, "two tasks read one stream at once")
+  private static let twoWriters = RPCError(
+    .failedPrecondition, "two tasks write one stream at once")
 
   func next() async throws(RPCError) -> [UInt8]? {
     // Buffered messages are taken without suspending.
@@ -66,17 +25,38 @@ extension ServerStream: MessageSource, MessageSink {
     return try unwrap(await waitForMessage())
   }
 
+  // On the loop these closures have nothing but the stream to remember, and take no memory.
+
   private func waitForMessage() async -> Inbound {
+    guard loop.isCurrent else { return await waitForMessageElsewhere() }
+    guard makeFlow().reading.begin(connection.context.nextWait()) else {
+      return .failed(ServerStream.twoReaders)
+    }
+    return await withTaskCancellationHandler {
+      await withUnsafeContinuation { self.flow?.reading.wait($0) }
+    } onCancel: {
+      self.cancelReading()
+    }
+  }
+
+  @inline(never)
+  private func waitForMessageElsewhere() async -> Inbound {
     let ticket = WaitTicket.next()
     return await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         loop.run { self.wait(continuation, ticket) }
       }
     } onCancel: {
-      loop.later {
-        self.makeFlow().reading.cancel(ticket: ticket, .failed(ServerStream.cancelledWait))
-      }
+      cancelReading(ticket)
     }
+  }
+
+  private func cancelReading() {
+    if let flow { cancelReading(flow.reading.current) }
+  }
+
+  private func cancelReading(_ wait: UInt32) {
+    loop.later { self.makeFlow().reading.cancel(wait, .failed(ServerStream.cancelledWait)) }
   }
 
   func send(_ frame: [UInt8]) async throws(RPCError) {
@@ -84,23 +64,43 @@ extension ServerStream: MessageSource, MessageSink {
     if loop.isCurrent {
       try writeMessage(frame)
       if !isAboveMark { return }
-      if let error = await waitToWrite(nil) { throw error }
+      if let error = await waitForRoom() { throw error }
     } else if let error = await waitToWrite(frame) {
       throw error
     }
   }
 
-  /// - Parameter frame: what is still to be written.
+  /// On the loop.
   @inline(never)
-  private func waitToWrite(_ frame: OutgoingFrame?) async -> RPCError? {
+  private func waitForRoom() async -> RPCError? {
+    guard makeAside().writing.begin(connection.context.nextWait()) else {
+      return ServerStream.twoWriters
+    }
+    return await withTaskCancellationHandler {
+      await withUnsafeContinuation { self.aside?.writing.wait($0) }
+    } onCancel: {
+      self.cancelWriting()
+    }
+  }
+
+  @inline(never)
+  private func waitToWrite(_ frame: OutgoingFrame) async -> RPCError? {
     let ticket = WaitTicket.next()
     return await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         loop.run { self.waitToWrite(frame, continuation, ticket) }
       }
     } onCancel: {
-      loop.later { self.makeFlow().writing.cancel(ticket: ticket, ServerStream.cancelledWait) }
+      cancelWriting(ticket)
     }
+  }
+
+  private func cancelWriting() {
+    if let aside { cancelWriting(aside.writing.current) }
+  }
+
+  private func cancelWriting(_ wait: UInt32) {
+    loop.later { self.makeAside().writing.cancel(wait, ServerStream.cancelledWait) }
   }
 
   // MARK: On the loop
@@ -148,10 +148,11 @@ extension ServerStream: MessageSource, MessageSink {
   func end(_ error: RPCError) {
     if !hasFailed { makeAside().failure = error }
     hasFailed = true
-    guard let flow else { return }
-    flow.inbox = []
-    flow.reading.resume(.failed(error))
-    flow.writing.resume(error)
+    if let flow {
+      flow.inbox = []
+      flow.reading.resume(.failed(error))
+    }
+    aside?.writing.resume(error)
   }
 
   private func take() -> Inbound? {
@@ -161,37 +162,30 @@ extension ServerStream: MessageSource, MessageSink {
     }
     if let failure { return .failed(failure) }
     if phase == .closed { return .failed(RPCError(.cancelled, "the call has ended")) }
-    return requestsEnded ? .end : nil
+    return isRemotelyDone ? .end : nil
   }
 
-  private func wait(_ continuation: UnsafeContinuation<Inbound, Never>, _ ticket: UInt64) {
+  private func wait(_ continuation: UnsafeContinuation<Inbound, Never>, _ ticket: UInt32) {
     if let inbound = take() { return continuation.resume(returning: inbound) }
     let flow = makeFlow()
     if flow.reading.isWaiting {
-      return continuation.resume(
-        returning: .failed(RPCError(.failedPrecondition, "two tasks read one stream at once")))
+      return continuation.resume(returning: .failed(ServerStream.twoReaders))
     }
-    if flow.reading.wait(continuation, ticket: ticket) {
+    if flow.reading.wait(continuation, ticket) {
       continuation.resume(returning: .failed(ServerStream.cancelledWait))
     }
   }
 
   private func waitToWrite(
-    _ frame: OutgoingFrame?, _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt64
+    _ frame: OutgoingFrame, _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt32
   ) {
-    if let frame {
-      do throws(RPCError) { try writeMessage(frame) } catch {
-        return continuation.resume(returning: error)
-      }
+    do throws(RPCError) { try writeMessage(frame) } catch {
+      return continuation.resume(returning: error)
     }
-    if let failure { return continuation.resume(returning: failure) }
     guard isAboveMark, isOpen else { return continuation.resume(returning: nil) }
-    let flow = makeFlow()
-    if flow.writing.isWaiting {
-      return continuation.resume(
-        returning: RPCError(.failedPrecondition, "two tasks write one stream at once"))
-    }
-    if flow.writing.wait(continuation, ticket: ticket) {
+    let aside = makeAside()
+    if aside.writing.isWaiting { return continuation.resume(returning: ServerStream.twoWriters) }
+    if aside.writing.wait(continuation, ticket) {
       continuation.resume(returning: ServerStream.cancelledWait)
     }
   }
@@ -215,15 +209,12 @@ extension ServerStream: MessageSource, MessageSink {
   }
 
   func creditAll() {
-    consume(outstanding)
-    outstanding = 0
+    consumeAll()
   }
 
   private func credit(_ bytes: Int) {
     if flow?.inbox.isEmpty ?? true { return creditAll() }
-    let returned = min(bytes, outstanding)
-    outstanding -= returned
-    consume(returned)
+    consume(bytes)
   }
 }
 
