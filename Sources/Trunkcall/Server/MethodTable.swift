@@ -13,11 +13,14 @@ public struct MethodTable: Sendable {
     case unary(@Sendable (_ payload: [UInt8], ServerCall) async throws -> [UInt8])
     case streaming(@Sendable (any MessageSource, any MessageSink, ServerCall) async throws -> Void)
   }
-  private(set) var handlers: [MethodName: Handler] = [:]
+  /// Makes one for each loop, see ``LoopMethod/handler``.
+  private(set) var handlers: [MethodName: @Sendable () -> Handler] = [:]
 
   public init() {}
 
-  @usableFromInline mutating func add(_ name: MethodName, _ handler: Handler) {
+  @usableFromInline mutating func add(
+    _ name: MethodName, _ handler: @escaping @Sendable () -> Handler
+  ) {
     handlers[name] = handler
   }
 
@@ -27,11 +30,11 @@ public struct MethodTable: Sendable {
   ) {
     let request = method.request
     let reply = method.reply
-    add(
-      method.path,
+    add(method.path) {
       .unary { payload, call in
         try reply.frame(try await handler(try request.message(payload), call))
-      })
+      }
+    }
   }
 
   @inlinable public mutating func serverStreaming<Request, Reply>(
@@ -40,12 +43,12 @@ public struct MethodTable: Sendable {
   ) {
     let request = method.request
     let reply = method.reply
-    add(
-      method.path,
+    add(method.path) {
       .streaming { source, sink, call in
         let message = try request.message(try await source.onlyRequest())
         try await handler(message, MessageWriter(sink, reply), call)
-      })
+      }
+    }
   }
 
   @inlinable public mutating func clientStreaming<Request, Reply>(
@@ -54,12 +57,12 @@ public struct MethodTable: Sendable {
   ) {
     let request = method.request
     let reply = method.reply
-    add(
-      method.path,
+    add(method.path) {
       .streaming { source, sink, call in
         let answer = try await handler(RequestStream(source, request), call)
         try await sink.send(try reply.frame(answer))
-      })
+      }
+    }
   }
 
   @inlinable public mutating func bidirectional<Request, Reply>(
@@ -70,11 +73,11 @@ public struct MethodTable: Sendable {
   ) {
     let request = method.request
     let reply = method.reply
-    add(
-      method.path,
+    add(method.path) {
       .streaming { source, sink, call in
         try await handler(RequestStream(source, request), MessageWriter(sink, reply), call)
-      })
+      }
+    }
   }
 }
 

@@ -18,15 +18,21 @@ public enum HandlerDispatch: Sendable, Hashable {
 /// A method with what the server has learnt about it.
 final class ServedMethod: Sendable {
   let name: MethodName
+  /// For whoever is on no loop, see ``LoopMethod/handler``.
   let handler: MethodTable.Handler
+  let makeHandler: @Sendable () -> MethodTable.Handler
   /// Position in the server's table, and in each loop's list of executors.
   let index: Int
   let dispatch: HandlerDispatch
   private let isHog = Atomic<Bool>(false)
 
-  init(_ name: MethodName, _ handler: MethodTable.Handler, index: Int, dispatch: HandlerDispatch) {
+  init(
+    _ name: MethodName, _ makeHandler: @escaping @Sendable () -> MethodTable.Handler, index: Int,
+    dispatch: HandlerDispatch
+  ) {
     self.name = name
-    self.handler = handler
+    self.makeHandler = makeHandler
+    handler = makeHandler()
     self.index = index
     self.dispatch = dispatch
   }

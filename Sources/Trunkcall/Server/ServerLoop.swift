@@ -181,11 +181,17 @@ final class ServerLoop: @unchecked Sendable {
 /// A method on one loop: its runners, and the size of its replies.
 final class LoopMethod {
   let served: ServedMethod
+  /// The loop's own: its reference count would go back and forth between the processors of the loops
+  /// that share it, twice for each call.
+  let handler: MethodTable.Handler
+  let isUnary: Bool
   let runners: HandlerRunners
   let replies = ReplySize()
 
   init(_ method: ServedMethod, on loop: EventLoop, _ logger: Logger) {
     served = method
+    handler = method.makeHandler()
+    isUnary = if case .unary = handler { true } else { false }
     runners = HandlerRunners(on: loop) { method.moveToPool($0, logger) }
   }
 }

@@ -23,14 +23,14 @@ extension ServerStream {
     guard canStart, let method else { return handlerEnded() }
     let payload = begin()
     makeAside().task = Task(executorPreference: globalConcurrentExecutor) {
-      await self.run(method.served.handler, payload)
+      await self.run(method.handler, payload)
     }
   }
 
   /// By a runner, on the loop, when the connection has counted it.
   func runHandler() async {
     guard canStart, let method else { return handlerEnded() }
-    await method.run(self, begin())
+    await run(method.handler, begin())
   }
 
   func cancelHandler() {
@@ -49,7 +49,7 @@ extension ServerStream {
 
   // A function for each way: the frame of a suspended handler has room for what its way needs only.
 
-  fileprivate func run(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
+  private func run(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
     guard deadline == nil, connection.server.interceptors.isEmpty else {
       return await runWithin(deadline, handler, payload)
     }
@@ -167,13 +167,5 @@ extension ServerStream {
     if let aside { aside.task = nil }
     if reserved > 0, !connection.isClosed { releaseReservation() }
     connection.releaseHandlerSlot()
-  }
-}
-
-extension LoopMethod {
-  /// All loops share a method's handler: borrowed from here, none of them counts a reference to it, which
-  /// would go back and forth between their processors with every call.
-  fileprivate func run(_ call: ServerStream, _ payload: ReceivedMessage?) async {
-    await call.run(served.handler, payload)
   }
 }

@@ -233,9 +233,9 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     }
     startCompression()
     if let deadline { startDeadline(deadline) }
-    switch method.served.handler {
-    case .unary: phase = .collecting
-    case .streaming:
+    if method.isUnary {
+      phase = .collecting
+    } else {
       flow = MessageFlow()
       start()
     }
