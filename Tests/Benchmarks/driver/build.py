@@ -66,10 +66,11 @@ def base():
     note("building the Swift programs")
     call(["swift", "build", "-c", "release", "--package-path", HOME, "--scratch-path", SWIFT])
     NATIVE.mkdir(exist_ok=True)
-    for name in ("load", "ngt"):
+    flags = {"load": ["-lnghttp2"], "ngt": ["-lnghttp2"], "shared": ["-shared", "-fPIC", "-ldl"]}
+    for name, words in flags.items():
         source, target = HOME / "C" / f"{name}.c", NATIVE / name
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
-            call(["cc", "-O2", "-o", target, source, "-lnghttp2"])
+            call(["cc", "-O2", "-o", target, source, *words])
 
 
 def swift_program(name):

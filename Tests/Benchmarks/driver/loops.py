@@ -4,11 +4,14 @@
 
 The server itself counts (`server.statistics.loops`): wake-ups by other threads, jobs from them, and
 locks of inboxes that were held when they were wanted. strace counts the same from outside: this
-server's only `write` is the one to a loop's eventfd. Handlers are told to stay on their loops: on a
+server's only `write` is the one to a loop's eventfd. Reference counts, the other words that two loops
+might write by turns, are counted by C/shared.c in a run of its own. Handlers are told to stay on their loops: on a
 busy machine, or under strace, one can be taken for a hog, and moving it is another question.
 """
 
 import json
+import struct
+import tempfile
 
 import build
 from process import LOAD_CPU, SERVER_CPU, Failed, Process, run_json, system_calls
@@ -50,6 +53,28 @@ def traced(peer, calls, work):
     }
 
 
+def shared_references(count, calls):
+    """Changes of reference counts, and those of objects that another thread had changed last."""
+    with tempfile.NamedTemporaryFile() as file:
+
+        def so_far():
+            words = struct.unpack("128Q", file.seek(0) or file.read(128 * 8))
+            return sum(words[::2]), sum(words[1::2])
+
+        env = {"LD_PRELOAD": str(build.native("shared")), "SHARED_COUNTS": file.name}
+        with server(OWN, cpu=None, env=env, loops=count, dispatch="loop") as peer:
+            h2load(peer.port, max(256, calls // 10), 8, 32, cpu=None)
+            before = so_far()
+            h2load(peer.port, calls, 8, 32, cpu=None)
+            after = so_far()
+    if after[0] - before[0] < calls:
+        raise Failed("no reference counts were seen: is the Swift runtime linked statically?")
+    return {
+        "refcounts_per_call": (after[0] - before[0]) / calls,
+        "shared_refcounts_per_call": (after[1] - before[1]) / calls,
+    }
+
+
 def loops(r):
     """Own server with one and two loops, h2load 8 x 32, nothing pinned"""
     calls, few, held = r.size(200_000, 2_000), r.size(20_000, 1_000), r.size(100, 20)
@@ -65,6 +90,9 @@ def loops(r):
                 peer, calls, lambda: h2load(peer.port, calls, 8, 32, cpu=None)
             )
             metrics |= traced(peer, few, lambda: h2load(peer.port, few, 8, 32, cpu=None))
+        metrics |= shared_references(count, few)
+        if metrics["shared_refcounts_per_call"] > 0.1:
+            raise Failed(f"loops count references to something they share: {metrics}")
         r.add(
             "loops",
             name,

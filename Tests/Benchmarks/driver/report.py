@@ -41,6 +41,8 @@ UNITS = {
     "wakeups_per_call": "wake-ups by other threads per call",
     "remote_jobs_per_call": "jobs from other threads per call",
     "contended_locks_per_call": "contended locks per call",
+    "refcounts_per_call": "changes of reference counts per call",
+    "shared_refcounts_per_call": "of them another thread's before per call",
     "futexes_per_call": "futex calls per call (strace)",
     "eventfd_writes_per_call": "eventfd writes per call (strace)",
 }
