@@ -140,6 +140,7 @@ open class HTTP2Stream {
     withSession { $0.submitReset(self, code) }
   }
 
+  /// Returns all that has been received to the peer's window.
   package final func consumeAll() { consume(Int(unconsumed)) }
 
   /// Returns received bytes to the peer's window.

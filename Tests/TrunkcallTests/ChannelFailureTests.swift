@@ -161,7 +161,7 @@ import TrunkWire
       }
       #expect(failures >= 1 && failures <= 3)
       for _ in 0..<50 {
-        let reply = try await channel.unary(method("M"), [], short)
+        let reply = try await channel.unary(method("M"), [], CallOptions(timeout: .seconds(10)))
         #expect(text(reply) == "b")
       }
       servers[0].thaw()

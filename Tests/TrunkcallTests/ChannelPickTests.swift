@@ -106,7 +106,7 @@ import TrunkWire
         group.addTask {
           await failure {
             _ = try await channel.unary(
-              method("M"), [], CallOptions(timeout: .milliseconds(300)))
+              method("M"), [], CallOptions(timeout: .seconds(2)))
           }?.code
         }
       }

@@ -80,8 +80,8 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     loop.setNeedsFlush(self)
   }
 
-  /// Stops or resumes reading: the peer then fills its own buffers.
   @exclusivity(unchecked) private var isPaused = false
+  /// Stops or resumes reading: the peer then fills its own buffers.
   // Through accessors: stored, other modules would check every access to it.
   package var readsPaused: Bool {
     get { isPaused }
