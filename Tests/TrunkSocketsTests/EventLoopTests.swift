@@ -167,6 +167,38 @@ struct EventLoopTests {
     #expect(await group.loops[1].perform { 8 } == 8)
   }
 
+  @Test("whoever brings a job after the end is the loop's thread while it runs, one at a time")
+  func afterTheEnd() async throws {
+    let group = try EventLoopGroup(loops: 1)
+    let loop = group.loops[0]
+    group.shutdown()
+    /// The loop's alone: two at once would lose counts.
+    final class Count { var value = 0 }
+    let count = LoopBound(Count(), on: loop)
+    let finished = Notes<Int>()
+    await withTaskGroup(of: Void.self) { tasks in
+      for number in 0..<8 {
+        tasks.addTask {
+          for _ in 0..<200 {
+            loop.later {
+              #expect(loop.isCurrent)
+              count.value.value += 1
+              // Jobs of jobs, and what is at once when one is there.
+              loop.run { count.value.value += 1 }
+              loop.later { count.value.value += 1 }
+            }
+          }
+          finished.add(number)
+        }
+      }
+    }
+    #expect(finished.all.count == 8)
+    #expect(await loop.perform { count.value.value } == 8 * 200 * 3)
+    #expect(!loop.isCurrent)
+    // From within one of these the end is nothing new.
+    loop.later { group.shutdown() }
+  }
+
   @Test("a group hands out its loops in turn")
   func turns() throws {
     let group = try EventLoopGroup(loops: 2)

@@ -45,6 +45,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   private let sleeping = Atomic<Bool>(false)
   private let stopping = Atomic<Bool>(false)
   private let thread = Atomic<UInt>(0)
+  /// The loop's thread has ended; before it begins there is 0.
+  private static let noThread = UInt.max
   private let wakeup: Wakeup
   @exclusivity(unchecked) private var spin: Spin
   @exclusivity(unchecked) private var local: [Job] = []
@@ -110,9 +112,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
       // The loop sets `sleeping` before it looks into the inbox a last time, so that a job pushed
       // in between is either seen there or wakes it.
       if sleeping.exchange(false, ordering: .sequentiallyConsistent) { wake() }
-      if stopping.load(ordering: .acquiring) && thread.load(ordering: .acquiring) == 0 {
-        runAfterStop()
-      }
+      if thread.load(ordering: .acquiring) == EventLoop.noThread { runAfterStop() }
     }
   }
 
@@ -157,7 +157,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     // What the last rounds left over joins what comes after the end.
     inbox.withLock { $0.insert(contentsOf: local, at: 0) }
     local = []
-    thread.store(0, ordering: .sequentiallyConsistent)
+    thread.store(EventLoop.noThread, ordering: .sequentiallyConsistent)
     runAfterStop()
   }
 
@@ -237,22 +237,34 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   /// Ends the thread after the jobs at hand and joins it. Not callable on the loop itself.
   package func shutdown() {
-    precondition(!isCurrent, "a loop cannot join itself")
     guard !stopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    precondition(!isCurrent, "a loop cannot join itself")
     wake()
     pthread_join(handle, nil)
   }
 
-  /// A job that comes after the end still runs (on whoever brought it), so that no task hangs.
+  /// A job that comes after the end still runs, so that no task hangs: on whoever brought it, who is
+  /// the loop's thread for as long, so that the job may touch what is the loop's.
   private func runAfterStop() {
-    while true {
-      let jobs = inbox.withLock { jobs in
-        defer { jobs = [] }
-        return jobs
+    repeat {
+      let claim = thread.compareExchange(
+        expected: EventLoop.noThread, desired: UInt(pthread_self()),
+        ordering: .acquiringAndReleasing)
+      // Somebody else is at it, and looks again before it goes.
+      guard claim.exchanged else { return }
+      while true {
+        let jobs = inbox.withLock { jobs in
+          defer { jobs = [] }
+          return jobs
+        }
+        let own = local
+        local = []
+        if jobs.isEmpty && own.isEmpty { break }
+        for job in own { run(job) }
+        for job in jobs { run(job) }
       }
-      if jobs.isEmpty { return }
-      for job in jobs { run(job) }
-    }
+      thread.store(EventLoop.noThread, ordering: .sequentiallyConsistent)
+    } while !inbox.withLock { $0.isEmpty }
   }
 }
 
