@@ -160,7 +160,9 @@ enum NGHTTP2 {
     }
     nghttp2_session_callbacks_set_send_data_callback(callbacks) {
       _, _, head, length, source, user in
-      guard let user, let head, let stream = source?.pointee.ptr else { return 0 }
+      guard let user, let head, let stream = source?.pointee.ptr else {
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+      }
       return Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef {
         $0.onSendData(head, length, Unmanaged<HTTP2Stream>.fromOpaque(stream))
       }

@@ -146,8 +146,10 @@ struct ServerCallTests {
     }
   }
 
-  @Test("a child task that is cancelled while it reads loses no message")
-  func cancelledChild() async throws {
+  @Test(
+    "a child task that is cancelled while it reads loses no message",
+    arguments: [HandlerDispatch.loop, .concurrent])
+  func cancelledChild(_ dispatch: HandlerDispatch) async throws {
     let childEnded = Gate()
     let service = AdHocService(streams: [
       "Child": { requests, replies, _ in
@@ -171,12 +173,103 @@ struct ServerCallTests {
         try await replies.write([UInt8(first?.rawValue ?? 99)] + (second ?? []))
       }
     ])
-    try await withServer([service]) { _, port in
+    var options = ServerOptions()
+    options.dispatch = dispatch
+    try await withServer([service], options: options) { _, port in
       let peer = try await Peer.connect(port: port)
       try await peer.send(.headers(1, Peer.request("/t.AdHoc/Child")))
       await childEnded.wait()
       try await peer.send(.data(1, Peer.message([42]), endStream: true))
       #expect(try await peer.response(1).messages == [[1, 42]])
+      await peer.close()
+    }
+  }
+
+  @Test(
+    "a child task that is cancelled while it waits to write ends, and the stream goes on",
+    arguments: [HandlerDispatch.loop, .concurrent])
+  func cancelledWriter(_ dispatch: HandlerDispatch) async throws {
+    let isFull = Gate()
+    let mayCancel = Gate()
+    let writerEnded = Gate()
+    let service = AdHocService(streams: [
+      "Child": { _, replies, _ in
+        let code = await withTaskGroup(of: RPCError.Code?.self) { group in
+          group.addTask {
+            do {
+              // More than the client's windows and the mark: the first waits for room.
+              try await replies.write([UInt8](repeating: 1, count: 200_000))
+              return nil
+            } catch { return (error as? RPCError)?.code }
+          }
+          isFull.open()
+          await mayCancel.wait()
+          group.cancelAll()
+          return await group.next() ?? nil
+        }
+        writerEnded.open()
+        try await replies.write([UInt8(code?.rawValue ?? 99)])
+      }
+    ])
+    var options = ServerOptions()
+    options.dispatch = dispatch
+    try await withServer([service], options: options) { _, port in
+      let peer = try await Peer.connect(port: port, answersByItself: false)
+      try await peer.send(.settingsAck)
+      try await peer.send(.headers(1, Peer.request("/t.AdHoc/Child"), endStream: true))
+      await isFull.wait()
+      // All that the windows let through: the writer waits.
+      var received: [UInt8] = []
+      while received.count < 65_535,
+        case .data(1, let bytes, _)? = try await peer.next(where: {
+          if case .data = $0 { true } else { false }
+        })
+      { received += bytes }
+      mayCancel.open()
+      await writerEnded.wait()
+      try await peer.send([.windowUpdate(0, 1 << 20), .windowUpdate(1, 1 << 20)])
+      let sizes = 5 + 200_000 + 5 + 1
+      while received.count < sizes,
+        case .data(1, let bytes, _)? = try await peer.next(where: {
+          if case .data = $0 { true } else { false }
+        })
+      { received += bytes }
+      // The message was queued before the wait, which alone was cancelled.
+      #expect(received.count == sizes && received.last == 1)
+      await peer.close()
+    }
+  }
+
+  @Test(
+    "a second reader of a stream is refused; the first one gets its message",
+    arguments: [HandlerDispatch.loop, .concurrent])
+  func twoReaders(_ dispatch: HandlerDispatch) async throws {
+    let refused = Gate()
+    let service = AdHocService(streams: [
+      "Two": { requests, replies, _ in
+        let results = await withTaskGroup(of: [UInt8].self) { group in
+          for _ in 0..<2 {
+            group.addTask {
+              do { return try await requests.next() ?? [] } catch {
+                refused.open()
+                return [UInt8((error as? RPCError)?.code.rawValue ?? 99)]
+              }
+            }
+          }
+          return await group.reduce(into: []) { $0.append($1) }
+        }
+        try await replies.write(results.flatMap { $0 }.sorted())
+      }
+    ])
+    var options = ServerOptions()
+    options.dispatch = dispatch
+    try await withServer([service], options: options) { _, port in
+      let peer = try await Peer.connect(port: port)
+      try await peer.send(.headers(1, Peer.request("/t.AdHoc/Two")))
+      await refused.wait()
+      try await peer.send(.data(1, Peer.message([42]), endStream: true))
+      // FAILED_PRECONDITION is 9.
+      #expect(try await peer.response(1).messages == [[9, 42]])
       await peer.close()
     }
   }

@@ -23,7 +23,7 @@ struct StreamWaiterTests {
     place.waiter.resume(1)
     #expect(place.begin(2))
     let got = await withUnsafeContinuation { continuation in
-      place.waiter.wait(continuation)
+      #expect(!place.wait(continuation, 2))
       #expect(place.isWaiting)
       place.waiter.resume(2)
       place.waiter.resume(3)
@@ -36,7 +36,7 @@ struct StreamWaiterTests {
     let place = Place()
     #expect(place.begin(2))
     let got = await withUnsafeContinuation { continuation in
-      place.waiter.wait(continuation)
+      #expect(!place.wait(continuation, 2))
       #expect(!place.begin(4))
       #expect(place.current == 2, "a cancellation finds the first")
       place.waiter.cancel(place.current, -1)
@@ -49,12 +49,12 @@ struct StreamWaiterTests {
     let place = Place()
     #expect(place.begin(2))
     _ = await withUnsafeContinuation { continuation in
-      place.waiter.wait(continuation)
+      #expect(!place.wait(continuation, 2))
       place.waiter.resume(1)
     }
     #expect(place.begin(4))
     let got = await withUnsafeContinuation { continuation in
-      place.waiter.wait(continuation)
+      #expect(!place.wait(continuation, 4))
       place.waiter.cancel(2, -1)
       #expect(place.isWaiting)
       place.waiter.resume(2)

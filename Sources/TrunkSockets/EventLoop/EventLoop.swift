@@ -61,8 +61,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   static let plainReceiveBufferSize = 16 * 1024
   /// Rounds of jobs before the loop looks at its descriptors again.
   private static let roundsPerTick = 16
-  /// Times that what has been sent may bring new jobs before it looks.
-  private static let roundsWithoutLook = 3
+  /// Times that it runs jobs and sends, as what is sent may bring new jobs, before it looks.
+  private static let roundsWithoutLook = 4
 
   /// - Parameter spin: how long a busy loop looks for work before it sleeps; default: not at all.
   package init(name: String = "trunk-loop", spin: Duration = .zero) throws(SocketError) {
@@ -164,15 +164,12 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   private func tick() {
-    runJobs()
-    flush()
     // Who has sent goes on at once, a few times: a long stream need not ask for events after each message.
-    var rounds = EventLoop.roundsWithoutLook
-    while rounds > 0, !local.isEmpty || !dirty.isEmpty {
-      now = Clock.now()
+    for _ in 0..<EventLoop.roundsWithoutLook {
       runJobs()
       flush()
-      rounds -= 1
+      if local.isEmpty && dirty.isEmpty { break }
+      now = Clock.now()
     }
     var wait: Int32 = 0
     if local.isEmpty && dirty.isEmpty {

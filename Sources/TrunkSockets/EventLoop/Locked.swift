@@ -8,7 +8,7 @@ package import Synchronization
 /// the sanitizer: it then reports every value that passes through the lock as a race. The baton
 /// says "after you" in terms that it knows; it costs a plain load and two plain stores, and tells
 /// others that the lock is held.
-package struct Locked<Value: Sendable>: ~Copyable, Sendable {
+package struct Locked<Value: Sendable & ~Copyable>: ~Copyable, Sendable {
   @usableFromInline let mutex: Mutex<Value>
   @usableFromInline let baton = Atomic<UInt8>(0)
 

@@ -16,12 +16,12 @@ final class MessagePipe: Sendable {
     case ended
     case failed(RPCError)
   }
-  private struct State: Sendable {
+  private struct State: ~Copyable, Sendable {
     var queue = Deque<[UInt8]>()
     var bytes = 0
     var end = End.open
-    var reading = Waiter<Inbound>()
-    var writing = Waiter<RPCError?>()
+    var reading = StreamWaiter<Inbound>()
+    var writing = StreamWaiter<RPCError?>()
   }
   private let state = Locked(State())
 
@@ -82,13 +82,13 @@ final class MessagePipe: Sendable {
             return continuation.resume(
               returning: RPCError(.failedPrecondition, "two tasks write one stream at once"))
           }
-          if state.writing.wait(continuation, ticket: ticket) {
+          if state.writing.wait(continuation, ticket) {
             continuation.resume(returning: MessagePipe.cancelledWait)
           }
         }
       }
     } onCancel: {
-      state.withLock { $0.writing.cancel(ticket: ticket, MessagePipe.cancelledWait) }
+      state.withLock { $0.writing.cancel(ticket, MessagePipe.cancelledWait) }
     }
     if let error { throw error }
   }
@@ -131,43 +131,14 @@ final class MessagePipe: Sendable {
               returning: .failed(
                 RPCError(.failedPrecondition, "two tasks read one stream at once")))
           }
-          if state.reading.wait(continuation, ticket: ticket) {
+          if state.reading.wait(continuation, ticket) {
             continuation.resume(returning: .failed(MessagePipe.cancelledWait))
           }
         }
       }
     } onCancel: {
-      state.withLock { $0.reading.cancel(ticket: ticket, .failed(MessagePipe.cancelledWait)) }
+      state.withLock { $0.reading.cancel(ticket, .failed(MessagePipe.cancelledWait)) }
     }
-  }
-}
-
-/// One continuation that waits, with a ticket for its cancellation: the cancellation of a wait may come
-/// before the wait itself.
-private struct Waiter<Value: Sendable> {
-  private var continuation: UnsafeContinuation<Value, Never>?
-  private var ticket: UInt32 = 0
-  private var cancelled: UInt32 = 0
-
-  var isWaiting: Bool { continuation != nil }
-
-  /// - Returns: whether the wait was cancelled before it began; the continuation is not kept then.
-  mutating func wait(_ continuation: UnsafeContinuation<Value, Never>, ticket: UInt32) -> Bool {
-    if cancelled == ticket { return true }
-    self.continuation = continuation
-    self.ticket = ticket
-    return false
-  }
-
-  mutating func resume(_ value: Value) {
-    guard let waiting = continuation else { return }
-    continuation = nil
-    waiting.resume(returning: value)
-  }
-
-  mutating func cancel(ticket: UInt32, _ value: Value) {
-    cancelled = ticket
-    if self.ticket == ticket { resume(value) }
   }
 }
 

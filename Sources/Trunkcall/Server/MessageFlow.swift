@@ -19,9 +19,9 @@ final class MessageFlow {
 /// end the next one:
 /// ```
 ///   on the loop:  begin(number) ── wait ──► resumed      its cancellation finds the number in `current`
-///   elsewhere:    a job with the number ──► wait ──► resumed     it brings the number, and may come first
+///   elsewhere:    a job with the number ──► wait ──► resumed     its cancellation has the number with it
 /// ```
-struct StreamWaiter<Value: Sendable>: ~Copyable {
+struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
   private var continuation: UnsafeContinuation<Value, Never>?
   /// Of the wait under way, or the last one. Written on the loop, when nobody waits.
   private let number = Atomic<UInt32>(0)
@@ -33,16 +33,12 @@ struct StreamWaiter<Value: Sendable>: ~Copyable {
   /// From any thread, for the cancellation of a wait on the loop.
   var current: UInt32 { number.load(ordering: .relaxed) }
 
-  /// A task on the loop is about to wait, and does nothing else before.
+  /// A task on the loop is about to wait.
   /// - Returns: false while another one waits.
   mutating func begin(_ wait: UInt32) -> Bool {
     guard !isWaiting else { return false }
     number.store(wait, ordering: .relaxed)
     return true
-  }
-
-  mutating func wait(_ continuation: UnsafeContinuation<Value, Never>) {
-    self.continuation = continuation
   }
 
   /// - Returns: whether the wait was cancelled before it began; the continuation is not kept then.

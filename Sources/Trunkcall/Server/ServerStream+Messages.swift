@@ -25,7 +25,7 @@ extension ServerStream: MessageSource, MessageSink {
     return try unwrap(await waitForMessage())
   }
 
-  // On the loop these closures have nothing but the stream to remember, and take no memory.
+  // On the loop the closures of a wait have nothing but the stream to remember, and take no memory.
 
   private func waitForMessage() async -> Inbound {
     guard loop.isCurrent else { return await waitForMessageElsewhere() }
@@ -33,7 +33,7 @@ extension ServerStream: MessageSource, MessageSink {
       return .failed(ServerStream.twoReaders)
     }
     return await withTaskCancellationHandler {
-      await withUnsafeContinuation { self.flow?.reading.wait($0) }
+      await withUnsafeContinuation { self.wait($0, self.makeFlow().reading.current) }
     } onCancel: {
       self.cancelReading()
     }
@@ -77,7 +77,7 @@ extension ServerStream: MessageSource, MessageSink {
       return ServerStream.twoWriters
     }
     return await withTaskCancellationHandler {
-      await withUnsafeContinuation { self.aside?.writing.wait($0) }
+      await withUnsafeContinuation { self.waitForRoom($0, self.makeAside().writing.current) }
     } onCancel: {
       self.cancelWriting()
     }
@@ -182,6 +182,13 @@ extension ServerStream: MessageSource, MessageSink {
     do throws(RPCError) { try writeMessage(frame) } catch {
       return continuation.resume(returning: error)
     }
+    waitForRoom(continuation, ticket)
+  }
+
+  private func waitForRoom(
+    _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt32
+  ) {
+    if let failure { return continuation.resume(returning: failure) }
     guard isAboveMark, isOpen else { return continuation.resume(returning: nil) }
     let aside = makeAside()
     if aside.writing.isWaiting { return continuation.resume(returning: ServerStream.twoWriters) }

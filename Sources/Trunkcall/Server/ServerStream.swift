@@ -186,7 +186,11 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       request.insert(.hasUserAgent)
     case 2 where name.equals("te"): break
     case 12 where name.equals("content-type"):
-      if RequestHead.isGRPC(contentType: value) { request.insert(.isGRPC) }
+      if RequestHead.isGRPC(contentType: value) {
+        request.insert(.isGRPC)
+      } else {
+        request.remove(.isGRPC)
+      }
     // HTTP's own, and of no meaning to gRPC.
     case 14 where name.equals("content-length"): break
     case 12 where name.equals("grpc-timeout"):

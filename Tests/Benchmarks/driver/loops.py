@@ -5,13 +5,14 @@
 The server itself counts (`server.statistics.loops`): wake-ups by other threads, jobs from them, and
 locks of inboxes that were held when they were wanted. strace counts the same from outside: this
 server's only `write` is the one to a loop's eventfd. Reference counts, the other words that two loops
-might write by turns, are counted by C/shared.c in a run of its own. Handlers are told to stay on their loops: on a
-busy machine, or under strace, one can be taken for a hog, and moving it is another question.
+might write by turns, are counted by C/shared.c in a run of its own. Handlers are told to stay on their
+loops: on a busy machine, or under strace, one can be taken for a hog, and moving it is another question.
 """
 
 import json
 import struct
 import tempfile
+from pathlib import Path
 
 import build
 from process import LOAD_CPU, SERVER_CPU, Failed, Process, run_json, system_calls
@@ -58,7 +59,7 @@ def shared_references(count, calls):
     with tempfile.NamedTemporaryFile() as file:
 
         def so_far():
-            words = struct.unpack("128Q", file.seek(0) or file.read(128 * 8))
+            words = struct.unpack("128Q", Path(file.name).read_bytes())
             return sum(words[::2]), sum(words[1::2])
 
         env = {"LD_PRELOAD": str(build.native("shared")), "SHARED_COUNTS": file.name}
