@@ -12,9 +12,13 @@ public import TrunkDiscovery
 /// `allow-stale`, `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
 /// `address` (`lan`, `wan`, …), `token`, `token-file`, `unix=/path`.
 ///
-/// A watcher: blocking queries, so a channel's wish for a fresh look has nothing to do. While the
-/// agent is away the last good set stays in force; before the first answer an empty set is reported
-/// with a note that says why, and the resolver keeps trying.
+/// A watcher: blocking queries, so a channel's wish for a fresh look has nothing to do, except after
+/// a failure, where it ends the back-off. While the agent is away the last good set stays in force;
+/// before the first answer an empty set is reported with a note that says why, and the resolver keeps
+/// trying.
+///
+/// Instances that all turn critical within one check interval are kept for a while, see
+/// ``ConsulOptions/allCriticalHold``.
 public struct ConsulResolver: Resolver {
   public var scheme: String { "consul" }
 
@@ -40,15 +44,30 @@ public struct ConsulResolver: Resolver {
     }
   }
 
+  /// One second: such a wish costs nothing but after a failure.
+  public var refreshInterval: Duration? { .seconds(1) }
+
   /// Snapshots until cancelled. The order of endpoints is that of their instance ids, or the
   /// agent's with `near`.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     let consul = try ConsulTarget(target, agent: options.agent)
     let name = try consul.agent.parsedAddress().description
-    let stream = try watches.subscribe(
-      .init(agent: consul.agent, query: consul.query), options.watch)
-    for await snapshot in stream {
-      session.report(Resolution(snapshot.endpoints, note: "consul \(name): \(snapshot.note)"))
+    let key = SharedWatches.Key(agent: consul.agent, query: consul.query)
+    let stream = try watches.subscribe(key, options.watch)
+    await withThrowingTaskGroup(of: Void.self) { group in
+      defer { group.cancelAll() }
+      group.addTask {
+        while true {
+          try await session.refreshRequested()
+          watches.wake(key)
+        }
+      }
+      for await snapshot in stream {
+        var resolution = Resolution(
+          snapshot.endpoints, note: "consul \(name): \(snapshot.note)")
+        resolution.isAnswer = snapshot.isAnswer
+        session.report(resolution)
+      }
     }
     try Task.checkCancellation()
   }
@@ -62,10 +81,19 @@ public struct ConsulOptions: Sendable {
   /// How long a watch goes on after the last channel that used it. Default 60 s.
   public var linger: Duration
   /// Different watches of the whole process at once. Default 100: an agent allows 200 connections
-  /// from one address, and ended ones count for a while (C-10).
+  /// from one address, and keeps those of abandoned queries until their wait is over. As many long
+  /// polls, abandoned ones included and 160 at most, are open to one agent; a watch beyond them asks
+  /// every 5 s instead.
   public var maximumWatches: Int
   /// How long the last good set is kept when the agent comes back with an empty one. Default 30 s.
   public var emptyHold: Duration
+  /// How long instances are kept that all turned critical within ``allCriticalWindow``, as when every
+  /// agent restarts at once: without them every call fails, though the servers may be well. Only
+  /// those that are still registered and not in maintenance. The resolver's note says so. Default
+  /// 30 s; zero: off.
+  public var allCriticalHold = Duration.seconds(30)
+  /// Default 10 s, the usual interval between checks.
+  public var allCriticalWindow = Duration.seconds(10)
   /// One line a change, at debug level.
   public var logger: Logger
 
@@ -84,6 +112,8 @@ public struct ConsulOptions: Sendable {
   var watch: WatchOptions {
     var timing = BlockingQueryTiming()
     timing.holdTime = emptyHold
+    timing.allCriticalHold = allCriticalHold
+    timing.allCriticalWindow = allCriticalWindow
     return WatchOptions(
       linger: linger, maximumWatches: maximumWatches, timing: timing, logger: logger)
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import Synchronization
 import Testing
 import TrunkDiscovery
+import TrunkSockets
 import TrunkTesting
 
 @testable import TrunkConsul
@@ -29,7 +31,7 @@ import TrunkTesting
     #expect(try await eventually { agent.requests.count == 4 })
     let requests = agent.requests
     #expect(requests.map { $0["index"] } == [nil, "12", "13", "14"])
-    #expect(requests.map { $0["wait"] } == [nil, "60000ms", "60000ms", "60000ms"])
+    #expect(requests.map { $0["wait"] } == [nil, "1000ms", "1000ms", "1000ms"])
     #expect(requests.allSatisfy { $0.path == "/v1/health/service/hello" && $0["passing"] == "" })
     #expect(requests[0].query.filter { $0.name == "tag" }.map(\.value) == ["a", "b"])
     #expect(agent.connections == 1)
@@ -69,8 +71,9 @@ import TrunkTesting
     spare.stop()
     try await Task.sleep(for: .milliseconds(50))
     let watching = try Watching(resolver(), "consul://127.0.0.1:\(port)/hello")
-    #expect(
-      await watching.next() == Resolution([], note: "consul 127.0.0.1:\(port): connection refused"))
+    var refused = Resolution([], note: "consul 127.0.0.1:\(port): connection refused")
+    refused.isAnswer = false
+    #expect(await watching.next() == refused)
     let agent = try await ScriptedConsulAgent.start(port: port) {
       $0["index"] == nil ? .json(instances(7), index: 3) : .hang
     }
@@ -94,7 +97,9 @@ import TrunkTesting
       return request["index"] == nil ? .json(instances(7), index: 3) : .hang
     }
     let watching = try Watching(resolver(), "consul://\(agent.address)/hello")
-    #expect(await watching.next() == Resolution([], note: "consul \(agent.address): \(note)"))
+    var failed = Resolution([], note: "consul \(agent.address): \(note)")
+    failed.isAnswer = false
+    #expect(await watching.next() == failed)
     #expect(await watching.next()?.ports == [7])
     agent.stop()
   }
@@ -173,6 +178,88 @@ import TrunkTesting
     let fourth = try Watching(resolver, "consul://\(agent.address)/d")
     #expect(await fourth.next() != nil)
     #expect(watches.count == 2)
+    agent.stop()
+  }
+
+  @Test("services that are gone through one by one never take up the agent (abandoned polls count)")
+  func abandoned() async throws {
+    let watches = SharedWatches()
+    let agent = try await ScriptedConsulAgent.start {
+      $0["index"] == nil ? .json(instances(7), index: 3) : .hang
+    }
+    let resolver = resolver(watches) {
+      $0.maximumWatches = 5
+      $0.linger = .zero
+    }
+    for number in 1...12 {
+      let watching = try Watching(resolver, "consul://\(agent.address)/s\(number)")
+      #expect(await watching.next()?.ports == [7], "each has its answer all the same")
+      // The long poll is there, or there was no room for it.
+      let polls = {
+        agent.requests.contains { $0.path.hasSuffix("/s\(number)") && $0["index"] != nil }
+      }
+      #expect(try await eventually { number > 5 || polls() })
+      _ = await watching.stop()
+    }
+    let polls = agent.requests.filter { $0["index"] != nil }
+    // Those of the first second; the scripted agent keeps none, a real one keeps them all.
+    #expect(polls.count >= 5)
+    #expect(polls.allSatisfy { $0["wait"] == "1000ms" })
+    let distinct = Set(polls.prefix(5).map(\.path))
+    #expect(distinct == Set((1...5).map { "/v1/health/service/s\($0)" }))
+    agent.stop()
+  }
+
+  @Test("a call that finds no server ends a back-off, at most once a second")
+  func wakes() async throws {
+    let watches = SharedWatches()
+    let hasAgent = Locked(true)
+    let agent = try await ScriptedConsulAgent.start { request in
+      guard hasAgent.withLock({ $0 }) else { return .answer(403, body: "ACL not found") }
+      if request.number > 3 { return .json(instances(8), index: 9) }
+      if request["index"] == nil { return .json(instances(7), index: 3) }
+      hasAgent.withLock { $0 = false }
+      return .answer(403, body: "ACL not found")
+    }
+    let (wishes, wish) = AsyncStream.makeStream(of: Void.self)
+    let watching = try Watching(
+      resolver(watches), "consul://\(agent.address)/hello",
+      refresh: { for await _ in wishes { return } })
+    #expect(await watching.next()?.ports == [7])
+    #expect(await watching.report { $0.note?.contains("ACL not found") == true } != nil)
+    hasAgent.withLock { $0 = true }
+    let start = ContinuousClock.now
+    // A refusal is patient for 8 s at least.
+    let waker = Task {
+      while !Task.isCancelled {
+        wish.yield()
+        try await Task.sleep(for: .milliseconds(100))
+      }
+    }
+    #expect(await watching.report(within: .seconds(6)) { $0.isAnswer } != nil)
+    waker.cancel()
+    #expect(ContinuousClock.now - start < .seconds(6))
+    agent.stop()
+  }
+
+  @Test("an odd entry is left out and named, the others stand (also where there is one alone)")
+  func oddEntry() async throws {
+    let odd = #"{"Node":{"Node":"n"},"Service":{"ID":"odd-1","Port":"eighty"},"Checks":[]}"#
+    let body = instances(1, 2).dropLast() + ",\(odd)]"
+    let agent = try await ScriptedConsulAgent.start { request in
+      if request.path.hasSuffix("/alone") { return .json("[\(odd)]", index: 12) }
+      return request["index"] == nil ? .json(String(body), index: 12) : .hang
+    }
+    let watching = try Watching(resolver(), "consul://\(agent.address)/hello")
+    let first = try #require(await watching.next())
+    #expect(first.ports == [1, 2])
+    #expect(
+      first.note == "consul \(agent.address): 2 instances, 2 passing "
+        + "(1 unreadable: \"odd-1\": Service.Port is no Int)")
+    let alone = try #require(
+      await Watching(resolver(), "consul://\(agent.address)/alone").next())
+    #expect(alone.ports == [] && !alone.isAnswer)
+    #expect(alone.note?.hasSuffix("can be read: \"odd-1\": Service.Port is no Int") == true)
     agent.stop()
   }
 

@@ -39,6 +39,16 @@ private func ago(_ tenths: UInt64) -> UInt64 { now - tenths * second / 10 }
         + "connection refused (attempt 2, next in 0.6 s)")
   }
 
+  @Test("what was no answer is not called one") func unanswered() throws {
+    var resolver = ResolverFact()
+    var resolution = Resolution([], note: "consul 127.0.0.1:8500: connection refused")
+    resolution.isAnswer = false
+    resolver.answered(resolution, ago(4))
+    #expect(
+      Story(try Target.parse(target), resolver: resolver).text(now: now)
+        == "resolver   consul 127.0.0.1:8500 failed 0.4 s ago: connection refused")
+  }
+
   @Test("a resolver without a name in its note is named by its scheme") func unnamed() throws {
     var resolver = ResolverFact()
     let dns = try Target.parse("dns:///name:1")

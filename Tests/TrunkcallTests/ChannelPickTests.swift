@@ -95,6 +95,18 @@ import TrunkWire
     }
   }
 
+  @Test("a call that finds no server asks a resolver that allows it to look again, at once")
+  func looksAgain() async throws {
+    let server = try await ScriptedServer()
+    let resolver = EmptyOnce(full: endpoints([server]))
+    // The channel's own interval of 30 s would be longer than the calls go on.
+    try await withChannel(to: "empty:///x", resolvers: [resolver]) { channel in
+      await eventually("a call finds the server") {
+        (try? await channel.unary(method("M"), [7])) == [7]
+      }
+    }
+  }
+
   @Test("more calls than may wait are refused with RESOURCE_EXHAUSTED")
   func queueLimit() async throws {
     var options = quick()
@@ -348,4 +360,18 @@ private func askWhenReady(
 ) {
   guard hub.watch.current == .ready else { return loop.later { askWhenReady(hub, loop, waiter) } }
   hub.onHome { $0.waitForReady(WaitKey(), until: Clock.now().adding(.seconds(3)), waiter) }
+}
+
+/// Has nothing at first, and everything when asked again.
+private struct EmptyOnce: Resolver {
+  var scheme: String { "empty" }
+  var refreshInterval: Duration? { .milliseconds(1) }
+  let full: Resolution
+
+  func resolve(_ target: Target, _ session: ResolverSession) async throws {
+    session.report(Resolution([], note: "nothing yet"))
+    // The policy wants a look after every empty answer; only calls ask for more.
+    for _ in 0..<3 { try await session.refreshRequested() }
+    session.report(full)
+  }
 }

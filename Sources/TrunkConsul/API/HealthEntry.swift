@@ -43,6 +43,18 @@ package struct HealthEntry: Decodable, Sendable {
   package var service: Service
   package var checks: [Check] = []
 
+  /// Taken out of service by its operators (`/v1/agent/maintenance`, `/v1/agent/service/maintenance`).
+  package var isInMaintenance: Bool {
+    checks.contains {
+      $0.id == "_node_maintenance" || $0.id.hasPrefix("_service_maintenance:")
+    }
+  }
+
+  package init() {
+    node = Node()
+    service = Service()
+  }
+
   private enum Key: String, CodingKey { case node = "Node", service = "Service", checks = "Checks" }
   package init(from decoder: any Decoder) throws {
     let fields = try decoder.container(keyedBy: Key.self)

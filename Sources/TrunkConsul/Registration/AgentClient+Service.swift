@@ -64,7 +64,7 @@ extension AgentClient {
     var request = HTTPRequest(.get, "v1", "health", "service", definition.name)
     addTenancy(to: &request)
     let response = try await send(request, timeout: timeout)
-    return try entries(of: response).contains {
+    return try entries(of: response).entries.contains {
       // The id is unique on its node only, hence the address.
       $0.service.id == definition.id && $0.service.port == Int(definition.port)
         && $0.service.address == definition.address
@@ -100,13 +100,20 @@ extension AgentClient {
   }
 
   /// The instances of an answer.
-  /// - Throws: ``ConsulError/malformed(agent:reason:)``.
-  func entries(of response: HTTPResponse) throws -> [HealthEntry] {
+  /// - Throws: ``ConsulError/malformed(agent:reason:)`` if it is no list, or nothing in it can be
+  ///   read.
+  func entries(of response: HTTPResponse) throws -> HealthAnswer {
+    let answer: HealthAnswer
     do {
-      return try JSONDecoder().decode([HealthEntry].self, from: Data(response.body))
+      answer = try JSONDecoder().decode(HealthAnswer.self, from: Data(response.body))
     } catch {
       throw ConsulError.malformed(agent: name, reason: "the answer is not a list of instances")
     }
+    if answer.entries.isEmpty, let problem = answer.unreadable.first {
+      throw ConsulError.malformed(
+        agent: name, reason: "no instance in the answer can be read: \(problem)")
+    }
+    return answer
   }
 
   private func addTenancy(to request: inout HTTPRequest) {

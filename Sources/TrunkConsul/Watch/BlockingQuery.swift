@@ -7,16 +7,22 @@ package import TrunkDiscovery
 ///     begin -> ASKING --answered--> judge --nothing new--------------> ASKING
 ///                 ^                  |-----changed--------> publish -> ASKING
 ///                 |                  |-----empty, cause unknown -----> EXPLAINING -> publish
-///                 |                  '-----empty after a break ------> ASKING, kept for 30 s
-///                 '--woke-- WAITING <--failed (backoff), or no token (rate limit)
+///                 |                  |-----empty after a break ------> ASKING, kept for 30 s
+///                 |                  '-----all critical at once -----> ASKING, kept for 30 s
+///                 '--woke-- WAITING <--failed (backoff), no token (rate limit), or crowded
 ///
 /// Rules:
 /// - The return of a query is no sign of change; only a different set or note is published (C-1).
 /// - The index is a UInt64, never below 1, and starts over when it goes back (C-2), after a
 ///   transport error or a 5xx (C-4); an answer without one is an error (C-3, C-5).
-/// - The last good set stays in force while the agent cannot be asked (C-13).
+/// - The last good set stays in force while the agent cannot be asked (C-13). While there is none,
+///   the agent is asked again after 5 s at most, whatever it said.
+/// - A poll waits about as long as the watch has lived, at most: an agent keeps the connection of an
+///   abandoned poll until its wait is over (C-11), so a short-lived program leaves short ones.
+/// - Where polls have used up what the agent may be asked for, the watch asks every few seconds
+///   without waiting.
 /// - An empty answer after such a break is believed after `holdTime` only (V-21); without one at
-///   once.
+///   once, unless all instances turned critical within one check interval (``FailOpen``).
 /// - Three kinds of wrong: a call in the wrong order is our bug (asserted); what the agent says
 ///   wrongly comes in as `.failed`; an answer without change is silently ignored.
 package struct BlockingQuery: Sendable {
@@ -47,9 +53,12 @@ package struct BlockingQuery: Sendable {
   package struct Snapshot: Sendable, Hashable {
     package var endpoints: [Endpoint]
     package var note: String
-    package init(_ endpoints: [Endpoint], _ note: String) {
+    /// False: the agent could not be asked, or refused; the endpoints are what was known before.
+    package var isAnswer: Bool
+    package init(_ endpoints: [Endpoint], _ note: String, isAnswer: Bool = true) {
       self.endpoints = endpoints
       self.note = note
+      self.isAnswer = isAnswer
     }
   }
 
@@ -59,6 +68,8 @@ package struct BlockingQuery: Sendable {
     /// Ask once, at once, without `passing`, to be able to say why there is nothing.
     case explain(timeout: Duration)
     case sleep(Duration)
+    /// After a failure. A call that finds no server ends it, but not before `least`.
+    case backOff(Duration, least: Duration)
   }
 
   /// First publish, then do what is next.
@@ -73,6 +84,9 @@ package struct BlockingQuery: Sendable {
   private var pace: QueryPace
 
   private var index: UInt64?
+  /// When the first query was sent.
+  private var beganAt: Instant?
+  private var failOpen: FailOpen
   /// The last set that the agent gave and we believed; nil before the first.
   private var good: InstanceMapping?
   private var published: Snapshot?
@@ -84,6 +98,8 @@ package struct BlockingQuery: Sendable {
   /// The empty answer that is being explained.
   private var unexplained: InstanceMapping?
   private var explainedAt: Instant?
+  /// The empty answer follows a break: when its instances turned critical is not known.
+  private var afterBreak = false
   private var lastExplanation: InstanceCounts?
 
   /// - Parameter explains: whether the query hides instances (`passing`), so that an empty answer
@@ -94,6 +110,7 @@ package struct BlockingQuery: Sendable {
     self.explains = explains
     self.timing = timing
     pace = QueryPace()
+    failOpen = FailOpen(within: timing.allCriticalWindow, hold: timing.allCriticalHold)
     backoff.initial = timing.firstBackoff
     backoff.maximum = timing.maximumBackoff
   }
@@ -103,6 +120,13 @@ package struct BlockingQuery: Sendable {
   package mutating func begin(at now: Instant) -> Step { Step(publish: nil, next: ask(at: now)) }
 
   package mutating func woke(at now: Instant) -> Step { Step(publish: nil, next: query(at: now)) }
+
+  /// There is no room for another long poll at the agent: a look without one, a little later.
+  package mutating func crowded(using random: inout some RandomNumberGenerator) -> Step {
+    index = nil
+    let pause = timing.crowdedInterval * Double.random(in: 0.8...1.2, using: &random)
+    return Step(publish: nil, next: .sleep(pause))
+  }
 
   package mutating func answered(
     _ answer: Answer, at now: Instant, using random: inout some RandomNumberGenerator
@@ -124,17 +148,22 @@ package struct BlockingQuery: Sendable {
     }
     broken = false
     holdUntil = nil
+    failOpen.passing(answer.mapping.endpoints, after: good?.endpoints ?? [], at: now)
     good = answer.mapping
     return step(Snapshot(answer.mapping.endpoints, "\(answer.mapping.counts)"), at: now)
   }
 
-  /// The counts of all instances, or nil if they could not be had.
-  package mutating func explained(_ counts: InstanceCounts?, at now: Instant) -> Step {
+  /// - Parameters:
+  ///   - counts: of all instances, or nil if they could not be had.
+  ///   - critical: the instance ids of those that are registered and critical.
+  package mutating func explained(
+    _ counts: InstanceCounts?, critical: Set<String> = [], at now: Instant
+  ) -> Step {
     assert(unexplained != nil, "no explanation was asked for")
     lastExplanation = counts
     let mapping = unexplained ?? InstanceMapping([], for: ConsulQuery(""))
     unexplained = nil
-    return believeEmpty(mapping, at: now)
+    return believeEmpty(mapping, critical: counts == nil ? nil : critical, at: now)
   }
 
   package mutating func failed(
@@ -152,12 +181,15 @@ package struct BlockingQuery: Sendable {
     }
     index = nil
     let delay = delay(after: failure, using: &random)
-    return Step(publish: change(to: keeping(text)), next: .sleep(delay))
+    return Step(
+      publish: change(to: keeping(text)),
+      next: .backOff(delay, least: min(delay, timing.leastBackoff)))
   }
 
   // MARK: Empty answers
 
   private mutating func emptied(_ mapping: InstanceMapping, at now: Instant) -> Step {
+    let wasBroken = broken
     if broken, let good, !good.endpoints.isEmpty {
       let until = holdUntil ?? now + timing.holdTime
       holdUntil = until
@@ -171,24 +203,36 @@ package struct BlockingQuery: Sendable {
     }
     broken = false
     holdUntil = nil
+    afterBreak = wasBroken
     if explains, mapping.counts.total == 0, mayExplain(at: now) {
       explainedAt = now
       unexplained = mapping
       return Step(publish: nil, next: .explain(timeout: timing.explainTimeout))
     }
-    return believeEmpty(mapping, at: now)
+    return believeEmpty(mapping, critical: explains ? nil : mapping.critical, at: now)
   }
 
-  private mutating func believeEmpty(_ mapping: InstanceMapping, at now: Instant) -> Step {
+  /// - Parameter critical: nil if it is not known what is registered and critical.
+  private mutating func believeEmpty(
+    _ mapping: InstanceMapping, critical: Set<String>?, at now: Instant
+  ) -> Step {
     // Instances without a port were in the answer itself; only hidden ones need explaining.
     let counts = explains && mapping.counts.total == 0 ? lastExplanation : mapping.counts
+    let text = counts.map { "\($0)" } ?? "no passing instances"
+    let kept = failOpen.empty(
+      after: good?.endpoints ?? [], critical: afterBreak ? [] : critical, at: now)
+    guard kept.isEmpty else {
+      good?.endpoints = kept
+      return step(Snapshot(kept, "\(text); \(failOpen.note(keeping: kept.count))"), at: now)
+    }
     good = mapping
-    return step(Snapshot([], counts.map { "\($0)" } ?? "no passing instances"), at: now)
+    return step(Snapshot([], text), at: now)
   }
 
   private func mayExplain(at now: Instant) -> Bool {
     guard let explainedAt else { return true }
-    // A set that has just become empty is always worth the question.
+    // A set that has just become empty is always worth the question, and one that is kept although
+    // it is critical may be taken out any moment.
     return published?.endpoints.isEmpty == false || now - explainedAt >= timing.explainInterval
   }
 
@@ -202,7 +246,7 @@ package struct BlockingQuery: Sendable {
 
   /// C-1. The order of endpoints is no difference: with `near` it moves with every ping.
   private mutating func change(to snapshot: Snapshot) -> Snapshot? {
-    if let published, published.note == snapshot.note,
+    if let published, published.note == snapshot.note, published.isAnswer == snapshot.isAnswer,
       Set(published.endpoints) == Set(snapshot.endpoints)
     {
       return nil
@@ -213,11 +257,14 @@ package struct BlockingQuery: Sendable {
 
   /// The last good set with what went wrong since (C-13).
   private func keeping(_ text: String) -> Snapshot {
-    guard let good, !good.endpoints.isEmpty else { return Snapshot([], text) }
+    guard let good, !good.endpoints.isEmpty else {
+      return Snapshot([], text, isAnswer: false)
+    }
     let count = good.endpoints.count
     return Snapshot(
       good.endpoints,
-      "\(text); the last \(count == 1 ? "instance is" : "\(count) instances are") kept")
+      "\(text); the last \(count == 1 ? "instance is" : "\(count) instances are") kept",
+      isAnswer: false)
   }
 
   /// C-8: waits for a token, then asks.
@@ -228,14 +275,26 @@ package struct BlockingQuery: Sendable {
 
   private mutating func query(at now: Instant) -> Next {
     pace.asked(at: now)
+    let began = beganAt ?? now
+    beganAt = began
     guard let index else { return .query(index: nil, wait: nil, timeout: timing.answerTimeout) }
-    var wait = wait
-    if let holdUntil {
+    var wait = min(wait, BlockingQuery.wait(ofAge: now - began))
+    if let end = [holdUntil, failOpen.until].compactMap({ $0 }).min() {
       // Back in time to end the hold; the agent adds up to a sixteenth (C-6).
-      let left = holdUntil - now
+      let left = end - now
       wait = min(wait, max(.milliseconds(100), left > .seconds(2) ? left * 16 / 17 : left))
     }
     return .query(index: index, wait: wait, timeout: wait + wait / 16 + timing.margin)
+  }
+
+  /// 1, 2, 5, 10, 20, 40, 60 s … for polls that are answered when their wait is over.
+  private static func wait(ofAge age: Duration) -> Duration {
+    var sum = Duration.zero
+    for seconds in [1, 2, 5, 10, 20, 40, 60, 120, 300] {
+      sum += .seconds(seconds)
+      if age < sum { return .seconds(seconds) }
+    }
+    return .seconds(600)
   }
 
   /// C-13, C-21.
@@ -252,7 +311,10 @@ package struct BlockingQuery: Sendable {
       }
     }
     let grown = Duration.nanoseconds(Int64(clamping: backoff.next(using: &random)))
-    return max(grown, least * Double.random(in: 0.8...1.2, using: &random))
+    let delay = max(grown, least * Double.random(in: 0.8...1.2, using: &random))
+    // Every call fails meanwhile, and one more question costs an agent next to nothing.
+    let knowsNothing = good?.endpoints.isEmpty ?? true
+    return knowsNothing ? min(delay, timing.emptyBackoff) : delay
   }
 }
 
@@ -268,6 +330,16 @@ package struct BlockingQueryTiming: Sendable, Hashable {
   /// C-13: grows by 1.6, ±20 %.
   package var firstBackoff = Duration.milliseconds(250)
   package var maximumBackoff = Duration.seconds(60)
+  /// The longest back-off while no instance is known.
+  package var emptyBackoff = Duration.seconds(5)
+  /// A call that finds no server cuts a back-off short, but not below this.
+  package var leastBackoff = Duration.seconds(1)
+  /// Between two looks while there is no room for a long poll at the agent.
+  package var crowdedInterval = Duration.seconds(5)
+  /// All instances turned critical at once if they did so within this time: a check interval.
+  package var allCriticalWindow = Duration.seconds(10)
+  /// How long they are kept then; zero: not at all.
+  package var allCriticalHold = Duration.seconds(30)
   package var explainTimeout = Duration.seconds(1)
   package var explainInterval = Duration.seconds(5)
   package init() {}

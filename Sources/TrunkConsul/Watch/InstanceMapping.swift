@@ -6,12 +6,22 @@ package import TrunkDiscovery
 package struct InstanceMapping: Sendable, Hashable {
   package var endpoints: [Endpoint]
   package var counts: InstanceCounts
+  /// The instance ids of those that are critical, and not because they are in maintenance.
+  package var critical: Set<String> = []
+
+  package init(_ answer: HealthAnswer, for query: ConsulQuery) {
+    self.init(answer.entries, for: query)
+    counts.unreadable = answer.unreadable
+  }
 
   package init(_ entries: [HealthEntry], for query: ConsulQuery) {
     counts = InstanceCounts(entries)
     var mapped: [Mapped] = []
     for entry in entries {
       let state = InstanceState(entry)
+      if state == .critical, !entry.isInMaintenance {
+        critical.insert(InstanceMapping.instanceID(entry))
+      }
       switch query.health {
       case .passing where state != .passing, .warning where state == .critical: continue
       default: break
@@ -71,16 +81,20 @@ package struct InstanceMapping: Sendable, Hashable {
     return bare.isEmpty ? nil : .host(bare, port)
   }
 
-  /// Q-10 to Q-12.
+  /// A service id is unique on its node only.
+  private static func instanceID(_ entry: HealthEntry) -> String {
+    let (node, service) = (entry.node, entry.service)
+    return [
+      node.datacenter, service.partition ?? node.partition, service.namespace, node.name,
+      service.id,
+    ].compactMap { $0 }.joined(separator: "/")
+  }
+
+  /// Q-11, Q-12.
   private static func endpoint(
     _ entry: HealthEntry, _ address: Address, _ state: InstanceState
   ) -> Endpoint {
     let (node, service) = (entry.node, entry.service)
-    // Q-10: a service id is unique on its node only.
-    let identity = [
-      node.datacenter, service.partition ?? node.partition, service.namespace, node.name,
-      service.id,
-    ]
     var attributes = [
       "consul.node": node.name, "consul.service-id": service.id, "consul.health": state.name,
     ]
@@ -92,7 +106,7 @@ package struct InstanceMapping: Sendable, Hashable {
     for (key, value) in node.meta { attributes["consul.node-meta.\(key)"] = value }
     let weight = state == .warning ? service.weights.warning : service.weights.passing
     return Endpoint(
-      [address], instanceID: identity.compactMap { $0 }.joined(separator: "/"),
+      [address], instanceID: instanceID(entry),
       weight: UInt32(min(max(weight, 1), 65_535)), attributes: attributes)
   }
 }
@@ -135,6 +149,8 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
   package var critical = 0
   /// Instances that were left out because they have no port.
   package var unaddressed = 0
+  /// Entries that could not be read: which, and why.
+  package var unreadable: [String] = []
   /// Why there may be more than what the agent showed (C-22).
   package var hidden: Hidden?
   package enum Hidden: Sendable, Hashable { case withoutToken, withToken }
@@ -159,6 +175,7 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
 
   /// `3 instances, 0 passing (3 critical)`, `2 instances, 2 passing`, `no instance is registered`.
   package var description: String {
+    if total == 0, !unreadable.isEmpty { return unreadableText }
     guard total > 0 else {
       switch hidden {
       case nil: return "no instance is registered"
@@ -170,8 +187,14 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
     let others = [
       warning > 0 ? "\(warning) warning" : nil, critical > 0 ? "\(critical) critical" : nil,
       unaddressed > 0 ? "\(unaddressed) without a port" : nil,
+      unreadable.isEmpty ? nil : unreadableText,
     ].compactMap { $0 }
     let tail = others.isEmpty ? "" : " (\(others.joined(separator: ", ")))"
     return "\(total) \(total == 1 ? "instance" : "instances"), \(passing) passing\(tail)"
+  }
+
+  /// `1 unreadable: "orders-7": Service.Port is no integer`
+  private var unreadableText: String {
+    "\(unreadable.count) unreadable: \(unreadable.prefix(3).joined(separator: ", "))"
   }
 }

@@ -8,6 +8,10 @@ struct QueryWatch: Sendable {
   let client: AgentClient
   let query: ConsulQuery
   let timing: BlockingQueryTiming
+  /// Where long polls to this agent are counted.
+  let polls: PollCounter
+  /// What ends a back-off.
+  let wakeUp: WakeUp
   let logger: Logger
 
   func run(_ publish: (BlockingQuery.Snapshot) -> Void) async {
@@ -15,6 +19,7 @@ struct QueryWatch: Sendable {
     var rules = BlockingQuery(
       wait: query.wait, explains: query.health == .passing, timing: timing)
     var step = rules.begin(at: .now)
+    var unreadable: [String] = []
     do {
       while true {
         try Task.checkCancellation()
@@ -26,11 +31,26 @@ struct QueryWatch: Sendable {
         case .sleep(let duration):
           try await Task.sleep(for: duration)
           step = rules.woke(at: .now)
+        case .backOff(let duration, let least):
+          try await wakeUp.sleep(for: duration, least: least)
+          step = rules.woke(at: .now)
         case .explain(let timeout):
-          step = rules.explained(try await explain(timeout), at: .now)
+          let all = try await explain(timeout)
+          step = rules.explained(all?.counts, critical: all?.critical ?? [], at: .now)
         case .query(let index, let wait, let timeout):
           do {
-            let answer = try await ask(index, wait, timeout)
+            guard let answer = try await ask(index, wait, timeout) else {
+              logger.debug("consul \(client.name): \(query.service): no room for a long poll")
+              client.close()
+              step = rules.crowded(using: &random)
+              continue
+            }
+            if answer.mapping.counts.unreadable != unreadable {
+              unreadable = answer.mapping.counts.unreadable
+              for one in unreadable {
+                logger.warning("consul \(client.name): \(query.service): left out \(one)")
+              }
+            }
             step = rules.answered(answer, at: .now, using: &random)
           } catch let error as ConsulError {
             logger.debug("\(error)")
@@ -44,26 +64,33 @@ struct QueryWatch: Sendable {
     }
   }
 
+  /// Nil if another long poll would be too many.
   private func ask(
     _ index: UInt64?, _ wait: Duration?, _ timeout: Duration
-  ) async throws -> BlockingQuery.Answer {
-    let response = try await client.send(
-      query.request(index: index, wait: wait), timeout: timeout, mayRepeat: index == nil)
-    return BlockingQuery.Answer(
+  ) async throws -> BlockingQuery.Answer? {
+    let request = query.request(index: index, wait: wait)
+    guard let wait else { return try answer(await client.send(request, timeout: timeout)) }
+    return try await polls.poll(for: wait) {
+      try answer(await client.send(request, timeout: timeout, mayRepeat: false))
+    }
+  }
+
+  private func answer(_ response: HTTPResponse) throws -> BlockingQuery.Answer {
+    BlockingQuery.Answer(
       index: response.headers["x-consul-index"],
       InstanceMapping(try client.entries(of: response), for: query))
   }
 
-  /// Counts all instances; nil if that could not be had, which is no reason to say nothing.
-  private func explain(_ timeout: Duration) async throws -> InstanceCounts? {
+  /// All instances; nil if they could not be had, which is no reason to say nothing.
+  private func explain(_ timeout: Duration) async throws -> InstanceMapping? {
     do {
       let request = query.request(index: nil, wait: nil, health: .any)
       let answer = try await client.send(request, timeout: timeout)
-      var counts = InstanceCounts(try client.entries(of: answer))
-      if counts.total == 0 {
-        counts.hidden = try await client.hides(answer, timeout: timeout)
+      var mapping = InstanceMapping(try client.entries(of: answer), for: query)
+      if mapping.counts.total == 0 {
+        mapping.counts.hidden = try await client.hides(answer, timeout: timeout)
       }
-      return counts
+      return mapping
     } catch is ConsulError {
       return nil
     }

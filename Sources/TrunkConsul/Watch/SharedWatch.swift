@@ -9,7 +9,7 @@ internal import TrunkSockets
 ///
 /// A watch outlives its last subscriber for a while, because an abandoned long poll keeps its slot
 /// at the agent until its wait ends (C-11); the next subscriber takes it over, its last answer
-/// included.
+/// included. What is abandoned all the same counts on (``PollBudget``).
 package final class SharedWatches: Sendable {
   package struct Key: Hashable, Sendable {
     package var agent: ConsulAgent
@@ -21,6 +21,7 @@ package final class SharedWatches: Sendable {
     var subscribers: [UInt64: AsyncStream<Snapshot>.Continuation] = [:]
     var latest: Snapshot?
     var task: Task<Void, Never>?
+    let wakeUp = WakeUp()
     /// Set while nobody subscribes.
     var linger: Task<Void, Never>?
     /// Tells this watch from an earlier one under the same key.
@@ -35,6 +36,7 @@ package final class SharedWatches: Sendable {
     }
   }
   private let state = Locked(State())
+  private let budgets = PollBudgets()
 
   /// What ``ConsulResolver`` uses.
   package static let shared = SharedWatches()
@@ -63,15 +65,21 @@ package final class SharedWatches: Sendable {
       // Somebody else may have started it meanwhile.
       if SharedWatches.join(&state, key, id, subscriber) { return }
       let generation = state.makeID()
-      state.entries[key] = Entry(subscribers: [id: subscriber], generation: generation)
+      let entry = Entry(subscribers: [id: subscriber], generation: generation)
+      state.entries[key] = entry
       let watch = QueryWatch(
-        client: client, query: key.query, timing: options.timing, logger: options.logger)
+        client: client, query: key.query, timing: options.timing,
+        polls: PollCounter(budgets: budgets, agent: client.name, limit: options.maximumWatches),
+        wakeUp: entry.wakeUp, logger: options.logger)
       state.entries[key]?.task = Task { [self] in
         await watch.run { publish($0, key, generation) }
       }
     }
     return stream
   }
+
+  /// A call found no server: a watch that waits after a failure asks again now.
+  package func wake(_ key: Key) { state.withLock { $0.entries[key]?.wakeUp }?.request() }
 
   private static func join(
     _ state: inout State, _ key: Key, _ id: UInt64,

@@ -7,6 +7,8 @@ package struct ResolverFact: Sendable, Hashable {
     /// Nothing heard yet.
     case silent
     case answered(endpoints: Int, note: String?)
+    /// It goes on with what it knew before.
+    case unanswered(note: String)
     case failed(String)
   }
   package private(set) var outcome = Outcome.silent
@@ -20,7 +22,10 @@ package struct ResolverFact: Sendable, Hashable {
   package init() {}
 
   package mutating func answered(_ resolution: Resolution, _ now: UInt64) {
-    outcome = .answered(endpoints: resolution.endpoints.count, note: resolution.note)
+    outcome =
+      resolution.isAnswer
+      ? .answered(endpoints: resolution.endpoints.count, note: resolution.note)
+      : .unanswered(note: resolution.note ?? "no answer")
     at = now
     failures = 0
     nextTry = nil

@@ -83,6 +83,9 @@ package struct Story: Sendable, Hashable {
       let count = endpoints == 1 ? "1 endpoint" : "\(endpoints) endpoints"
       let (name, rest) = named(note ?? count)
       return "\(name) answered \(ago(resolver.at, now)): \(rest)"
+    case .unanswered(let note):
+      let (name, rest) = named(note)
+      return "\(name) failed \(ago(resolver.at, now)): \(rest)"
     case .failed(let note):
       let (name, rest) = named(note)
       let next = next(resolver.nextTry, now)
@@ -114,6 +117,7 @@ package struct Story: Sendable, Hashable {
     switch resolver.outcome {
     case .answered(_, let note?) where note == text: return true
     case .failed(let note) where note == text: return true
+    case .unanswered(let note) where note == text: return true
     default: break
     }
     return text == configError?.description

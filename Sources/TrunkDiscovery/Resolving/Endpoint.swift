@@ -76,6 +76,9 @@ public struct Resolution: Sendable, Hashable {
   public var serviceConfigError: ServiceConfigError?
   /// Shown in the story of a failed call, e.g. "3 instances, 0 passing (3 critical)".
   public var note: String?
+  /// False: the registry could not be asked or refused to answer; the endpoints are what was known
+  /// before, and the note says why. Default true.
+  public var isAnswer = true
 
   public init(_ endpoints: [Endpoint], serviceConfig: ServiceConfig? = nil, note: String? = nil) {
     self.endpoints = endpoints

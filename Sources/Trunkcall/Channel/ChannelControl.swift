@@ -224,6 +224,7 @@ final class ChannelControl {
       wait(call)
       post(.subchannel(id, .connect))
     case .fail(let error):
+      resolver.resolveAgain()
       if call.waitForReady == true { wait(call) } else { call.settle(.failed(told(error))) }
     case .drop(let error): call.settle(.failed(error.fromControlPlane))
     }

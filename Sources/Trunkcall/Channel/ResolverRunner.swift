@@ -38,7 +38,7 @@ final class ResolverRunner {
     self.control = control
     resolver = parts.resolver
     target = parts.target
-    minInterval = parts.options.minResolutionInterval
+    minInterval = parts.resolver.refreshInterval ?? parts.options.minResolutionInterval
     backoff = parts.options.backoff.value
   }
 

@@ -9,12 +9,17 @@ final class Watching: Sendable {
   private let task: Task<Void, any Error>
   private let reports: AsyncStream<Resolution>
 
-  init(_ resolver: ConsulResolver, _ text: String) throws {
+  init(
+    _ resolver: ConsulResolver, _ text: String,
+    refresh: @escaping @Sendable () async throws -> Void = {
+      try await Task.sleep(for: .seconds(600))
+    }
+  ) throws {
     let target = try Target.parse(text)
     let (stream, continuation) = AsyncStream.makeStream(of: Resolution.self)
     reports = stream
     let session = ResolverSession(
-      onReport: { continuation.yield($0) }, onRefresh: { try await Task.sleep(for: .seconds(600)) })
+      onReport: { continuation.yield($0) }, onRefresh: refresh)
     task = Task {
       defer { continuation.finish() }
       try await resolver.resolve(target, session)

@@ -43,7 +43,10 @@ extension BlockingQuery.Step {
     if case .query(let index, _, _) = next { .some(index) } else { nil }
   }
   fileprivate var sleep: Duration? {
-    if case .sleep(let duration) = next { duration } else { nil }
+    switch next {
+    case .sleep(let duration), .backOff(let duration, _): duration
+    default: nil
+    }
   }
   fileprivate var wait: Duration? {
     if case .query(_, let wait, _) = next { wait } else { nil }
@@ -114,10 +117,12 @@ extension BlockingQuery.Step {
   @Test("the deadline is the wait, a sixteenth and a margin (C-6)") func deadline() {
     var rig = Rig(wait: .seconds(160))
     _ = rig.begin()
+    rig.now += .seconds(600)
     #expect(
       rig.answer("5", 1).next == .query(index: 5, wait: .seconds(160), timeout: .seconds(180)))
     var long = Rig(wait: .seconds(6_000))
     _ = long.begin()
+    long.now += .seconds(600)
     #expect(long.answer("5", 1).wait == .seconds(600), "ten minutes at most")
     var short = Rig(wait: .zero)
     _ = short.begin()
@@ -169,6 +174,60 @@ extension BlockingQuery.Step {
     #expect(asked < 140)
   }
 
+  @Test("polls begin short and wait about as long as the watch has lived, at most")
+  func shortPolls() {
+    var rig = Rig()
+    _ = rig.begin()
+    var waits: [Duration] = []
+    for _ in 0..<8 {
+      let wait = rig.answer("5", 1).wait ?? .zero
+      waits.append(wait)
+      rig.now += wait + wait / 16
+    }
+    #expect(waits == [1, 2, 5, 10, 20, 40, 60, 60].map { .seconds($0) })
+    // Answers that come at once make nobody older.
+    var busy = Rig()
+    _ = busy.begin()
+    for index in 1...9 { #expect(busy.answer("\(index)", UInt16(index)).wait == .seconds(1)) }
+  }
+
+  @Test("without room for a long poll it asks every few seconds, without an index")
+  func crowded() throws {
+    var rig = Rig()
+    _ = rig.begin()
+    #expect(rig.answer("5", 1).index == 5)
+    let pause = try #require(rig.query.crowded(using: &rig.random).sleep)
+    #expect(pause >= .seconds(4) && pause <= .seconds(6))
+    #expect(
+      rig.wake(after: pause).next == .query(index: nil, wait: nil, timeout: .seconds(4)))
+    #expect(rig.answer("6", 2).index == 6, "and tries a long poll again")
+  }
+
+  @Test(
+    "while no instance is known no back-off is longer than 5 s",
+    arguments: [
+      BlockingQuery.Failure.transport("refused"), .status(403, "403"), .status(400, "400"),
+      .status(500, "500"), .malformed("x"),
+    ])
+  func shortBackoff(failure: BlockingQuery.Failure) {
+    var rig = Rig()
+    _ = rig.begin()
+    for _ in 0..<30 {
+      #expect(rig.fail(failure).sleep ?? .seconds(99) <= .seconds(5))
+      _ = rig.wake(after: .seconds(5))
+    }
+    _ = rig.answer("5")
+    for _ in 0..<30 { #expect(rig.fail(failure).sleep ?? .seconds(99) <= .seconds(5)) }
+    _ = rig.answer("5", 1)
+    for _ in 0..<30 { _ = rig.fail(failure) }
+    guard case .backOff(let duration, let least) = rig.fail(failure).next else {
+      Issue.record("no back-off")
+      return
+    }
+    #expect(duration > .seconds(6), "with instances it is as patient as before")
+    #expect(least == .seconds(1), "a call that finds no server ends it after a second")
+  }
+
   @Test("back-off grows to 60 s and starts over with the first success (C-13)") func backoff() {
     var rig = Rig()
     _ = rig.begin()
@@ -190,7 +249,9 @@ extension BlockingQuery.Step {
   func keeps() {
     var rig = Rig()
     _ = rig.begin()
-    #expect(rig.fail(.transport("connection refused")).publish == .init([], "connection refused"))
+    #expect(
+      rig.fail(.transport("connection refused")).publish
+        == .init([], "connection refused", isAnswer: false))
     _ = rig.wake(after: .seconds(1))
     _ = rig.answer("5", 1, 2)
     let lost = rig.fail(.transport("connection refused"))
@@ -209,11 +270,12 @@ extension BlockingQuery.Step {
   func statuses(status: Int, least: Duration) throws {
     var rig = Rig()
     _ = rig.begin()
+    _ = rig.answer("5", 1)
     let step = rig.fail(.status(status, "\(status) why"))
     let delay = try #require(step.sleep)
     #expect(delay >= least)
     #expect(delay < least * 2)
-    #expect(step.publish?.note == "\(status) why")
+    #expect(step.publish?.note == "\(status) why; the last instance is kept")
   }
 
   @Test("an empty answer without a break is published at once") func emptyAtOnce() {
@@ -307,7 +369,7 @@ extension BlockingQuery.Step {
           last = published
         }
         switch step.next {
-        case .sleep(let duration):
+        case .sleep(let duration), .backOff(let duration, _):
           #expect(duration > .zero && duration <= .seconds(72))
           step = rig.wake(after: duration)
         case .explain: step = rig.query.explained(nil, at: rig.now)

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+package import TrunkDiscovery
+
+/// Keeps instances that all turned critical within one check interval: more likely their agents, or
+/// what the checks depend on, than every server at once. No I/O, no clock.
+///
+/// - Only what is still registered is kept: an instance that was deregistered, or put into
+///   maintenance, was taken out on purpose.
+/// - Instances that were critical for longer than the window are not kept.
+/// - It ends with the first instance that passes, or after `hold`.
+package struct FailOpen: Sendable {
+  package typealias Instant = ContinuousClock.Instant
+
+  private let window: Duration
+  private let hold: Duration
+  /// Instances that stopped passing while others still did.
+  private var left: [String: (endpoint: Endpoint, at: Instant)] = [:]
+  /// While it keeps instances: when that ends.
+  package private(set) var until: Instant?
+
+  /// - Parameter hold: zero keeps nothing.
+  package init(within window: Duration, hold: Duration) {
+    self.window = window
+    self.hold = hold
+  }
+
+  /// An answer with passing instances.
+  package mutating func passing(_ now: [Endpoint], after before: [Endpoint], at time: Instant) {
+    left = left.filter { time - $0.value.at <= window }
+    // What was kept was not passing: an instance that flaps does not keep the others for ever.
+    if until == nil { for endpoint in before { left[endpoint.key] = (endpoint, time) } }
+    until = nil
+    for endpoint in now { left[endpoint.key] = nil }
+  }
+
+  /// An answer without any.
+  /// - Parameters:
+  ///   - before: what was in force until now.
+  ///   - critical: ids of instances that are registered and critical, not in maintenance; nil if
+  ///     that could not be found out.
+  /// - Returns: the instances to keep.
+  package mutating func empty(
+    after before: [Endpoint], critical: Set<String>?, at now: Instant
+  ) -> [Endpoint] {
+    defer { left = [:] }
+    if let until {
+      guard now < until else { return end() }
+      // What is not known keeps what was.
+      guard let critical else { return before }
+      let kept = before.filter { critical.contains($0.key) }
+      return kept.isEmpty ? end() : kept
+    }
+    guard hold > .zero, let critical else { return [] }
+    let turned = before.filter { critical.contains($0.key) }
+    // Where the last ones were taken out on purpose, those that turned critical before them stay out.
+    guard !turned.isEmpty else { return [] }
+    let known = Set(turned.map(\.key))
+    let earlier = left.values.filter {
+      now - $0.at <= window && critical.contains($0.endpoint.key) && !known.contains($0.endpoint.key)
+    }
+    until = now + hold
+    return (turned + earlier.map(\.endpoint)).sorted { $0.key < $1.key }
+  }
+
+  package func note(keeping count: Int) -> String {
+    let subject = count == 1 ? "the last instance is" : "the last \(count) instances are"
+    return "all turned critical within \(ConsulDuration.text(window)), \(subject) kept for "
+      + ConsulDuration.text(hold)
+  }
+
+  private mutating func end() -> [Endpoint] {
+    until = nil
+    return []
+  }
+}
+
+extension Endpoint {
+  /// Tells instances apart (a Consul id is unique on its node only, so it is more than that).
+  fileprivate var key: String { instanceID ?? addresses.map(\.description).joined(separator: ",") }
+}

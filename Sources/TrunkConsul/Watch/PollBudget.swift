@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import Synchronization
+internal import TrunkSockets
+
+/// How many long polls an agent has to keep for us, the abandoned ones included: it keeps the
+/// connection of a poll until its wait is over, even if the client closed it, and refuses the 201st
+/// connection of an address (Consul: `http_max_conns_per_client`). Time is an argument.
+package struct PollBudget: Sendable {
+  package typealias Instant = ContinuousClock.Instant
+
+  /// Leaves 40 of the agent's 200 to other requests and programs of the host.
+  package static let most = 160
+
+  private var running = 0
+  /// When the waits of abandoned polls end.
+  private var abandoned: [Instant] = []
+
+  package init() {}
+
+  /// False if there are `limit` already.
+  package mutating func begin(limit: Int, at now: Instant) -> Bool {
+    abandoned.removeAll { $0 <= now }
+    guard running + abandoned.count < min(limit, PollBudget.most) else { return false }
+    running += 1
+    return true
+  }
+
+  /// A poll that was begun is over: answered, or its connection ended by the agent.
+  package mutating func ended() { running -= 1 }
+
+  /// A poll that was begun is not waited for any more, but the agent does not know that.
+  package mutating func abandoned(until end: Instant) {
+    running -= 1
+    abandoned.append(end)
+  }
+
+  package var isEmpty: Bool { running == 0 && abandoned.isEmpty }
+}
+
+/// The budgets of a process, one for each agent.
+package final class PollBudgets: Sendable {
+  private let budgets = Locked<[String: PollBudget]>([:])
+
+  package init() {}
+
+  fileprivate func change<Result: Sendable>(
+    _ agent: String, _ body: (inout PollBudget) -> Result
+  ) -> Result {
+    budgets.withLock { budgets in
+      let result = body(&budgets[agent, default: PollBudget()])
+      if budgets[agent]?.isEmpty == true { budgets[agent] = nil }
+      return result
+    }
+  }
+}
+
+/// Counts the long polls of one watch.
+struct PollCounter: Sendable {
+  let budgets: PollBudgets
+  /// The agent's address.
+  let agent: String
+  let limit: Int
+
+  /// Runs `body`, which is one long poll; nil if there is no room for it. However it ends, what it
+  /// takes of the budget comes back: at once when the agent is done with it, else after `wait`.
+  func poll<Answer>(
+    for wait: Duration, _ body: () async throws -> Answer
+  ) async throws -> Answer? {
+    let start = ContinuousClock.now
+    guard budgets.change(agent, { $0.begin(limit: limit, at: start) }) else { return nil }
+    do {
+      let answer = try await body()
+      budgets.change(agent) { $0.ended() }
+      return answer
+    } catch {
+      switch error {
+      case ConsulError.unreachable, ConsulError.refused, ConsulError.malformed:
+        budgets.change(agent) { $0.ended() }
+      default:
+        // The agent adds up to a sixteenth (Consul: blocking queries).
+        budgets.change(agent) { $0.abandoned(until: start + wait + wait / 16) }
+      }
+      throw error
+    }
+  }
+}
