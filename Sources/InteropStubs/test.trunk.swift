@@ -6,132 +6,177 @@ internal import TrunkProtobuf
 public import Trunkcall
 
 // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
-private let stubFormat: Void = Trunkcall.StubFormat.v1
+private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 /// A simple service to test the various types of RPCs and experiment with
 /// performance with various types of payload.
-public enum Grpc_Testing_TestService {
-  public static let name = "grpc.testing.TestService"
+public nonisolated enum Grpc_Testing_TestService {
+  public static let name: Swift.String = "grpc.testing.TestService"
 
-  public enum Methods {
-    public static let emptyCall = Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
-      service: name, method: "EmptyCall", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let emptyCall = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
+      service: "grpc.testing.TestService",
+      method: "EmptyCall",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let unaryCall = Trunkcall.MethodDescriptor<Grpc_Testing_SimpleRequest, Grpc_Testing_SimpleResponse>(
-      service: name, method: "UnaryCall", request: .protobuf, reply: .protobuf
+    public static let unaryCall = _Trunkcall.MethodDescriptor<Grpc_Testing_SimpleRequest, Grpc_Testing_SimpleResponse>(
+      service: "grpc.testing.TestService",
+      method: "UnaryCall",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let cacheableUnaryCall = Trunkcall.MethodDescriptor<Grpc_Testing_SimpleRequest, Grpc_Testing_SimpleResponse>(
-      service: name, method: "CacheableUnaryCall", request: .protobuf, reply: .protobuf
+    public static let cacheableUnaryCall = _Trunkcall.MethodDescriptor<Grpc_Testing_SimpleRequest, Grpc_Testing_SimpleResponse>(
+      service: "grpc.testing.TestService",
+      method: "CacheableUnaryCall",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let streamingOutputCall = Trunkcall.MethodDescriptor<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse>(
-      service: name, method: "StreamingOutputCall", request: .protobuf, reply: .protobuf
+    public static let streamingOutputCall = _Trunkcall.MethodDescriptor<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse>(
+      service: "grpc.testing.TestService",
+      method: "StreamingOutputCall",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let streamingInputCall = Trunkcall.MethodDescriptor<Grpc_Testing_StreamingInputCallRequest, Grpc_Testing_StreamingInputCallResponse>(
-      service: name, method: "StreamingInputCall", request: .protobuf, reply: .protobuf
+    public static let streamingInputCall = _Trunkcall.MethodDescriptor<Grpc_Testing_StreamingInputCallRequest, Grpc_Testing_StreamingInputCallResponse>(
+      service: "grpc.testing.TestService",
+      method: "StreamingInputCall",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let fullDuplexCall = Trunkcall.MethodDescriptor<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse>(
-      service: name, method: "FullDuplexCall", request: .protobuf, reply: .protobuf
+    public static let fullDuplexCall = _Trunkcall.MethodDescriptor<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse>(
+      service: "grpc.testing.TestService",
+      method: "FullDuplexCall",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let halfDuplexCall = Trunkcall.MethodDescriptor<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse>(
-      service: name, method: "HalfDuplexCall", request: .protobuf, reply: .protobuf
+    public static let halfDuplexCall = _Trunkcall.MethodDescriptor<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse>(
+      service: "grpc.testing.TestService",
+      method: "HalfDuplexCall",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let unimplementedCall = Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
-      service: name, method: "UnimplementedCall", request: .protobuf, reply: .protobuf
+    public static let unimplementedCall = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
+      service: "grpc.testing.TestService",
+      method: "UnimplementedCall",
+      request: .protobuf,
+      response: .protobuf
     )
   }
 
   /// Implement this to serve `grpc.testing.TestService`.
   /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     /// One empty request followed by one empty response.
     nonisolated(nonsending) func emptyCall(
-      _ request: Grpc_Testing_Empty, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_Empty, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_Empty
     /// One request followed by one response.
     nonisolated(nonsending) func unaryCall(
-      _ request: Grpc_Testing_SimpleRequest, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_SimpleRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_SimpleResponse
     /// One request followed by one response. Response has cache control
     /// headers set such that a caching HTTP proxy (such as GFE) can
     /// satisfy subsequent requests.
     nonisolated(nonsending) func cacheableUnaryCall(
-      _ request: Grpc_Testing_SimpleRequest, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_SimpleRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_SimpleResponse
     /// One request followed by a sequence of responses (streamed download).
     /// The server returns the payload with client desired type and sizes.
     nonisolated(nonsending) func streamingOutputCall(
       _ request: Grpc_Testing_StreamingOutputCallRequest,
-      _ replies: Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
-      _ call: Trunkcall.ServerCall
+      _ responses: _Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
     /// A sequence of requests followed by one response (streamed upload).
     /// The server returns the aggregated size of client payload as the result.
     nonisolated(nonsending) func streamingInputCall(
-      _ requests: Trunkcall.RequestStream<Grpc_Testing_StreamingInputCallRequest>,
-      _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<Grpc_Testing_StreamingInputCallRequest>,
+      _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_StreamingInputCallResponse
     /// A sequence of requests with each request served by the server immediately.
     /// As one request could lead to multiple responses, this interface
     /// demonstrates the idea of full duplexing.
     nonisolated(nonsending) func fullDuplexCall(
-      _ requests: Trunkcall.RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
-      _ replies: Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
-      _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
+      _ responses: _Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
     /// A sequence of requests followed by a sequence of responses.
     /// The server buffers all the client requests and then serves them in order. A
     /// stream of responses are returned to the client when the server starts with
     /// first request.
     nonisolated(nonsending) func halfDuplexCall(
-      _ requests: Trunkcall.RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
-      _ replies: Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
-      _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
+      _ responses: _Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
     /// The test server will not implement this method. It will be used
     /// to test the behavior when clients call unimplemented methods.
     nonisolated(nonsending) func unimplementedCall(
-      _ request: Grpc_Testing_Empty, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_Empty, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_Empty
   }
 
   /// Calls `grpc.testing.TestService`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// One empty request followed by one empty response.
     public nonisolated(nonsending) func emptyCall(
-      _ request: Grpc_Testing_Empty, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_Empty {
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
       try await invoker.unary(Methods.emptyCall, request, options ?? self.options)
+    }
+
+    /// As ``emptyCall(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func emptyCallResponse(
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
+      try await invoker.unaryResponse(Methods.emptyCall, request, options ?? self.options)
     }
 
     /// One request followed by one response.
     public nonisolated(nonsending) func unaryCall(
-      _ request: Grpc_Testing_SimpleRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_SimpleResponse {
+      _ request: Grpc_Testing_SimpleRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_SimpleResponse {
       try await invoker.unary(Methods.unaryCall, request, options ?? self.options)
+    }
+
+    /// As ``unaryCall(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func unaryCallResponse(
+      _ request: Grpc_Testing_SimpleRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_SimpleResponse> {
+      try await invoker.unaryResponse(Methods.unaryCall, request, options ?? self.options)
     }
 
     /// One request followed by one response. Response has cache control
     /// headers set such that a caching HTTP proxy (such as GFE) can
     /// satisfy subsequent requests.
     public nonisolated(nonsending) func cacheableUnaryCall(
-      _ request: Grpc_Testing_SimpleRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_SimpleResponse {
+      _ request: Grpc_Testing_SimpleRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_SimpleResponse {
       try await invoker.unary(Methods.cacheableUnaryCall, request, options ?? self.options)
+    }
+
+    /// As ``cacheableUnaryCall(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func cacheableUnaryCallResponse(
+      _ request: Grpc_Testing_SimpleRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_SimpleResponse> {
+      try await invoker.unaryResponse(Methods.cacheableUnaryCall, request, options ?? self.options)
     }
 
     /// One request followed by a sequence of responses (streamed download).
     /// The server returns the payload with client desired type and sizes.
     public nonisolated(nonsending) func streamingOutputCall(
-      _ request: Grpc_Testing_StreamingOutputCallRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.ResponseStream<Grpc_Testing_StreamingOutputCallResponse> {
+      _ request: Grpc_Testing_StreamingOutputCallRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<Grpc_Testing_StreamingOutputCallResponse> {
       try await invoker.serverStreaming(
         Methods.streamingOutputCall, request, options ?? self.options
       )
@@ -140,8 +185,8 @@ public enum Grpc_Testing_TestService {
     /// A sequence of requests followed by one response (streamed upload).
     /// The server returns the aggregated size of client payload as the result.
     public nonisolated(nonsending) func streamingInputCall(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.ClientStreamingCall<Grpc_Testing_StreamingInputCallRequest, Grpc_Testing_StreamingInputCallResponse> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ClientStreamingCall<Grpc_Testing_StreamingInputCallRequest, Grpc_Testing_StreamingInputCallResponse> {
       try await invoker.clientStreaming(Methods.streamingInputCall, options ?? self.options)
     }
 
@@ -149,8 +194,8 @@ public enum Grpc_Testing_TestService {
     /// As one request could lead to multiple responses, this interface
     /// demonstrates the idea of full duplexing.
     public nonisolated(nonsending) func fullDuplexCall(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.BidirectionalCall<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse> {
       try await invoker.bidirectional(Methods.fullDuplexCall, options ?? self.options)
     }
 
@@ -159,23 +204,30 @@ public enum Grpc_Testing_TestService {
     /// stream of responses are returned to the client when the server starts with
     /// first request.
     public nonisolated(nonsending) func halfDuplexCall(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.BidirectionalCall<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse> {
       try await invoker.bidirectional(Methods.halfDuplexCall, options ?? self.options)
     }
 
     /// The test server will not implement this method. It will be used
     /// to test the behavior when clients call unimplemented methods.
     public nonisolated(nonsending) func unimplementedCall(
-      _ request: Grpc_Testing_Empty, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_Empty {
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
       try await invoker.unary(Methods.unimplementedCall, request, options ?? self.options)
+    }
+
+    /// As ``unimplementedCall(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func unimplementedCallResponse(
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
+      try await invoker.unaryResponse(Methods.unimplementedCall, request, options ?? self.options)
     }
   }
 }
 
-extension Grpc_Testing_TestService.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Grpc_Testing_TestService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(Grpc_Testing_TestService.Methods.emptyCall) { try await self.emptyCall($0, $1) }
     table.unary(Grpc_Testing_TestService.Methods.unaryCall) { try await self.unaryCall($0, $1) }
     table.unary(
@@ -199,71 +251,71 @@ extension Grpc_Testing_TestService.Service {
   }
 
   public nonisolated(nonsending) func emptyCall(
-    _: Grpc_Testing_Empty, _: Trunkcall.ServerCall
+    _: Grpc_Testing_Empty, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_Empty {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.TestService/EmptyCall is not implemented"
     )
   }
 
   public nonisolated(nonsending) func unaryCall(
-    _: Grpc_Testing_SimpleRequest, _: Trunkcall.ServerCall
+    _: Grpc_Testing_SimpleRequest, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_SimpleResponse {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.TestService/UnaryCall is not implemented"
     )
   }
 
   public nonisolated(nonsending) func cacheableUnaryCall(
-    _: Grpc_Testing_SimpleRequest, _: Trunkcall.ServerCall
+    _: Grpc_Testing_SimpleRequest, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_SimpleResponse {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.TestService/CacheableUnaryCall is not implemented"
     )
   }
 
   public nonisolated(nonsending) func streamingOutputCall(
     _: Grpc_Testing_StreamingOutputCallRequest,
-    _: Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
-    _: Trunkcall.ServerCall
+    _: _Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
+    _: _Trunkcall.ServerCall
   ) async throws {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.TestService/StreamingOutputCall is not implemented"
     )
   }
 
   public nonisolated(nonsending) func streamingInputCall(
-    _: Trunkcall.RequestStream<Grpc_Testing_StreamingInputCallRequest>, _: Trunkcall.ServerCall
+    _: _Trunkcall.RequestStream<Grpc_Testing_StreamingInputCallRequest>, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_StreamingInputCallResponse {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.TestService/StreamingInputCall is not implemented"
     )
   }
 
   public nonisolated(nonsending) func fullDuplexCall(
-    _: Trunkcall.RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
-    _: Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
-    _: Trunkcall.ServerCall
+    _: _Trunkcall.RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
+    _: _Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
+    _: _Trunkcall.ServerCall
   ) async throws {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.TestService/FullDuplexCall is not implemented"
     )
   }
 
   public nonisolated(nonsending) func halfDuplexCall(
-    _: Trunkcall.RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
-    _: Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
-    _: Trunkcall.ServerCall
+    _: _Trunkcall.RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
+    _: _Trunkcall.MessageWriter<Grpc_Testing_StreamingOutputCallResponse>,
+    _: _Trunkcall.ServerCall
   ) async throws {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.TestService/HalfDuplexCall is not implemented"
     )
   }
 
   public nonisolated(nonsending) func unimplementedCall(
-    _: Grpc_Testing_Empty, _: Trunkcall.ServerCall
+    _: Grpc_Testing_Empty, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_Empty {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.TestService/UnimplementedCall is not implemented"
     )
   }
@@ -271,185 +323,238 @@ extension Grpc_Testing_TestService.Service {
 
 /// A simple service NOT implemented at servers so clients can test for
 /// that case.
-public enum Grpc_Testing_UnimplementedService {
-  public static let name = "grpc.testing.UnimplementedService"
+public nonisolated enum Grpc_Testing_UnimplementedService {
+  public static let name: Swift.String = "grpc.testing.UnimplementedService"
 
-  public enum Methods {
-    public static let unimplementedCall = Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
-      service: name, method: "UnimplementedCall", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let unimplementedCall = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
+      service: "grpc.testing.UnimplementedService",
+      method: "UnimplementedCall",
+      request: .protobuf,
+      response: .protobuf
     )
   }
 
   /// Implement this to serve `grpc.testing.UnimplementedService`.
   /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     /// A call that no server should implement
     nonisolated(nonsending) func unimplementedCall(
-      _ request: Grpc_Testing_Empty, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_Empty, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_Empty
   }
 
   /// Calls `grpc.testing.UnimplementedService`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// A call that no server should implement
     public nonisolated(nonsending) func unimplementedCall(
-      _ request: Grpc_Testing_Empty, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_Empty {
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
       try await invoker.unary(Methods.unimplementedCall, request, options ?? self.options)
+    }
+
+    /// As ``unimplementedCall(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func unimplementedCallResponse(
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
+      try await invoker.unaryResponse(Methods.unimplementedCall, request, options ?? self.options)
     }
   }
 }
 
-extension Grpc_Testing_UnimplementedService.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Grpc_Testing_UnimplementedService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(
       Grpc_Testing_UnimplementedService.Methods.unimplementedCall
     ) { try await self.unimplementedCall($0, $1) }
   }
 
   public nonisolated(nonsending) func unimplementedCall(
-    _: Grpc_Testing_Empty, _: Trunkcall.ServerCall
+    _: Grpc_Testing_Empty, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_Empty {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.UnimplementedService/UnimplementedCall is not implemented"
     )
   }
 }
 
 /// A service used to control reconnect server.
-public enum Grpc_Testing_ReconnectService {
-  public static let name = "grpc.testing.ReconnectService"
+public nonisolated enum Grpc_Testing_ReconnectService {
+  public static let name: Swift.String = "grpc.testing.ReconnectService"
 
-  public enum Methods {
-    public static let start = Trunkcall.MethodDescriptor<Grpc_Testing_ReconnectParams, Grpc_Testing_Empty>(
-      service: name, method: "Start", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let start = _Trunkcall.MethodDescriptor<Grpc_Testing_ReconnectParams, Grpc_Testing_Empty>(
+      service: "grpc.testing.ReconnectService",
+      method: "Start",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let stop = Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_ReconnectInfo>(
-      service: name, method: "Stop", request: .protobuf, reply: .protobuf
+    public static let stop = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_ReconnectInfo>(
+      service: "grpc.testing.ReconnectService",
+      method: "Stop",
+      request: .protobuf,
+      response: .protobuf
     )
   }
 
   /// Implement this to serve `grpc.testing.ReconnectService`.
   /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     nonisolated(nonsending) func start(
-      _ request: Grpc_Testing_ReconnectParams, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_ReconnectParams, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_Empty
     nonisolated(nonsending) func stop(
-      _ request: Grpc_Testing_Empty, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_Empty, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_ReconnectInfo
   }
 
   /// Calls `grpc.testing.ReconnectService`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     public nonisolated(nonsending) func start(
-      _ request: Grpc_Testing_ReconnectParams, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_Empty {
+      _ request: Grpc_Testing_ReconnectParams, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
       try await invoker.unary(Methods.start, request, options ?? self.options)
     }
 
+    /// As ``start(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func startResponse(
+      _ request: Grpc_Testing_ReconnectParams, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
+      try await invoker.unaryResponse(Methods.start, request, options ?? self.options)
+    }
+
     public nonisolated(nonsending) func stop(
-      _ request: Grpc_Testing_Empty, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_ReconnectInfo {
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_ReconnectInfo {
       try await invoker.unary(Methods.stop, request, options ?? self.options)
+    }
+
+    /// As ``stop(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func stopResponse(
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_ReconnectInfo> {
+      try await invoker.unaryResponse(Methods.stop, request, options ?? self.options)
     }
   }
 }
 
-extension Grpc_Testing_ReconnectService.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Grpc_Testing_ReconnectService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(Grpc_Testing_ReconnectService.Methods.start) { try await self.start($0, $1) }
     table.unary(Grpc_Testing_ReconnectService.Methods.stop) { try await self.stop($0, $1) }
   }
 
   public nonisolated(nonsending) func start(
-    _: Grpc_Testing_ReconnectParams, _: Trunkcall.ServerCall
+    _: Grpc_Testing_ReconnectParams, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_Empty {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.ReconnectService/Start is not implemented"
     )
   }
 
   public nonisolated(nonsending) func stop(
-    _: Grpc_Testing_Empty, _: Trunkcall.ServerCall
+    _: Grpc_Testing_Empty, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_ReconnectInfo {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.ReconnectService/Stop is not implemented"
     )
   }
 }
 
 /// A service used to obtain stats for verifying LB behavior.
-public enum Grpc_Testing_LoadBalancerStatsService {
-  public static let name = "grpc.testing.LoadBalancerStatsService"
+public nonisolated enum Grpc_Testing_LoadBalancerStatsService {
+  public static let name: Swift.String = "grpc.testing.LoadBalancerStatsService"
 
-  public enum Methods {
-    public static let getClientStats = Trunkcall.MethodDescriptor<Grpc_Testing_LoadBalancerStatsRequest, Grpc_Testing_LoadBalancerStatsResponse>(
-      service: name, method: "GetClientStats", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let getClientStats = _Trunkcall.MethodDescriptor<Grpc_Testing_LoadBalancerStatsRequest, Grpc_Testing_LoadBalancerStatsResponse>(
+      service: "grpc.testing.LoadBalancerStatsService",
+      method: "GetClientStats",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let getClientAccumulatedStats = Trunkcall.MethodDescriptor<Grpc_Testing_LoadBalancerAccumulatedStatsRequest, Grpc_Testing_LoadBalancerAccumulatedStatsResponse>(
-      service: name, method: "GetClientAccumulatedStats", request: .protobuf, reply: .protobuf
+    public static let getClientAccumulatedStats = _Trunkcall.MethodDescriptor<Grpc_Testing_LoadBalancerAccumulatedStatsRequest, Grpc_Testing_LoadBalancerAccumulatedStatsResponse>(
+      service: "grpc.testing.LoadBalancerStatsService",
+      method: "GetClientAccumulatedStats",
+      request: .protobuf,
+      response: .protobuf
     )
   }
 
   /// Implement this to serve `grpc.testing.LoadBalancerStatsService`.
   /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     /// Gets the backend distribution for RPCs sent by a test client.
     nonisolated(nonsending) func getClientStats(
-      _ request: Grpc_Testing_LoadBalancerStatsRequest, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_LoadBalancerStatsRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_LoadBalancerStatsResponse
     /// Gets the accumulated stats for RPCs sent by a test client.
     nonisolated(nonsending) func getClientAccumulatedStats(
-      _ request: Grpc_Testing_LoadBalancerAccumulatedStatsRequest, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_LoadBalancerAccumulatedStatsRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_LoadBalancerAccumulatedStatsResponse
   }
 
   /// Calls `grpc.testing.LoadBalancerStatsService`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// Gets the backend distribution for RPCs sent by a test client.
     public nonisolated(nonsending) func getClientStats(
-      _ request: Grpc_Testing_LoadBalancerStatsRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_LoadBalancerStatsResponse {
+      _ request: Grpc_Testing_LoadBalancerStatsRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_LoadBalancerStatsResponse {
       try await invoker.unary(Methods.getClientStats, request, options ?? self.options)
+    }
+
+    /// As ``getClientStats(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func getClientStatsResponse(
+      _ request: Grpc_Testing_LoadBalancerStatsRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_LoadBalancerStatsResponse> {
+      try await invoker.unaryResponse(Methods.getClientStats, request, options ?? self.options)
     }
 
     /// Gets the accumulated stats for RPCs sent by a test client.
     public nonisolated(nonsending) func getClientAccumulatedStats(
       _ request: Grpc_Testing_LoadBalancerAccumulatedStatsRequest,
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_LoadBalancerAccumulatedStatsResponse {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_LoadBalancerAccumulatedStatsResponse {
       try await invoker.unary(Methods.getClientAccumulatedStats, request, options ?? self.options)
+    }
+
+    /// As ``getClientAccumulatedStats(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func getClientAccumulatedStatsResponse(
+      _ request: Grpc_Testing_LoadBalancerAccumulatedStatsRequest,
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_LoadBalancerAccumulatedStatsResponse> {
+      try await invoker.unaryResponse(
+        Methods.getClientAccumulatedStats, request, options ?? self.options
+      )
     }
   }
 }
 
-extension Grpc_Testing_LoadBalancerStatsService.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Grpc_Testing_LoadBalancerStatsService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(
       Grpc_Testing_LoadBalancerStatsService.Methods.getClientStats
     ) { try await self.getClientStats($0, $1) }
@@ -459,17 +564,17 @@ extension Grpc_Testing_LoadBalancerStatsService.Service {
   }
 
   public nonisolated(nonsending) func getClientStats(
-    _: Grpc_Testing_LoadBalancerStatsRequest, _: Trunkcall.ServerCall
+    _: Grpc_Testing_LoadBalancerStatsRequest, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_LoadBalancerStatsResponse {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.LoadBalancerStatsService/GetClientStats is not implemented"
     )
   }
 
   public nonisolated(nonsending) func getClientAccumulatedStats(
-    _: Grpc_Testing_LoadBalancerAccumulatedStatsRequest, _: Trunkcall.ServerCall
+    _: Grpc_Testing_LoadBalancerAccumulatedStatsRequest, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_LoadBalancerAccumulatedStatsResponse {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented,
       "grpc.testing.LoadBalancerStatsService/GetClientAccumulatedStats is not implemented"
     )
@@ -477,55 +582,75 @@ extension Grpc_Testing_LoadBalancerStatsService.Service {
 }
 
 /// A service to remotely control health status of an xDS test server.
-public enum Grpc_Testing_XdsUpdateHealthService {
-  public static let name = "grpc.testing.XdsUpdateHealthService"
+public nonisolated enum Grpc_Testing_XdsUpdateHealthService {
+  public static let name: Swift.String = "grpc.testing.XdsUpdateHealthService"
 
-  public enum Methods {
-    public static let setServing = Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
-      service: name, method: "SetServing", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let setServing = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
+      service: "grpc.testing.XdsUpdateHealthService",
+      method: "SetServing",
+      request: .protobuf,
+      response: .protobuf
     )
-    public static let setNotServing = Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
-      service: name, method: "SetNotServing", request: .protobuf, reply: .protobuf
+    public static let setNotServing = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
+      service: "grpc.testing.XdsUpdateHealthService",
+      method: "SetNotServing",
+      request: .protobuf,
+      response: .protobuf
     )
   }
 
   /// Implement this to serve `grpc.testing.XdsUpdateHealthService`.
   /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     nonisolated(nonsending) func setServing(
-      _ request: Grpc_Testing_Empty, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_Empty, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_Empty
     nonisolated(nonsending) func setNotServing(
-      _ request: Grpc_Testing_Empty, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_Empty, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_Empty
   }
 
   /// Calls `grpc.testing.XdsUpdateHealthService`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     public nonisolated(nonsending) func setServing(
-      _ request: Grpc_Testing_Empty, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_Empty {
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
       try await invoker.unary(Methods.setServing, request, options ?? self.options)
     }
 
+    /// As ``setServing(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func setServingResponse(
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
+      try await invoker.unaryResponse(Methods.setServing, request, options ?? self.options)
+    }
+
     public nonisolated(nonsending) func setNotServing(
-      _ request: Grpc_Testing_Empty, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_Empty {
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
       try await invoker.unary(Methods.setNotServing, request, options ?? self.options)
+    }
+
+    /// As ``setNotServing(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func setNotServingResponse(
+      _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
+      try await invoker.unaryResponse(Methods.setNotServing, request, options ?? self.options)
     }
   }
 }
 
-extension Grpc_Testing_XdsUpdateHealthService.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Grpc_Testing_XdsUpdateHealthService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(
       Grpc_Testing_XdsUpdateHealthService.Methods.setServing
     ) { try await self.setServing($0, $1) }
@@ -535,71 +660,81 @@ extension Grpc_Testing_XdsUpdateHealthService.Service {
   }
 
   public nonisolated(nonsending) func setServing(
-    _: Grpc_Testing_Empty, _: Trunkcall.ServerCall
+    _: Grpc_Testing_Empty, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_Empty {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.XdsUpdateHealthService/SetServing is not implemented"
     )
   }
 
   public nonisolated(nonsending) func setNotServing(
-    _: Grpc_Testing_Empty, _: Trunkcall.ServerCall
+    _: Grpc_Testing_Empty, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_Empty {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.XdsUpdateHealthService/SetNotServing is not implemented"
     )
   }
 }
 
 /// A service to dynamically update the configuration of an xDS test client.
-public enum Grpc_Testing_XdsUpdateClientConfigureService {
-  public static let name = "grpc.testing.XdsUpdateClientConfigureService"
+public nonisolated enum Grpc_Testing_XdsUpdateClientConfigureService {
+  public static let name: Swift.String = "grpc.testing.XdsUpdateClientConfigureService"
 
-  public enum Methods {
-    public static let configure = Trunkcall.MethodDescriptor<Grpc_Testing_ClientConfigureRequest, Grpc_Testing_ClientConfigureResponse>(
-      service: name, method: "Configure", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let configure = _Trunkcall.MethodDescriptor<Grpc_Testing_ClientConfigureRequest, Grpc_Testing_ClientConfigureResponse>(
+      service: "grpc.testing.XdsUpdateClientConfigureService",
+      method: "Configure",
+      request: .protobuf,
+      response: .protobuf
     )
   }
 
   /// Implement this to serve `grpc.testing.XdsUpdateClientConfigureService`.
   /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     /// Update the tes client's configuration.
     nonisolated(nonsending) func configure(
-      _ request: Grpc_Testing_ClientConfigureRequest, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Testing_ClientConfigureRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Testing_ClientConfigureResponse
   }
 
   /// Calls `grpc.testing.XdsUpdateClientConfigureService`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// Update the tes client's configuration.
     public nonisolated(nonsending) func configure(
-      _ request: Grpc_Testing_ClientConfigureRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Testing_ClientConfigureResponse {
+      _ request: Grpc_Testing_ClientConfigureRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_ClientConfigureResponse {
       try await invoker.unary(Methods.configure, request, options ?? self.options)
+    }
+
+    /// As ``configure(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func configureResponse(
+      _ request: Grpc_Testing_ClientConfigureRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_ClientConfigureResponse> {
+      try await invoker.unaryResponse(Methods.configure, request, options ?? self.options)
     }
   }
 }
 
-extension Grpc_Testing_XdsUpdateClientConfigureService.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Grpc_Testing_XdsUpdateClientConfigureService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(
       Grpc_Testing_XdsUpdateClientConfigureService.Methods.configure
     ) { try await self.configure($0, $1) }
   }
 
   public nonisolated(nonsending) func configure(
-    _: Grpc_Testing_ClientConfigureRequest, _: Trunkcall.ServerCall
+    _: Grpc_Testing_ClientConfigureRequest, _: _Trunkcall.ServerCall
   ) async throws -> Grpc_Testing_ClientConfigureResponse {
-    throw Trunkcall.RPCError(
+    throw _Trunkcall.RPCError(
       .unimplemented, "grpc.testing.XdsUpdateClientConfigureService/Configure is not implemented"
     )
   }

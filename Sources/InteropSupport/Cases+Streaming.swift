@@ -13,7 +13,7 @@ extension Caller {
     for size in Caller.requestSizes {
       try await call.requests.write(.with { $0.payload = Caller.payload(size) })
     }
-    try sum(try await call.reply(), 74_922)
+    try sum(try await call.response(), 74_922)
   }
 
   func clientCompressedStreaming(probes: Bool) async throws {
@@ -28,13 +28,13 @@ extension Caller {
       try await expect(.invalidArgument, of: "the probe, uncompressed where it should not be,") {
         let probe = try await service.streamingInputCall(options: compressed(false))
         try await probe.requests.write(request(27_182, expect: true))
-        _ = try await probe.reply()
+        _ = try await probe.response()
       }
     }
     let call = try await service.streamingInputCall(options: compressed(true))
     try await call.requests.write(request(27_182, expect: true))
     try await call.requests.write(request(45_904, expect: false), compressed: false)
-    try sum(try await call.reply(), 73_086)
+    try sum(try await call.response(), 73_086)
   }
 
   private func sum(_ response: Grpc_Testing_StreamingInputCallResponse, _ size: Int32) throws {
@@ -94,7 +94,7 @@ extension Caller {
     try await expect(.cancelled, of: "StreamingInputCall") {
       let call = try await service.streamingInputCall()
       call.cancel()
-      _ = try await call.reply()
+      _ = try await call.response()
     }
   }
 

@@ -36,7 +36,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
       try InteropTestService.check(call, request.expectCompressed.value)
     }
     if request.hasResponseStatus { try InteropTestService.end(request.responseStatus) }
-    if request.responseCompressed.value { try call.compressReplies(with: .gzip) }
+    if request.responseCompressed.value { try call.compressResponses(with: .gzip) }
     var response = Grpc_Testing_SimpleResponse()
     response.payload = try InteropTestService.payload(request.responseType, request.responseSize)
     if request.fillServerID { response.serverID = serverID }
@@ -58,7 +58,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
   ) async throws {
     try InteropTestService.echoMetadata(call)
-    try call.compressReplies(with: .gzip)
+    try call.compressResponses(with: .gzip)
     try await InteropTestService.answer(request, replies)
   }
 
@@ -83,7 +83,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
   ) async throws {
     try InteropTestService.echoMetadata(call)
-    try call.compressReplies(with: .gzip)
+    try call.compressResponses(with: .gzip)
     for try await request in requests { try await InteropTestService.answer(request, replies) }
   }
 
@@ -92,7 +92,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
   ) async throws {
     try InteropTestService.echoMetadata(call)
-    try call.compressReplies(with: .gzip)
+    try call.compressResponses(with: .gzip)
     var kept: [Grpc_Testing_StreamingOutputCallRequest] = []
     for try await var request in requests {
       guard kept.count < InteropTestService.maxHalfDuplexRequests else {

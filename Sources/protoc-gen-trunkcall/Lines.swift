@@ -31,8 +31,9 @@ struct Lines {
 
   /// `///` lines as they come from the .proto.
   mutating func comment(_ comment: String, indent: String = "") {
-    for line in comment.split(separator: "\n", omittingEmptySubsequences: true) {
-      add(indent + line)
+    for line in comment.split(omittingEmptySubsequences: true, whereSeparator: \.isNewline) {
+      // A carriage return alone ends a line of Swift, but not a comment of a .proto.
+      add(indent + (line.hasPrefix("///") ? "" : "/// ") + line)
     }
   }
 }

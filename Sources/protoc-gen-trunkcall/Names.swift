@@ -10,18 +10,38 @@ struct Names {
   private let namer: SwiftProtobufNamer
   private let modules: ProtoFileToModuleMappings
 
-  init(_ file: FileDescriptor, _ options: Options) {
+  /// Swift names of the services, by full name.
+  private let types: [String: String]
+  /// What the file has at the outermost level.
+  private let taken: Set<String>
+
+  /// - Throws: for a message or enum that is called as the stubs call the library.
+  init(_ file: FileDescriptor, _ options: Options) throws {
     self.file = file
     modules = options.modules
     namer = SwiftProtobufNamer(
       currentFile: file, protoFileToModuleMappings: options.modules)
+    var taken = Set(file.messages.map(namer.fullName(message:)))
+    taken.formUnion(file.enums.map(namer.fullName(enum:)))
+    guard !taken.contains(Names.library) || file.services.isEmpty else {
+      throw OptionError(
+        "\(file.name): the stubs call the library \(Names.library); give the file a package or a"
+          + " swift_prefix, so that its type of that name gets another one in Swift")
+    }
+    var types: [String: String] = [:]
+    for service in file.services {
+      var name = Names.upperCamel(namer.typePrefix(forFile: file) + service.name)
+      if Names.reservedTypes.contains(name) { name += "Service" }
+      while taken.contains(name) { name += "_" }
+      taken.insert(name)
+      types[service.fullName] = name
+    }
+    self.types = types
+    self.taken = taken
   }
 
   /// `Pkg_Service`, with protoc-gen-swift's prefix for the package or `swift_prefix`.
-  func type(_ service: ServiceDescriptor) -> String {
-    let name = namer.typePrefix(forFile: file) + service.name
-    return Names.reservedTypes.contains(name) ? name + "Service" : name
-  }
+  func type(_ service: ServiceDescriptor) -> String { types[service.fullName] ?? service.name }
 
   func message(_ message: Descriptor, in service: ServiceDescriptor) -> String {
     let name = namer.fullName(message: message)
@@ -44,23 +64,42 @@ struct Names {
   private func alias(of message: Descriptor, in service: ServiceDescriptor) -> String? {
     let outermost = String(namer.fullName(message: message).prefix { $0 != "." })
     guard ["Service", "Client", "Methods"].contains(outermost) else { return nil }
-    return "\(type(service))_\(outermost)"
+    var alias = "\(type(service))_\(outermost)"
+    while taken.contains(alias) { alias += "_" }
+    return alias
   }
 
   /// The Swift name of each method of a service, in order; no two are the same.
   func methods(of service: ServiceDescriptor) -> [String] {
     var taken: Set<String> = []
     return service.methods.map { method in
-      var name = Names.lowerCamel(method.name)
-      while taken.contains(name) || Names.unusable.contains(name) { name += "_" }
-      taken.insert(name)
-      return Names.keywords.contains(name) ? "`\(name)`" : name
+      Names.member(Names.lowerCamel(method.name), &taken)
     }
   }
 
-  /// A type of the library. Qualified, since any file of the user's module may have a type of the
-  /// same name.
-  func runtime(_ type: String) -> String { "Trunkcall." + type }
+  /// The Swift name of each unary method's form that returns metadata too, in order. A method that is
+  /// called so in the .proto keeps its name.
+  func responseMethods(of service: ServiceDescriptor, beside plain: [String]) -> [String?] {
+    var taken = Set(plain)
+    return service.methods.map { method in
+      guard !method.clientStreaming, !method.serverStreaming else { return nil }
+      return Names.member(Names.lowerCamel(method.name) + "Response", &taken)
+    }
+  }
+
+  private static func member(_ wanted: String, _ taken: inout Set<String>) -> String {
+    var name = wanted
+    func quoted() -> String { keywords.contains(name) ? "`\(name)`" : name }
+    while taken.contains(quoted()) || unusable.contains(name) { name += "_" }
+    taken.insert(quoted())
+    return quoted()
+  }
+
+  /// A type of the library.
+  func runtime(_ type: String) -> String { "\(Names.library).\(type)" }
+
+  /// `_Trunkcall` of StubNames.swift.
+  private static let library = "_Trunkcall"
 
   /// Modules that hold messages of this file's methods, other than its own.
   var foreignModules: [String] {
@@ -87,7 +126,14 @@ struct Names {
     var result = letters.prefix(lowered).map { $0.lowercased() }.joined()
     result += String(letters.dropFirst(lowered))
     for part in parts.dropFirst() { result += part.prefix(1).uppercased() + part.dropFirst() }
-    return result
+    return result.first?.isNumber == true ? "_" + result : result
+  }
+
+  /// With a capital first, so that no method can have the same name: `greeter` -> `Greeter`,
+  /// `_1` -> `Service_1`.
+  static func upperCamel(_ name: String) -> String {
+    guard let first = name.first, first.isLetter else { return "Service" + name }
+    return first.uppercased() + name.dropFirst()
   }
 
   /// Members that the stub has itself, or that Swift reads otherwise even between backticks.
@@ -102,8 +148,15 @@ struct Names {
     "super", "switch", "throw", "throws", "true", "try", "typealias", "var", "where", "while",
   ]
 
+  /// Types that messages and stubs refer to by these names, or that Swift reads otherwise.
   private static let reservedTypes: Set<String> = [
-    "Any", "Array", "Bool", "Data", "Dictionary", "Error", "Int", "Optional", "Protocol", "Self",
-    "Sendable", "Set", "String", "Swift", "Trunkcall", "TrunkProtobuf", "Type", "Void",
+    "Any", "AnyObject", "Array", "Bool", "BooleanLiteralType", "Character", "Data", "Dictionary",
+    "Double", "Equatable", "Error", "ExpressibleByArrayLiteral", "ExpressibleByDictionaryLiteral",
+    "Extensions", "Float", "Float32", "Float64", "FloatLiteralType", "Foundation",
+    "FoundationEssentials", "Hashable", "Hasher", "Int", "Int16", "Int32", "Int64", "Int8",
+    "IntegerLiteralType", "Never", "Optional", "Protocol", "Range", "Result", "Self", "Sendable",
+    "Set", "String", "StringLiteralType", "Swift", "SwiftProtobuf", "Task", "TrunkProtobuf",
+    "Trunkcall", "Type", "UInt", "UInt16", "UInt32", "UInt64", "UInt8", "Void", "CaseIterable",
+    "CustomDebugStringConvertible", "CustomStringConvertible", "RawRepresentable", "StaticString",
   ]
 }

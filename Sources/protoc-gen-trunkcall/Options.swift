@@ -10,7 +10,10 @@ struct Options {
     FileNaming=FullPath|PathToUnderscores|DropPath   where it is written (default FullPath)
     Server=true|false                           the protocol to implement (default true)
     Client=true|false                           the client to call (default true)
-    Strict=true|false                           no defaults for methods left out (default false)
+    UnimplementedDefaults=true|false            methods left out answer UNIMPLEMENTED, instead of
+                                                failing to compile (default false)
+    UseAccessLevelOnImports=true|false          `public import` and the like, for modules that are
+                                                built with InternalImportsByDefault (default false)
     ProtoPathModuleMappings=FILE                which .proto is in which Swift module
     """
 
@@ -27,7 +30,8 @@ struct Options {
   var naming = FileNaming.fullPath
   var server = true
   var client = true
-  var strict = false
+  var unimplementedDefaults = false
+  var accessLevelOnImports = false
   var modules = ProtoFileToModuleMappings()
 
   init(_ pairs: [(key: String, value: String)]) throws {
@@ -40,7 +44,10 @@ struct Options {
         naming = try Options.choice(FileNaming(rawValue: plain), key, value)
       case "Server": server = try Options.choice(Bool(value.lowercased()), key, value)
       case "Client": client = try Options.choice(Bool(value.lowercased()), key, value)
-      case "Strict": strict = try Options.choice(Bool(value.lowercased()), key, value)
+      case "UnimplementedDefaults":
+        unimplementedDefaults = try Options.choice(Bool(value.lowercased()), key, value)
+      case "UseAccessLevelOnImports":
+        accessLevelOnImports = try Options.choice(Bool(value.lowercased()), key, value)
       case "ProtoPathModuleMappings":
         if !value.isEmpty { modules = try ProtoFileToModuleMappings(path: value) }
       default:

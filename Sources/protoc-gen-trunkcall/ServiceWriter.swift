@@ -17,8 +17,10 @@ struct ServiceWriter {
   struct Method {
     let descriptor: MethodDescriptor
     let name: String
+    /// Of the client's method that returns metadata too; nil where the plain one gives a stream.
+    let responseName: String?
     let request: String
-    let reply: String
+    let response: String
     let comment: String
 
     var path: String { "\(descriptor.service.fullName)/\(descriptor.name)" }
@@ -30,11 +32,14 @@ struct ServiceWriter {
     self.options = options
     type = names.type(service)
     access = options.visibility == .internal ? "" : "\(options.visibility.rawValue) "
-    methods = zip(service.methods, names.methods(of: service)).map { descriptor, name in
-      Method(
-        descriptor: descriptor, name: name,
+    let swiftNames = names.methods(of: service)
+    let responseNames = names.responseMethods(of: service, beside: swiftNames)
+    methods = service.methods.indices.map { index in
+      let descriptor = service.methods[index]
+      return Method(
+        descriptor: descriptor, name: swiftNames[index], responseName: responseNames[index],
         request: names.message(descriptor.inputType, in: service),
-        reply: names.message(descriptor.outputType, in: service),
+        response: names.message(descriptor.outputType, in: service),
         comment: descriptor.protoSourceCommentsWithDeprecation())
     }
   }
@@ -45,8 +50,9 @@ struct ServiceWriter {
       out.add("\(access)typealias \(alias) = \(name)", "")
     }
     out.comment(service.protoSourceCommentsWithDeprecation())
-    out.add("\(access)enum \(type) {")
-    out.add("  \(access)static let name = \"\(service.fullName)\"")
+    // `nonisolated`, since the module may be isolated to the main actor by default.
+    out.add("\(access)nonisolated enum \(type) {")
+    out.add("  \(access)static let name: Swift.String = \"\(service.fullName)\"")
     writeMethods(&out)
     if options.server { writeProtocol(&out) }
     if options.client { writeClient(&out) }
@@ -60,19 +66,19 @@ struct ServiceWriter {
   private func writeMethods(_ out: inout Lines) {
     guard !methods.isEmpty else {
       // An empty enum for the sake of those that name it.
-      out.add("", "  \(access)enum Methods {}")
+      out.add("", "  \(access)nonisolated enum Methods {}")
       return
     }
-    out.add("", "  \(access)enum Methods {")
+    out.add("", "  \(access)nonisolated enum Methods {")
     for method in methods {
-      let generic = names.runtime("MethodDescriptor") + "<\(method.request), \(method.reply)>"
-      var arguments = ["service: name", "method: \"\(method.descriptor.name)\""]
+      let generic = names.runtime("MethodDescriptor") + "<\(method.request), \(method.response)>"
+      var arguments = ["service: \"\(service.fullName)\"", "method: \"\(method.descriptor.name)\""]
       switch method.descriptor.options.idempotencyLevel {
       case .noSideEffects: arguments.append("idempotency: .noSideEffects")
       case .idempotent: arguments.append("idempotency: .idempotent")
       default: break
       }
-      arguments += ["request: .protobuf", "reply: .protobuf"]
+      arguments += ["request: .protobuf", "response: .protobuf"]
       out.call("    \(access)static let \(method.name) = \(generic)(", arguments, ")")
     }
     out.add("  }")
@@ -82,10 +88,10 @@ struct ServiceWriter {
 
   private func writeProtocol(_ out: inout Lines) {
     out.add("", "  /// Implement this to serve `\(service.fullName)`.")
-    if !options.strict, !methods.isEmpty {
+    if options.unimplementedDefaults, !methods.isEmpty {
       out.add("  /// Methods left out answer UNIMPLEMENTED.")
     }
-    out.add("  \(access)protocol Service: \(names.runtime("RPCService")) {")
+    out.add("  \(access)nonisolated protocol Service: \(names.runtime("RPCService")) {")
     for method in methods {
       out.comment(method.comment, indent: "    ")
       out.call(
@@ -96,7 +102,7 @@ struct ServiceWriter {
   }
 
   private func writeRegistration(_ out: inout Lines) {
-    out.add("", "extension \(type).Service {")
+    out.add("", "nonisolated extension \(type).Service {")
     out.add(
       "  \(access)func register(in table: inout \(names.runtime("MethodTable"))) {")
     for method in methods {
@@ -107,7 +113,7 @@ struct ServiceWriter {
         ") { try await self.\(method.name)(\(arguments)) }")
     }
     out.add("  }")
-    if !options.strict {
+    if options.unimplementedDefaults {
       for method in methods {
         out.add("")
         out.call(
@@ -133,12 +139,13 @@ struct ServiceWriter {
     let call = parameter("call", names.runtime("ServerCall"))
     guard method.descriptor.serverStreaming else { return [request, call] }
     return [
-      request, parameter("replies", names.runtime("MessageWriter") + "<\(method.reply)>"), call,
+      request, parameter("responses", names.runtime("MessageWriter") + "<\(method.response)>"),
+      call,
     ]
   }
 
   private func handlerResult(_ method: Method) -> String {
-    method.descriptor.serverStreaming ? "" : " -> \(method.reply)"
+    method.descriptor.serverStreaming ? "" : " -> \(method.response)"
   }
 
   // MARK: - Client
@@ -146,7 +153,7 @@ struct ServiceWriter {
   private func writeClient(_ out: inout Lines) {
     out.add(
       "", "  /// Calls `\(service.fullName)`.",
-      "  \(access)struct Client: Sendable {",
+      "  \(access)nonisolated struct Client: Swift.Sendable {",
       "    \(access)var invoker: any \(names.runtime("CallInvoker"))",
       "    /// For calls that are given none of their own.",
       "    \(access)var options = \(names.runtime("CallOptions"))()", "",
@@ -155,28 +162,42 @@ struct ServiceWriter {
     for method in methods {
       out.add("")
       out.comment(method.comment, indent: "    ")
-      let request = method.descriptor.clientStreaming ? [] : ["_ request: \(method.request)"]
-      let argument = request.isEmpty ? "" : "request, "
-      out.call(
-        "    \(access)nonisolated(nonsending) func \(method.name)(",
-        request + ["options: \(names.runtime("CallOptions"))? = nil"],
-        ") async throws(\(names.runtime("RPCError"))) -> \(clientResult(method)) {")
-      out.call(
-        "      try await invoker.\(shape(method))(",
-        ["Methods.\(method.name)", "\(argument)options ?? self.options"], ")")
-      out.add("    }")
+      writeCall(&out, method, method.name, clientResult(method), shape(method))
+      if let name = method.responseName {
+        out.add(
+          "",
+          "    /// As ``\(method.name)(_:options:)``, with metadata and peer beside the message.")
+        writeCall(
+          &out, method, name, names.runtime("UnaryResponse") + "<\(method.response)>",
+          "unaryResponse")
+      }
     }
     out.add("  }")
   }
 
+  private func writeCall(
+    _ out: inout Lines, _ method: Method, _ name: String, _ result: String, _ verb: String
+  ) {
+    let request = method.descriptor.clientStreaming ? [] : ["_ request: \(method.request)"]
+    let argument = request.isEmpty ? "" : "request, "
+    out.call(
+      "    \(access)nonisolated(nonsending) func \(name)(",
+      request + ["options: \(names.runtime("CallOptions"))? = nil"],
+      ") async throws(\(names.runtime("RPCError"))) -> \(result) {")
+    out.call(
+      "      try await invoker.\(verb)(",
+      ["Methods.\(method.name)", "\(argument)options ?? self.options"], ")")
+    out.add("    }")
+  }
+
   private func clientResult(_ method: Method) -> String {
     switch (method.descriptor.clientStreaming, method.descriptor.serverStreaming) {
-    case (false, false): method.reply
-    case (false, true): names.runtime("ResponseStream") + "<\(method.reply)>"
+    case (false, false): method.response
+    case (false, true): names.runtime("ResponseStream") + "<\(method.response)>"
     case (true, false):
-      names.runtime("ClientStreamingCall") + "<\(method.request), \(method.reply)>"
+      names.runtime("ClientStreamingCall") + "<\(method.request), \(method.response)>"
     case (true, true):
-      names.runtime("BidirectionalCall") + "<\(method.request), \(method.reply)>"
+      names.runtime("BidirectionalCall") + "<\(method.request), \(method.response)>"
     }
   }
 

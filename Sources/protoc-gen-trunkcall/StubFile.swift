@@ -9,10 +9,10 @@ struct StubFile {
   let options: Options
   let names: Names
 
-  init(_ file: FileDescriptor, _ options: Options) {
+  init(_ file: FileDescriptor, _ options: Options) throws {
     self.file = file
     self.options = options
-    self.names = Names(file, options)
+    self.names = try Names(file, options)
   }
 
   var text: String {
@@ -28,7 +28,7 @@ struct StubFile {
     out += """
 
       // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
-      private let stubFormat: Void = \(names.runtime("StubFormat")).v1
+      private nonisolated let _stubFormat: () = \(names.runtime("StubFormat")).v2
 
       """
     for service in file.services {
@@ -38,13 +38,14 @@ struct StubFile {
   }
 
   private var imports: String {
-    // Methods' descriptors are not inlinable, so the codecs stay out of the interface.
-    var lines = [
-      "internal import TrunkProtobuf", "\(options.visibility.rawValue) import Trunkcall",
-    ]
-    for module in names.foreignModules {
-      lines.append("\(options.visibility.rawValue) import \(module)")
+    func line(_ access: String, _ module: String) -> String {
+      options.accessLevelOnImports ? "\(access) import \(module)" : "import \(module)"
     }
+    let access = options.visibility.rawValue
+    // Methods' descriptors are not inlinable, so the codecs stay out of the interface.
+    let lines =
+      [line("internal", "TrunkProtobuf"), line(access, "Trunkcall")]
+      + names.foreignModules.map { line(access, $0) }
     return lines.sorted().joined(separator: "\n") + "\n"
   }
 }

@@ -46,7 +46,7 @@ struct Victim: Sendable {
   }
 
   static func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
-    MethodDescriptor(service: "t.Attacked", method: name, request: .bytes, reply: .bytes)
+    MethodDescriptor(service: "t.Attacked", method: name, request: .bytes, response: .bytes)
   }
 
   func statistics(_ channel: GRPCChannel) async throws -> [String: Int] {

@@ -87,7 +87,7 @@ struct ClientRequestTests {
       let head = try #require(try await peer.requestHead())
       #expect(!head.hasEnded)
       #expect(try await peer.message(on: head.stream) == [1])
-      async let reply = call.reply()
+      async let reply = call.response()
       #expect(
         try await peer.next(where: { $0.stream == head.stream })
           == .data(head.stream, [], endStream: true))

@@ -291,7 +291,7 @@ struct ClientResponseTests {
       let request = try #require(try await peer.requestHead())
       try await peer.answer(request.stream, messages: [[7]])
       try await peer.send(.reset(request.stream, 0))
-      #expect(try await streaming.reply() == [7])
+      #expect(try await streaming.response() == [7])
     }
   }
 
@@ -299,7 +299,7 @@ struct ClientResponseTests {
   func undecodable() async throws {
     try await withScriptedServer { channel, listener in
       let odd = MethodDescriptor<[UInt8], [UInt8]>(
-        service: "t.S", method: "M", request: .bytes, reply: .unreadable)
+        service: "t.S", method: "M", request: .bytes, response: .unreadable)
       async let outcome = failure { _ = try await channel.unary(odd, [1]) }
       let peer = try await listener.accept()
       let request = try #require(try await peer.request())

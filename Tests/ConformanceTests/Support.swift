@@ -11,7 +11,7 @@ final class ProbeService: RPCService {
   let cancelled = Atomic<Int>(0)
 
   static func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
-    MethodDescriptor(service: "t.Probe", method: name, request: .bytes, reply: .bytes)
+    MethodDescriptor(service: "t.Probe", method: name, request: .bytes, response: .bytes)
   }
 
   func register(in table: inout MethodTable) {
@@ -23,7 +23,7 @@ final class ProbeService: RPCService {
     }
     table.unary(
       MethodDescriptor<[UInt8], [UInt8]>(
-        service: "t.Probe", method: "Unreadable", request: .unreadable, reply: .bytes)
+        service: "t.Probe", method: "Unreadable", request: .unreadable, response: .bytes)
     ) { payload, _ in payload }
     table.unary(ProbeService.method("Crash")) { _, _ in throw Unreadable() }
     table.unary(ProbeService.method("GiveUp")) { _, _ in throw CancellationError() }
@@ -143,7 +143,7 @@ func failure(_ body: () async throws -> Void) async -> RPCError? {
 
 /// A method of the scripted servers.
 func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
-  MethodDescriptor(service: "t.S", method: name, request: .bytes, reply: .bytes)
+  MethodDescriptor(service: "t.S", method: name, request: .bytes, response: .bytes)
 }
 
 /// A channel to a server that the test scripts, frame by frame.

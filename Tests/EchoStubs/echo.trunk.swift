@@ -6,106 +6,114 @@ internal import TrunkProtobuf
 public import Trunkcall
 
 // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
-private let stubFormat: Void = Trunkcall.StubFormat.v1
+private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 /// Answers with what it is sent. In every call the fields of `Request` act in this order: sleep_ms,
 /// burn_ms, block_ms, then a non-zero status ends the call, else the reply is made.
 ///
 /// Initial metadata `x-echo-initial` and `x-echo-initial-bin` come back as initial metadata,
 /// `x-echo-trailing` and `x-echo-trailing-bin` as trailing metadata, with OK as with an error.
-public enum Trunkcall_Test_Echo {
-  public static let name = "trunkcall.test.Echo"
+public nonisolated enum Trunkcall_Test_Echo {
+  public static let name: Swift.String = "trunkcall.test.Echo"
 
-  public enum Methods {
-    public static let unary = Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
-      service: name,
+  public nonisolated enum Methods {
+    public static let unary = _Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
+      service: "trunkcall.test.Echo",
       method: "Unary",
       idempotency: .noSideEffects,
       request: .protobuf,
-      reply: .protobuf
+      response: .protobuf
     )
-    public static let collect = Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
-      service: name, method: "Collect", request: .protobuf, reply: .protobuf
+    public static let collect = _Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
+      service: "trunkcall.test.Echo", method: "Collect", request: .protobuf, response: .protobuf
     )
-    public static let expand = Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
-      service: name, method: "Expand", request: .protobuf, reply: .protobuf
+    public static let expand = _Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
+      service: "trunkcall.test.Echo", method: "Expand", request: .protobuf, response: .protobuf
     )
-    public static let chat = Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
-      service: name, method: "Chat", request: .protobuf, reply: .protobuf
+    public static let chat = _Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
+      service: "trunkcall.test.Echo", method: "Chat", request: .protobuf, response: .protobuf
     )
   }
 
   /// Implement this to serve `trunkcall.test.Echo`.
   /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     /// One request, one reply.
     nonisolated(nonsending) func unary(
-      _ request: Trunkcall_Test_EchoRequest, _ call: Trunkcall.ServerCall
+      _ request: Trunkcall_Test_EchoRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Trunkcall_Test_EchoReply
     /// Any number of requests; the reply joins their texts with a space and their payloads end to end,
     /// and counts them.
     nonisolated(nonsending) func collect(
-      _ requests: Trunkcall.RequestStream<Trunkcall_Test_EchoRequest>, _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<Trunkcall_Test_EchoRequest>,
+      _ call: _Trunkcall.ServerCall
     ) async throws -> Trunkcall_Test_EchoReply
     /// `count` replies, numbered from 0; the delays come before each one, the status after the last.
     nonisolated(nonsending) func expand(
       _ request: Trunkcall_Test_EchoRequest,
-      _ replies: Trunkcall.MessageWriter<Trunkcall_Test_EchoReply>,
-      _ call: Trunkcall.ServerCall
+      _ responses: _Trunkcall.MessageWriter<Trunkcall_Test_EchoReply>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
     /// A reply for each request (`count` of them, numbered from 0, if count is above 1), at once; ends
     /// when the requests end.
     nonisolated(nonsending) func chat(
-      _ requests: Trunkcall.RequestStream<Trunkcall_Test_EchoRequest>,
-      _ replies: Trunkcall.MessageWriter<Trunkcall_Test_EchoReply>,
-      _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<Trunkcall_Test_EchoRequest>,
+      _ responses: _Trunkcall.MessageWriter<Trunkcall_Test_EchoReply>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
   }
 
   /// Calls `trunkcall.test.Echo`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// One request, one reply.
     public nonisolated(nonsending) func unary(
-      _ request: Trunkcall_Test_EchoRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall_Test_EchoReply {
+      _ request: Trunkcall_Test_EchoRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Trunkcall_Test_EchoReply {
       try await invoker.unary(Methods.unary, request, options ?? self.options)
+    }
+
+    /// As ``unary(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func unaryResponse(
+      _ request: Trunkcall_Test_EchoRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Trunkcall_Test_EchoReply> {
+      try await invoker.unaryResponse(Methods.unary, request, options ?? self.options)
     }
 
     /// Any number of requests; the reply joins their texts with a space and their payloads end to end,
     /// and counts them.
     public nonisolated(nonsending) func collect(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.ClientStreamingCall<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ClientStreamingCall<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply> {
       try await invoker.clientStreaming(Methods.collect, options ?? self.options)
     }
 
     /// `count` replies, numbered from 0; the delays come before each one, the status after the last.
     public nonisolated(nonsending) func expand(
-      _ request: Trunkcall_Test_EchoRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.ResponseStream<Trunkcall_Test_EchoReply> {
+      _ request: Trunkcall_Test_EchoRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<Trunkcall_Test_EchoReply> {
       try await invoker.serverStreaming(Methods.expand, request, options ?? self.options)
     }
 
     /// A reply for each request (`count` of them, numbered from 0, if count is above 1), at once; ends
     /// when the requests end.
     public nonisolated(nonsending) func chat(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.BidirectionalCall<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply> {
       try await invoker.bidirectional(Methods.chat, options ?? self.options)
     }
   }
 }
 
-extension Trunkcall_Test_Echo.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Trunkcall_Test_Echo.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(Trunkcall_Test_Echo.Methods.unary) { try await self.unary($0, $1) }
     table.clientStreaming(Trunkcall_Test_Echo.Methods.collect) { try await self.collect($0, $1) }
     table.serverStreaming(Trunkcall_Test_Echo.Methods.expand) { try await self.expand($0, $1, $2) }
@@ -113,30 +121,30 @@ extension Trunkcall_Test_Echo.Service {
   }
 
   public nonisolated(nonsending) func unary(
-    _: Trunkcall_Test_EchoRequest, _: Trunkcall.ServerCall
+    _: Trunkcall_Test_EchoRequest, _: _Trunkcall.ServerCall
   ) async throws -> Trunkcall_Test_EchoReply {
-    throw Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Unary is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Unary is not implemented")
   }
 
   public nonisolated(nonsending) func collect(
-    _: Trunkcall.RequestStream<Trunkcall_Test_EchoRequest>, _: Trunkcall.ServerCall
+    _: _Trunkcall.RequestStream<Trunkcall_Test_EchoRequest>, _: _Trunkcall.ServerCall
   ) async throws -> Trunkcall_Test_EchoReply {
-    throw Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Collect is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Collect is not implemented")
   }
 
   public nonisolated(nonsending) func expand(
     _: Trunkcall_Test_EchoRequest,
-    _: Trunkcall.MessageWriter<Trunkcall_Test_EchoReply>,
-    _: Trunkcall.ServerCall
+    _: _Trunkcall.MessageWriter<Trunkcall_Test_EchoReply>,
+    _: _Trunkcall.ServerCall
   ) async throws {
-    throw Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Expand is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Expand is not implemented")
   }
 
   public nonisolated(nonsending) func chat(
-    _: Trunkcall.RequestStream<Trunkcall_Test_EchoRequest>,
-    _: Trunkcall.MessageWriter<Trunkcall_Test_EchoReply>,
-    _: Trunkcall.ServerCall
+    _: _Trunkcall.RequestStream<Trunkcall_Test_EchoRequest>,
+    _: _Trunkcall.MessageWriter<Trunkcall_Test_EchoReply>,
+    _: _Trunkcall.ServerCall
   ) async throws {
-    throw Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Chat is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Chat is not implemented")
   }
 }

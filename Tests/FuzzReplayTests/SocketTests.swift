@@ -30,9 +30,9 @@ private func programs(_ seed: UInt64, _ count: Int) -> [[UInt8]] {
 
 private struct Echo: RPCService {
   static let unary = MethodDescriptor<[UInt8], [UInt8]>(
-    service: "t.S", method: "M", request: .bytes, reply: .bytes)
+    service: "t.S", method: "M", request: .bytes, response: .bytes)
   static let chat = MethodDescriptor<[UInt8], [UInt8]>(
-    service: "t.S", method: "Chat", request: .bytes, reply: .bytes)
+    service: "t.S", method: "Chat", request: .bytes, response: .bytes)
 
   func register(in table: inout MethodTable) {
     table.unary(Echo.unary) { payload, _ in payload }

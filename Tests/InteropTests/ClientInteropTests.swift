@@ -56,7 +56,7 @@ struct ClientInteropTests {
     try await withPeer { echo in
       let call = try await echo.collect()
       for text in ["a", "b", "c"] { try await call.requests.write(.with { $0.text = text }) }
-      let sum = try await call.reply()
+      let sum = try await call.response()
       #expect(sum.text == "a b c" && sum.number == 3)
     }
   }
@@ -139,7 +139,7 @@ struct ClientInteropTests {
       }
       #expect(seen == 3 && late?.code == .aborted)
       let unknown = MethodDescriptor<[UInt8], [UInt8]>(
-        service: "trunkcall.test.Echo", method: "Nope", request: .bytes, reply: .bytes)
+        service: "trunkcall.test.Echo", method: "Nope", request: .bytes, response: .bytes)
       let error = await failure { () async throws(RPCError) in
         _ = try await echo.invoker.unary(unknown, [], CallOptions(timeout: .seconds(5)))
       }

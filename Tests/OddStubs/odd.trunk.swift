@@ -7,7 +7,7 @@ public import SwiftProtobuf
 public import Trunkcall
 
 // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
-private let stubFormat: Void = Trunkcall.StubFormat.v1
+private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 public typealias TypeService_Client = Client
 
@@ -15,161 +15,288 @@ public typealias TypeService_Methods = Methods
 
 /// A service whose name is a keyword's,
 /// with a comment of two lines and "quotes" and a \ backslash.
-public enum TypeService {
-  public static let name = "Type"
+public nonisolated enum TypeService {
+  public static let name: Swift.String = "Type"
 
-  public enum Methods {
-    public static let init_ = Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client.Service>(
-      service: name, method: "Init", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let init_ = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client.Service>(
+      service: "Type", method: "Init", request: .protobuf, response: .protobuf
     )
-    public static let self_ = Trunkcall.MethodDescriptor<TypeService_Methods, ServerCall>(
-      service: name, method: "Self", request: .protobuf, reply: .protobuf
+    public static let self_ = _Trunkcall.MethodDescriptor<TypeService_Methods, ServerCall>(
+      service: "Type", method: "Self", request: .protobuf, response: .protobuf
     )
-    public static let `import` = Trunkcall.MethodDescriptor<SwiftProtobuf.Google_Protobuf_Empty, SwiftProtobuf.Google_Protobuf_Empty>(
-      service: name, method: "Import", request: .protobuf, reply: .protobuf
+    public static let `import` = _Trunkcall.MethodDescriptor<SwiftProtobuf.Google_Protobuf_Empty, SwiftProtobuf.Google_Protobuf_Empty>(
+      service: "Type", method: "Import", request: .protobuf, response: .protobuf
     )
-    public static let options_ = Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Methods>(
-      service: name, method: "Options", request: .protobuf, reply: .protobuf
+    public static let options_ = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Methods>(
+      service: "Type", method: "Options", request: .protobuf, response: .protobuf
     )
-    public static let invoker_ = Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Methods>(
-      service: name, method: "Invoker", request: .protobuf, reply: .protobuf
+    public static let invoker_ = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Methods>(
+      service: "Type", method: "Invoker", request: .protobuf, response: .protobuf
     )
-    public static let register = Trunkcall.MethodDescriptor<TypeService_Client, Odd_Deep_Down_Outer.Inner>(
-      service: name, method: "Register", request: .protobuf, reply: .protobuf
+    public static let register = _Trunkcall.MethodDescriptor<TypeService_Client, Odd_Deep_Down_Outer.Inner>(
+      service: "Type", method: "Register", request: .protobuf, response: .protobuf
     )
-    public static let get = Trunkcall.MethodDescriptor<Odd_Deep_Down_Outer, Odd_Deep_Down_Outer.Inner>(
-      service: name, method: "Get", request: .protobuf, reply: .protobuf
+    public static let get = _Trunkcall.MethodDescriptor<Odd_Deep_Down_Outer, Odd_Deep_Down_Outer.Inner>(
+      service: "Type", method: "Get", request: .protobuf, response: .protobuf
     )
-    public static let get_ = Trunkcall.MethodDescriptor<Odd_Deep_Down_Outer, Odd_Deep_Down_Outer.Inner>(
-      service: name, method: "get", request: .protobuf, reply: .protobuf
+    public static let get_ = _Trunkcall.MethodDescriptor<Odd_Deep_Down_Outer, Odd_Deep_Down_Outer.Inner>(
+      service: "Type", method: "get", request: .protobuf, response: .protobuf
     )
-    public static let httpGet = Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client>(
-      service: name, method: "HTTPGet", request: .protobuf, reply: .protobuf
+    public static let name = _Trunkcall.MethodDescriptor<Trunkcall, Trunkcall>(
+      service: "Type", method: "Name", request: .protobuf, response: .protobuf
     )
-    public static let getAllThings = Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client>(
-      service: name,
+    public static let _1 = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client>(
+      service: "Type", method: "_1", request: .protobuf, response: .protobuf
+    )
+    public static let findResponse = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client>(
+      service: "Type", method: "FindResponse", request: .protobuf, response: .protobuf
+    )
+    public static let find = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client>(
+      service: "Type", method: "Find", request: .protobuf, response: .protobuf
+    )
+    public static let httpGet = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client>(
+      service: "Type", method: "HTTPGet", request: .protobuf, response: .protobuf
+    )
+    public static let getAllThings = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client>(
+      service: "Type",
       method: "get_all_things",
       idempotency: .idempotent,
       request: .protobuf,
-      reply: .protobuf
+      response: .protobuf
     )
   }
 
   /// Implement this to serve `Type`.
   /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     nonisolated(nonsending) func init_(
-      _ request: TypeService_Client, _ call: Trunkcall.ServerCall
+      _ request: TypeService_Client, _ call: _Trunkcall.ServerCall
     ) async throws -> TypeService_Client.Service
     nonisolated(nonsending) func self_(
-      _ request: TypeService_Methods, _ call: Trunkcall.ServerCall
+      _ request: TypeService_Methods, _ call: _Trunkcall.ServerCall
     ) async throws -> ServerCall
     nonisolated(nonsending) func `import`(
-      _ request: SwiftProtobuf.Google_Protobuf_Empty, _ call: Trunkcall.ServerCall
+      _ request: SwiftProtobuf.Google_Protobuf_Empty, _ call: _Trunkcall.ServerCall
     ) async throws -> SwiftProtobuf.Google_Protobuf_Empty
     nonisolated(nonsending) func options_(
-      _ requests: Trunkcall.RequestStream<TypeService_Client>, _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<TypeService_Client>, _ call: _Trunkcall.ServerCall
     ) async throws -> TypeService_Methods
     nonisolated(nonsending) func invoker_(
       _ request: TypeService_Client,
-      _ replies: Trunkcall.MessageWriter<TypeService_Methods>,
-      _ call: Trunkcall.ServerCall
+      _ responses: _Trunkcall.MessageWriter<TypeService_Methods>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
     nonisolated(nonsending) func register(
-      _ requests: Trunkcall.RequestStream<TypeService_Client>,
-      _ replies: Trunkcall.MessageWriter<Odd_Deep_Down_Outer.Inner>,
-      _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<TypeService_Client>,
+      _ responses: _Trunkcall.MessageWriter<Odd_Deep_Down_Outer.Inner>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
     nonisolated(nonsending) func get(
-      _ request: Odd_Deep_Down_Outer, _ call: Trunkcall.ServerCall
+      _ request: Odd_Deep_Down_Outer, _ call: _Trunkcall.ServerCall
     ) async throws -> Odd_Deep_Down_Outer.Inner
     nonisolated(nonsending) func get_(
-      _ request: Odd_Deep_Down_Outer, _ call: Trunkcall.ServerCall
+      _ request: Odd_Deep_Down_Outer, _ call: _Trunkcall.ServerCall
     ) async throws -> Odd_Deep_Down_Outer.Inner
+    nonisolated(nonsending) func name(
+      _ request: Trunkcall, _ call: _Trunkcall.ServerCall
+    ) async throws -> Trunkcall
+    nonisolated(nonsending) func _1(
+      _ request: TypeService_Client, _ call: _Trunkcall.ServerCall
+    ) async throws -> TypeService_Client
+    /// What the plain form of the next but one would be called with metadata.
+    nonisolated(nonsending) func findResponse(
+      _ request: TypeService_Client, _ call: _Trunkcall.ServerCall
+    ) async throws -> TypeService_Client
+    nonisolated(nonsending) func find(
+      _ request: TypeService_Client, _ call: _Trunkcall.ServerCall
+    ) async throws -> TypeService_Client
     nonisolated(nonsending) func httpGet(
-      _ request: TypeService_Client, _ call: Trunkcall.ServerCall
+      _ request: TypeService_Client, _ call: _Trunkcall.ServerCall
     ) async throws -> TypeService_Client
     /// NOTE: This method was marked as deprecated in the .proto file
     nonisolated(nonsending) func getAllThings(
-      _ request: TypeService_Client, _ call: Trunkcall.ServerCall
+      _ request: TypeService_Client, _ call: _Trunkcall.ServerCall
     ) async throws -> TypeService_Client
   }
 
   /// Calls `Type`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     public nonisolated(nonsending) func init_(
-      _ request: TypeService_Client, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> TypeService_Client.Service {
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> TypeService_Client.Service {
       try await invoker.unary(Methods.init_, request, options ?? self.options)
     }
 
+    /// As ``init_(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func initResponse(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client.Service> {
+      try await invoker.unaryResponse(Methods.init_, request, options ?? self.options)
+    }
+
     public nonisolated(nonsending) func self_(
-      _ request: TypeService_Methods, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> ServerCall {
+      _ request: TypeService_Methods, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> ServerCall {
       try await invoker.unary(Methods.self_, request, options ?? self.options)
     }
 
+    /// As ``self_(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func selfResponse(
+      _ request: TypeService_Methods, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<ServerCall> {
+      try await invoker.unaryResponse(Methods.self_, request, options ?? self.options)
+    }
+
     public nonisolated(nonsending) func `import`(
-      _ request: SwiftProtobuf.Google_Protobuf_Empty, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> SwiftProtobuf.Google_Protobuf_Empty {
+      _ request: SwiftProtobuf.Google_Protobuf_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> SwiftProtobuf.Google_Protobuf_Empty {
       try await invoker.unary(Methods.`import`, request, options ?? self.options)
     }
 
+    /// As ```import`(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func importResponse(
+      _ request: SwiftProtobuf.Google_Protobuf_Empty, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<SwiftProtobuf.Google_Protobuf_Empty> {
+      try await invoker.unaryResponse(Methods.`import`, request, options ?? self.options)
+    }
+
     public nonisolated(nonsending) func options_(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.ClientStreamingCall<TypeService_Client, TypeService_Methods> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ClientStreamingCall<TypeService_Client, TypeService_Methods> {
       try await invoker.clientStreaming(Methods.options_, options ?? self.options)
     }
 
     public nonisolated(nonsending) func invoker_(
-      _ request: TypeService_Client, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.ResponseStream<TypeService_Methods> {
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<TypeService_Methods> {
       try await invoker.serverStreaming(Methods.invoker_, request, options ?? self.options)
     }
 
     public nonisolated(nonsending) func register(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.BidirectionalCall<TypeService_Client, Odd_Deep_Down_Outer.Inner> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<TypeService_Client, Odd_Deep_Down_Outer.Inner> {
       try await invoker.bidirectional(Methods.register, options ?? self.options)
     }
 
     public nonisolated(nonsending) func get(
-      _ request: Odd_Deep_Down_Outer, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Odd_Deep_Down_Outer.Inner {
+      _ request: Odd_Deep_Down_Outer, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Odd_Deep_Down_Outer.Inner {
       try await invoker.unary(Methods.get, request, options ?? self.options)
     }
 
+    /// As ``get(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func getResponse(
+      _ request: Odd_Deep_Down_Outer, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Odd_Deep_Down_Outer.Inner> {
+      try await invoker.unaryResponse(Methods.get, request, options ?? self.options)
+    }
+
     public nonisolated(nonsending) func get_(
-      _ request: Odd_Deep_Down_Outer, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Odd_Deep_Down_Outer.Inner {
+      _ request: Odd_Deep_Down_Outer, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Odd_Deep_Down_Outer.Inner {
       try await invoker.unary(Methods.get_, request, options ?? self.options)
     }
 
+    /// As ``get_(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func getResponse_(
+      _ request: Odd_Deep_Down_Outer, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Odd_Deep_Down_Outer.Inner> {
+      try await invoker.unaryResponse(Methods.get_, request, options ?? self.options)
+    }
+
+    public nonisolated(nonsending) func name(
+      _ request: Trunkcall, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Trunkcall {
+      try await invoker.unary(Methods.name, request, options ?? self.options)
+    }
+
+    /// As ``name(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func nameResponse(
+      _ request: Trunkcall, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Trunkcall> {
+      try await invoker.unaryResponse(Methods.name, request, options ?? self.options)
+    }
+
+    public nonisolated(nonsending) func _1(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
+      try await invoker.unary(Methods._1, request, options ?? self.options)
+    }
+
+    /// As ``_1(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func _1Response(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
+      try await invoker.unaryResponse(Methods._1, request, options ?? self.options)
+    }
+
+    /// What the plain form of the next but one would be called with metadata.
+    public nonisolated(nonsending) func findResponse(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
+      try await invoker.unary(Methods.findResponse, request, options ?? self.options)
+    }
+
+    /// As ``findResponse(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func findResponseResponse(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
+      try await invoker.unaryResponse(Methods.findResponse, request, options ?? self.options)
+    }
+
+    public nonisolated(nonsending) func find(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
+      try await invoker.unary(Methods.find, request, options ?? self.options)
+    }
+
+    /// As ``find(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func findResponse_(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
+      try await invoker.unaryResponse(Methods.find, request, options ?? self.options)
+    }
+
     public nonisolated(nonsending) func httpGet(
-      _ request: TypeService_Client, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> TypeService_Client {
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
       try await invoker.unary(Methods.httpGet, request, options ?? self.options)
+    }
+
+    /// As ``httpGet(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func httpGetResponse(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
+      try await invoker.unaryResponse(Methods.httpGet, request, options ?? self.options)
     }
 
     /// NOTE: This method was marked as deprecated in the .proto file
     public nonisolated(nonsending) func getAllThings(
-      _ request: TypeService_Client, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> TypeService_Client {
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
       try await invoker.unary(Methods.getAllThings, request, options ?? self.options)
+    }
+
+    /// As ``getAllThings(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func getAllThingsResponse(
+      _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
+      try await invoker.unaryResponse(Methods.getAllThings, request, options ?? self.options)
     }
   }
 }
 
-extension TypeService.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension TypeService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(TypeService.Methods.init_) { try await self.init_($0, $1) }
     table.unary(TypeService.Methods.self_) { try await self.self_($0, $1) }
     table.unary(TypeService.Methods.`import`) { try await self.`import`($0, $1) }
@@ -178,96 +305,351 @@ extension TypeService.Service {
     table.bidirectional(TypeService.Methods.register) { try await self.register($0, $1, $2) }
     table.unary(TypeService.Methods.get) { try await self.get($0, $1) }
     table.unary(TypeService.Methods.get_) { try await self.get_($0, $1) }
+    table.unary(TypeService.Methods.name) { try await self.name($0, $1) }
+    table.unary(TypeService.Methods._1) { try await self._1($0, $1) }
+    table.unary(TypeService.Methods.findResponse) { try await self.findResponse($0, $1) }
+    table.unary(TypeService.Methods.find) { try await self.find($0, $1) }
     table.unary(TypeService.Methods.httpGet) { try await self.httpGet($0, $1) }
     table.unary(TypeService.Methods.getAllThings) { try await self.getAllThings($0, $1) }
   }
 
   public nonisolated(nonsending) func init_(
-    _: TypeService_Client, _: Trunkcall.ServerCall
+    _: TypeService_Client, _: _Trunkcall.ServerCall
   ) async throws -> TypeService_Client.Service {
-    throw Trunkcall.RPCError(.unimplemented, "Type/Init is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Init is not implemented")
   }
 
   public nonisolated(nonsending) func self_(
-    _: TypeService_Methods, _: Trunkcall.ServerCall
+    _: TypeService_Methods, _: _Trunkcall.ServerCall
   ) async throws -> ServerCall {
-    throw Trunkcall.RPCError(.unimplemented, "Type/Self is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Self is not implemented")
   }
 
   public nonisolated(nonsending) func `import`(
-    _: SwiftProtobuf.Google_Protobuf_Empty, _: Trunkcall.ServerCall
+    _: SwiftProtobuf.Google_Protobuf_Empty, _: _Trunkcall.ServerCall
   ) async throws -> SwiftProtobuf.Google_Protobuf_Empty {
-    throw Trunkcall.RPCError(.unimplemented, "Type/Import is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Import is not implemented")
   }
 
   public nonisolated(nonsending) func options_(
-    _: Trunkcall.RequestStream<TypeService_Client>, _: Trunkcall.ServerCall
+    _: _Trunkcall.RequestStream<TypeService_Client>, _: _Trunkcall.ServerCall
   ) async throws -> TypeService_Methods {
-    throw Trunkcall.RPCError(.unimplemented, "Type/Options is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Options is not implemented")
   }
 
   public nonisolated(nonsending) func invoker_(
-    _: TypeService_Client, _: Trunkcall.MessageWriter<TypeService_Methods>, _: Trunkcall.ServerCall
+    _: TypeService_Client,
+    _: _Trunkcall.MessageWriter<TypeService_Methods>,
+    _: _Trunkcall.ServerCall
   ) async throws {
-    throw Trunkcall.RPCError(.unimplemented, "Type/Invoker is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Invoker is not implemented")
   }
 
   public nonisolated(nonsending) func register(
-    _: Trunkcall.RequestStream<TypeService_Client>,
-    _: Trunkcall.MessageWriter<Odd_Deep_Down_Outer.Inner>,
-    _: Trunkcall.ServerCall
+    _: _Trunkcall.RequestStream<TypeService_Client>,
+    _: _Trunkcall.MessageWriter<Odd_Deep_Down_Outer.Inner>,
+    _: _Trunkcall.ServerCall
   ) async throws {
-    throw Trunkcall.RPCError(.unimplemented, "Type/Register is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Register is not implemented")
   }
 
   public nonisolated(nonsending) func get(
-    _: Odd_Deep_Down_Outer, _: Trunkcall.ServerCall
+    _: Odd_Deep_Down_Outer, _: _Trunkcall.ServerCall
   ) async throws -> Odd_Deep_Down_Outer.Inner {
-    throw Trunkcall.RPCError(.unimplemented, "Type/Get is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Get is not implemented")
   }
 
   public nonisolated(nonsending) func get_(
-    _: Odd_Deep_Down_Outer, _: Trunkcall.ServerCall
+    _: Odd_Deep_Down_Outer, _: _Trunkcall.ServerCall
   ) async throws -> Odd_Deep_Down_Outer.Inner {
-    throw Trunkcall.RPCError(.unimplemented, "Type/get is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/get is not implemented")
+  }
+
+  public nonisolated(nonsending) func name(
+    _: Trunkcall, _: _Trunkcall.ServerCall
+  ) async throws -> Trunkcall {
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Name is not implemented")
+  }
+
+  public nonisolated(nonsending) func _1(
+    _: TypeService_Client, _: _Trunkcall.ServerCall
+  ) async throws -> TypeService_Client {
+    throw _Trunkcall.RPCError(.unimplemented, "Type/_1 is not implemented")
+  }
+
+  public nonisolated(nonsending) func findResponse(
+    _: TypeService_Client, _: _Trunkcall.ServerCall
+  ) async throws -> TypeService_Client {
+    throw _Trunkcall.RPCError(.unimplemented, "Type/FindResponse is not implemented")
+  }
+
+  public nonisolated(nonsending) func find(
+    _: TypeService_Client, _: _Trunkcall.ServerCall
+  ) async throws -> TypeService_Client {
+    throw _Trunkcall.RPCError(.unimplemented, "Type/Find is not implemented")
   }
 
   public nonisolated(nonsending) func httpGet(
-    _: TypeService_Client, _: Trunkcall.ServerCall
+    _: TypeService_Client, _: _Trunkcall.ServerCall
   ) async throws -> TypeService_Client {
-    throw Trunkcall.RPCError(.unimplemented, "Type/HTTPGet is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/HTTPGet is not implemented")
   }
 
   public nonisolated(nonsending) func getAllThings(
-    _: TypeService_Client, _: Trunkcall.ServerCall
+    _: TypeService_Client, _: _Trunkcall.ServerCall
   ) async throws -> TypeService_Client {
-    throw Trunkcall.RPCError(.unimplemented, "Type/get_all_things is not implemented")
+    throw _Trunkcall.RPCError(.unimplemented, "Type/get_all_things is not implemented")
   }
 }
 
 /// Nothing to call.
-public enum Client2 {
-  public static let name = "Client2"
+public nonisolated enum Client2 {
+  public static let name: Swift.String = "Client2"
 
-  public enum Methods {}
+  public nonisolated enum Methods {}
 
   /// Implement this to serve `Client2`.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
   }
 
   /// Calls `Client2`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
   }
 }
 
-extension Client2.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Client2.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
+  }
+}
+
+public typealias AnyService_Client = Client
+
+/// Each would be a word of Swift or a type that others refer to. In Tests/Consumer there are more.
+public nonisolated enum AnyService {
+  public static let name: Swift.String = "any"
+
+  public nonisolated enum Methods {
+    public static let `any` = _Trunkcall.MethodDescriptor<AnyService_Client, AnyService_Client>(
+      service: "any", method: "any", request: .protobuf, response: .protobuf
+    )
+  }
+
+  /// Implement this to serve `any`.
+  /// Methods left out answer UNIMPLEMENTED.
+  public nonisolated protocol Service: _Trunkcall.RPCService {
+    nonisolated(nonsending) func `any`(
+      _ request: AnyService_Client, _ call: _Trunkcall.ServerCall
+    ) async throws -> AnyService_Client
+  }
+
+  /// Calls `any`.
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
+    /// For calls that are given none of their own.
+    public var options = _Trunkcall.CallOptions()
+
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
+      self.invoker = invoker
+    }
+
+    public nonisolated(nonsending) func `any`(
+      _ request: AnyService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> AnyService_Client {
+      try await invoker.unary(Methods.`any`, request, options ?? self.options)
+    }
+
+    /// As ```any`(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func anyResponse(
+      _ request: AnyService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<AnyService_Client> {
+      try await invoker.unaryResponse(Methods.`any`, request, options ?? self.options)
+    }
+  }
+}
+
+nonisolated extension AnyService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
+    table.unary(AnyService.Methods.`any`) { try await self.`any`($0, $1) }
+  }
+
+  public nonisolated(nonsending) func `any`(
+    _: AnyService_Client, _: _Trunkcall.ServerCall
+  ) async throws -> AnyService_Client {
+    throw _Trunkcall.RPCError(.unimplemented, "any/any is not implemented")
+  }
+}
+
+public typealias Class_Client = Client
+
+public nonisolated enum Class {
+  public static let name: Swift.String = "class"
+
+  public nonisolated enum Methods {
+    public static let `class` = _Trunkcall.MethodDescriptor<Class_Client, Class_Client>(
+      service: "class", method: "class", request: .protobuf, response: .protobuf
+    )
+  }
+
+  /// Implement this to serve `class`.
+  /// Methods left out answer UNIMPLEMENTED.
+  public nonisolated protocol Service: _Trunkcall.RPCService {
+    nonisolated(nonsending) func `class`(
+      _ request: Class_Client, _ call: _Trunkcall.ServerCall
+    ) async throws -> Class_Client
+  }
+
+  /// Calls `class`.
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
+    /// For calls that are given none of their own.
+    public var options = _Trunkcall.CallOptions()
+
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
+      self.invoker = invoker
+    }
+
+    public nonisolated(nonsending) func `class`(
+      _ request: Class_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Class_Client {
+      try await invoker.unary(Methods.`class`, request, options ?? self.options)
+    }
+
+    /// As ```class`(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func classResponse(
+      _ request: Class_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Class_Client> {
+      try await invoker.unaryResponse(Methods.`class`, request, options ?? self.options)
+    }
+  }
+}
+
+nonisolated extension Class.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
+    table.unary(Class.Methods.`class`) { try await self.`class`($0, $1) }
+  }
+
+  public nonisolated(nonsending) func `class`(
+    _: Class_Client, _: _Trunkcall.ServerCall
+  ) async throws -> Class_Client {
+    throw _Trunkcall.RPCError(.unimplemented, "class/class is not implemented")
+  }
+}
+
+public typealias DoubleService_Client = Client
+
+public nonisolated enum DoubleService {
+  public static let name: Swift.String = "Double"
+
+  public nonisolated enum Methods {
+    public static let double = _Trunkcall.MethodDescriptor<DoubleService_Client, DoubleService_Client>(
+      service: "Double", method: "Double", request: .protobuf, response: .protobuf
+    )
+  }
+
+  /// Implement this to serve `Double`.
+  /// Methods left out answer UNIMPLEMENTED.
+  public nonisolated protocol Service: _Trunkcall.RPCService {
+    nonisolated(nonsending) func double(
+      _ request: DoubleService_Client, _ call: _Trunkcall.ServerCall
+    ) async throws -> DoubleService_Client
+  }
+
+  /// Calls `Double`.
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
+    /// For calls that are given none of their own.
+    public var options = _Trunkcall.CallOptions()
+
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
+      self.invoker = invoker
+    }
+
+    public nonisolated(nonsending) func double(
+      _ request: DoubleService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> DoubleService_Client {
+      try await invoker.unary(Methods.double, request, options ?? self.options)
+    }
+
+    /// As ``double(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func doubleResponse(
+      _ request: DoubleService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<DoubleService_Client> {
+      try await invoker.unaryResponse(Methods.double, request, options ?? self.options)
+    }
+  }
+}
+
+nonisolated extension DoubleService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
+    table.unary(DoubleService.Methods.double) { try await self.double($0, $1) }
+  }
+
+  public nonisolated(nonsending) func double(
+    _: DoubleService_Client, _: _Trunkcall.ServerCall
+  ) async throws -> DoubleService_Client {
+    throw _Trunkcall.RPCError(.unimplemented, "Double/Double is not implemented")
+  }
+}
+
+public typealias SwiftProtobufService_Client = Client
+
+public nonisolated enum SwiftProtobufService {
+  public static let name: Swift.String = "SwiftProtobuf"
+
+  public nonisolated enum Methods {
+    public static let swiftProtobuf = _Trunkcall.MethodDescriptor<SwiftProtobufService_Client, SwiftProtobufService_Client>(
+      service: "SwiftProtobuf", method: "SwiftProtobuf", request: .protobuf, response: .protobuf
+    )
+  }
+
+  /// Implement this to serve `SwiftProtobuf`.
+  /// Methods left out answer UNIMPLEMENTED.
+  public nonisolated protocol Service: _Trunkcall.RPCService {
+    nonisolated(nonsending) func swiftProtobuf(
+      _ request: SwiftProtobufService_Client, _ call: _Trunkcall.ServerCall
+    ) async throws -> SwiftProtobufService_Client
+  }
+
+  /// Calls `SwiftProtobuf`.
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
+    /// For calls that are given none of their own.
+    public var options = _Trunkcall.CallOptions()
+
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
+      self.invoker = invoker
+    }
+
+    public nonisolated(nonsending) func swiftProtobuf(
+      _ request: SwiftProtobufService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> SwiftProtobufService_Client {
+      try await invoker.unary(Methods.swiftProtobuf, request, options ?? self.options)
+    }
+
+    /// As ``swiftProtobuf(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func swiftProtobufResponse(
+      _ request: SwiftProtobufService_Client, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<SwiftProtobufService_Client> {
+      try await invoker.unaryResponse(Methods.swiftProtobuf, request, options ?? self.options)
+    }
+  }
+}
+
+nonisolated extension SwiftProtobufService.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
+    table.unary(SwiftProtobufService.Methods.swiftProtobuf) { try await self.swiftProtobuf($0, $1) }
+  }
+
+  public nonisolated(nonsending) func swiftProtobuf(
+    _: SwiftProtobufService_Client, _: _Trunkcall.ServerCall
+  ) async throws -> SwiftProtobufService_Client {
+    throw _Trunkcall.RPCError(.unimplemented, "SwiftProtobuf/SwiftProtobuf is not implemented")
   }
 }

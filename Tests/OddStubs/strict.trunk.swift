@@ -7,45 +7,44 @@ internal import TrunkProtobuf
 internal import Trunkcall
 
 // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
-private let stubFormat: Void = Trunkcall.StubFormat.v1
+private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
-/// Generated with Strict=true.
-enum StrictOne {
-  static let name = "a_b.c1.One"
+nonisolated enum StrictOne {
+  static let name: Swift.String = "a_b.c1.One"
 
-  enum Methods {
-    static let aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns = Trunkcall.MethodDescriptor<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_Int64Value>(
-      service: name,
+  nonisolated enum Methods {
+    static let aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns = _Trunkcall.MethodDescriptor<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_Int64Value>(
+      service: "a_b.c1.One",
       method: "AMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns",
       request: .protobuf,
-      reply: .protobuf
+      response: .protobuf
     )
   }
 
   /// Implement this to serve `a_b.c1.One`.
-  protocol Service: Trunkcall.RPCService {
+  nonisolated protocol Service: _Trunkcall.RPCService {
     /// A method with a name so long that nothing fits one line.
     nonisolated(nonsending) func aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns(
-      _ requests: Trunkcall.RequestStream<SwiftProtobuf.Google_Protobuf_StringValue>,
-      _ replies: Trunkcall.MessageWriter<SwiftProtobuf.Google_Protobuf_Int64Value>,
-      _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<SwiftProtobuf.Google_Protobuf_StringValue>,
+      _ responses: _Trunkcall.MessageWriter<SwiftProtobuf.Google_Protobuf_Int64Value>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
   }
 
   /// Calls `a_b.c1.One`.
-  struct Client: Sendable {
-    var invoker: any Trunkcall.CallInvoker
+  nonisolated struct Client: Swift.Sendable {
+    var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    var options = Trunkcall.CallOptions()
+    var options = _Trunkcall.CallOptions()
 
-    init(_ invoker: any Trunkcall.CallInvoker) {
+    init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// A method with a name so long that nothing fits one line.
     nonisolated(nonsending) func aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.BidirectionalCall<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_Int64Value> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_Int64Value> {
       try await invoker.bidirectional(
         Methods.aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns,
         options ?? self.options
@@ -54,50 +53,57 @@ enum StrictOne {
   }
 }
 
-extension StrictOne.Service {
-  func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension StrictOne.Service {
+  func register(in table: inout _Trunkcall.MethodTable) {
     table.bidirectional(
       StrictOne.Methods.aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns
     ) { try await self.aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns($0, $1, $2) }
   }
 }
 
-enum StrictTwo {
-  static let name = "a_b.c1.Two"
+nonisolated enum StrictTwo {
+  static let name: Swift.String = "a_b.c1.Two"
 
-  enum Methods {
-    static let call = Trunkcall.MethodDescriptor<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_StringValue>(
-      service: name, method: "Call", request: .protobuf, reply: .protobuf
+  nonisolated enum Methods {
+    static let call = _Trunkcall.MethodDescriptor<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_StringValue>(
+      service: "a_b.c1.Two", method: "Call", request: .protobuf, response: .protobuf
     )
   }
 
   /// Implement this to serve `a_b.c1.Two`.
-  protocol Service: Trunkcall.RPCService {
+  nonisolated protocol Service: _Trunkcall.RPCService {
     nonisolated(nonsending) func call(
-      _ request: SwiftProtobuf.Google_Protobuf_StringValue, _ call: Trunkcall.ServerCall
+      _ request: SwiftProtobuf.Google_Protobuf_StringValue, _ call: _Trunkcall.ServerCall
     ) async throws -> SwiftProtobuf.Google_Protobuf_StringValue
   }
 
   /// Calls `a_b.c1.Two`.
-  struct Client: Sendable {
-    var invoker: any Trunkcall.CallInvoker
+  nonisolated struct Client: Swift.Sendable {
+    var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    var options = Trunkcall.CallOptions()
+    var options = _Trunkcall.CallOptions()
 
-    init(_ invoker: any Trunkcall.CallInvoker) {
+    init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     nonisolated(nonsending) func call(
-      _ request: SwiftProtobuf.Google_Protobuf_StringValue, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> SwiftProtobuf.Google_Protobuf_StringValue {
+      _ request: SwiftProtobuf.Google_Protobuf_StringValue, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> SwiftProtobuf.Google_Protobuf_StringValue {
       try await invoker.unary(Methods.call, request, options ?? self.options)
+    }
+
+    /// As ``call(_:options:)``, with metadata and peer beside the message.
+    nonisolated(nonsending) func callResponse(
+      _ request: SwiftProtobuf.Google_Protobuf_StringValue, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<SwiftProtobuf.Google_Protobuf_StringValue> {
+      try await invoker.unaryResponse(Methods.call, request, options ?? self.options)
     }
   }
 }
 
-extension StrictTwo.Service {
-  func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension StrictTwo.Service {
+  func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(StrictTwo.Methods.call) { try await self.call($0, $1) }
   }
 }

@@ -7,6 +7,7 @@ import GreeterStubs
 import Testing
 import Trunkcall
 
+import struct OddStubs.Client
 import enum OddStubs.TypeService
 
 @testable import protoc_gen_trunkcall
@@ -24,6 +25,14 @@ private actor Counter: Helloworld_Greeter.Service {
   ) async throws -> Helloworld_HelloReply { Helloworld_HelloReply() }
 }
 private struct LeavesAllOut: Trunkcall_Test_Echo.Service {}
+
+private struct Finder: TypeService.Service {
+  func find(_ request: Client, _ call: ServerCall) async throws -> Client {
+    try call.addTrailingMetadata(["found": "1"])
+    return request
+  }
+  func findResponse(_ request: Client, _ call: ServerCall) async throws -> Client { request }
+}
 
 @Suite("Stubs")
 struct StubTests {
@@ -45,7 +54,7 @@ struct StubTests {
     arguments: [
       ("SayHello", "sayHello"), ("Check", "check"), ("HTTPGet", "httpGet"), ("GET", "get"),
       ("getAll", "getAll"), ("get_all_things", "getAllThings"), ("GetURL", "getURL"), ("A", "a"),
-      ("ABc", "aBc"), ("_x", "x"), ("__", "__"), ("V1Get", "v1Get"),
+      ("ABc", "aBc"), ("_x", "x"), ("__", "__"), ("V1Get", "v1Get"), ("_1", "_1"), ("_1_2", "_12"),
     ])
   func lowerCamel(_ proto: String, _ swift: String) {
     #expect(Names.lowerCamel(proto) == swift)
@@ -69,13 +78,60 @@ struct StubTests {
     #expect(!server.contains("struct Client") && server.contains("protocol Service"))
   }
 
-  @Test("visibility is internal by default, and its imports with it")
+  @Test("visibility is internal by default, and imports say nothing of it")
   func visibility() {
     let plain = protoc("", "helloworld.proto").output
-    #expect(!plain.contains("public ") && plain.contains("internal import Trunkcall"))
+    #expect(!plain.contains("public ") && plain.contains("\nimport Trunkcall\n"))
+    #expect(!plain.contains("internal "))
     let package = protoc("Visibility=Package", "helloworld.proto").output
-    #expect(package.contains("package enum Helloworld_Greeter"))
-    #expect(package.contains("package import Trunkcall"))
+    #expect(package.contains("package nonisolated enum Helloworld_Greeter"))
+    #expect(package.contains("\nimport Trunkcall\n"))
+  }
+
+  @Test("UseAccessLevelOnImports=true gives imports the access of what is generated")
+  func imports() {
+    let option = "UseAccessLevelOnImports=true"
+    let plain = protoc(option, "helloworld.proto").output
+    #expect(plain.contains("\ninternal import Trunkcall\n"))
+    let open = protoc("Visibility=Public,\(option)", "helloworld.proto").output
+    #expect(open.contains("\npublic import Trunkcall\n"))
+    #expect(open.contains("\ninternal import TrunkProtobuf\n"))
+  }
+
+  @Test("every method has to be written, unless UnimplementedDefaults=true")
+  func strict() {
+    #expect(!protoc("", "helloworld.proto").output.contains("unimplemented"))
+    let lenient = protoc("UnimplementedDefaults=true", "helloworld.proto").output
+    #expect(lenient.contains(".unimplemented, \"helloworld.Greeter/SayHello is not implemented\""))
+  }
+
+  @Test("a method keeps its name beside the form with metadata of another")
+  func responseNames() async throws {
+    let client = TypeService.Client(InProcessChannel([Finder()]))
+    _ = try await client.findResponse(.init())
+    #expect(try await client.findResponse_(.init()).trailingMetadata["found"] == "1")
+  }
+
+  @Test(
+    "no service is called as its methods, or as a word of Swift",
+    arguments: [
+      ("greeter", "Greeter"), ("_1", "Service_1"), ("__", "Service__"), ("Odd_any", "Odd_any"),
+    ])
+  func upperCamel(_ proto: String, _ swift: String) {
+    #expect(Names.upperCamel(proto) == swift)
+  }
+
+  @Test("a type that is called as stubs call the library is refused, with a way out")
+  func reserved() {
+    let run = protoc("", text: "message _Trunkcall {} service S {}")
+    #expect(run.status != 0 && run.output.contains("swift_prefix"))
+    #expect(protoc("", text: "package p; message _Trunkcall {} service S {}").status == 0)
+  }
+
+  @Test("a carriage return in a comment ends no comment")
+  func carriageReturn() {
+    let output = protoc("", text: "// a\rlet b = 1\nservice S {}").output
+    #expect(!output.contains("\rlet b") && !output.contains("\nlet b"))
   }
 
   @Test("the file name follows FileNaming; a file without services has an empty stub")
@@ -109,6 +165,20 @@ private func protoc(_ options: String, _ proto: String) -> (status: Int32, outpu
     protoc -I '\(root)/Protos' --plugin='protoc-gen-trunkcall=\(products)/protoc-gen-trunkcall' \
     --trunkcall_out='\(options):'"$out" \(proto) && cd "$out" && \
     find . -type f && find . -type f -exec cat {} +
+    """)
+}
+
+/// The same for a .proto that has this text after its syntax.
+private func protoc(_ options: String, text: String) -> (status: Int32, output: String) {
+  shell(
+    """
+    out=$(mktemp -d) && trap 'rm -rf "$out"' EXIT && \
+    { echo 'syntax = "proto3";' && cat <<'TEXT'
+    \(text)
+    TEXT
+    } >"$out/t.proto" && \
+    protoc -I "$out" --plugin='protoc-gen-trunkcall=\(products)/protoc-gen-trunkcall' \
+    --trunkcall_out='\(options):'"$out" t.proto && cat "$out/t.trunk.swift"
     """)
 }
 

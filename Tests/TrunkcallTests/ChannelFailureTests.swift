@@ -37,7 +37,7 @@ import TrunkWire
           } else {
             let call = try await channel.clientStreaming(method("M"))
             try await call.requests.write([8])
-            let reply = try await call.reply()
+            let reply = try await call.response()
             #expect(reply == [8])
           }
         }

@@ -41,8 +41,9 @@ import TrunkWire
 
       let sum = try await channel.clientStreaming(method("sum"))
       for _ in 0..<100 { try await sum.requests.write([1, 2, 3]) }
-      let reply = try await sum.reply()
-      #expect(text(reply) == "100")
+      let response = try await sum.unaryResponse()
+      #expect(text(response.message) == "100")
+      #expect(server.target.hasSuffix(response.peer) && !response.peer.isEmpty)
 
       let chat = try await channel.bidirectional(method("chat"))
       var replies = chat.responses.makeAsyncIterator()
@@ -205,7 +206,7 @@ import TrunkWire
         try await call.requests.write([1])
         try await Task.sleep(for: .milliseconds(2))
       }
-      let reply = try await call.reply()
+      let reply = try await call.response()
       #expect(reply == [9])
     }
   }
@@ -215,8 +216,7 @@ import TrunkWire
     struct Stamp: ClientInterceptor {
       let name: String
       func intercept(
-        _ call: CallRequest,
-        _ next: @Sendable (CallRequest) async throws(RPCError) -> any ClientStream
+        _ call: CallRequest, _ next: ClientInterceptor.Next
       ) async throws(RPCError) -> any ClientStream {
         var call = call
         call.options.metadata.add(name, for: "x-stamp")

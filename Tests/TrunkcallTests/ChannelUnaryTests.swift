@@ -11,7 +11,7 @@ import TrunkWire
 
 /// A method whose messages are bytes.
 func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
-  MethodDescriptor(service: "test.T", method: name, request: .bytes, reply: .bytes)
+  MethodDescriptor(service: "test.T", method: name, request: .bytes, response: .bytes)
 }
 
 func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }

@@ -13,7 +13,7 @@ private final class Squeeze: RPCService {
   let gate = Locked(false)
 
   static func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
-    MethodDescriptor(service: "t.Squeeze", method: name, request: .bytes, reply: .bytes)
+    MethodDescriptor(service: "t.Squeeze", method: name, request: .bytes, response: .bytes)
   }
   static func reply(_ call: ServerCall, _ size: Int) -> [UInt8] {
     [call.requestWasCompressed ? 1 : 0] + [UInt8](repeating: 0, count: size)
@@ -22,22 +22,22 @@ private final class Squeeze: RPCService {
   func register(in table: inout MethodTable) {
     table.unary(Squeeze.method("Plain")) { request, call in Squeeze.reply(call, request.count) }
     table.unary(Squeeze.method("Gzip")) { request, call in
-      try call.compressReplies(with: .gzip)
+      try call.compressResponses(with: .gzip)
       return Squeeze.reply(call, request.count)
     }
     table.unary(Squeeze.method("Off")) { request, call in
-      try call.compressReplies(with: .identity)
+      try call.compressResponses(with: .identity)
       return Squeeze.reply(call, request.count)
     }
     // A reply for each request; a request of one byte is answered uncompressed.
     table.bidirectional(Squeeze.method("Chat")) { requests, replies, call in
-      try call.compressReplies(with: .deflate)
+      try call.compressResponses(with: .deflate)
       for try await request in requests {
         try await replies.write(
           Squeeze.reply(call, request.count), compressed: request.count != 1)
       }
       do {
-        try call.compressReplies(with: .gzip)
+        try call.compressResponses(with: .gzip)
         Issue.record("the headers had gone")
       } catch let error as RPCError {
         #expect(error.code == .failedPrecondition)
@@ -275,12 +275,11 @@ struct CompressionTests {
       func send(_ frame: [UInt8]) async throws(RPCError) { try await inner.send(frame) }
     }
     func intercept(
-      _ call: CallRequest,
-      _ next: @Sendable (CallRequest) async throws(RPCError) -> any ClientStream
+      _ call: CallRequest, _ next: ClientInterceptor.Next
     ) async throws(RPCError) -> any ClientStream { try await next(call) }
     func intercept(
       _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink,
-      _ next: @Sendable (ServerCall, any MessageSource, any MessageSink) async throws -> Void
+      _ next: ServerInterceptor.Next
     ) async throws { try await next(call, requests, Sink(replies)) }
   }
 

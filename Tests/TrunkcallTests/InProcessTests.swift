@@ -60,6 +60,17 @@ struct InProcessTests {
     #expect(reply.peer == "in-process")
   }
 
+  @Test("a client-streaming call's response brings metadata and peer beside the message")
+  func clientStreaming() async throws {
+    let call = try await channel.clientStreaming(method("Chat"))
+    try await call.requests.write([1])
+    let response = try await call.unaryResponse()
+    #expect(response.message == [1, 1])
+    #expect(response.initialMetadata["chat"] == "yes")
+    #expect(response.trailingMetadata["end"] == "good")
+    #expect(response.peer == "in-process")
+  }
+
   @Test("statuses are a network's: RPCErrors as they are, others UNKNOWN, methods UNIMPLEMENTED")
   func statuses() async throws {
     let channel = channel
@@ -276,8 +287,7 @@ struct InProcessTests {
   func interceptors() async throws {
     struct AddToken: ClientInterceptor {
       func intercept(
-        _ call: CallRequest,
-        _ next: @Sendable (CallRequest) async throws(RPCError) -> any ClientStream
+        _ call: CallRequest, _ next: ClientInterceptor.Next
       ) async throws(RPCError) -> any ClientStream {
         var call = call
         call.options.metadata.add("secret", for: "token")
@@ -287,7 +297,7 @@ struct InProcessTests {
     struct WantToken: ServerInterceptor {
       func intercept(
         _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink,
-        _ next: @Sendable (ServerCall, any MessageSource, any MessageSink) async throws -> Void
+        _ next: ServerInterceptor.Next
       ) async throws {
         guard call.metadata["token"] == "secret" else { throw RPCError(.permissionDenied, "no") }
         try await next(call, requests, replies)

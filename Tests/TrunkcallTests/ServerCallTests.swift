@@ -21,7 +21,7 @@ struct AdHocService: RPCService {
   }
 
   static func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
-    MethodDescriptor(service: "t.AdHoc", method: name, request: .bytes, reply: .bytes)
+    MethodDescriptor(service: "t.AdHoc", method: name, request: .bytes, response: .bytes)
   }
 }
 

@@ -90,7 +90,7 @@ struct ServerLifeTests {
     struct Door: ServerInterceptor {
       func intercept(
         _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink,
-        _ next: @Sendable (ServerCall, any MessageSource, any MessageSink) async throws -> Void
+        _ next: ServerInterceptor.Next
       ) async throws {
         guard call.metadata["token"] == "open" else { throw RPCError(.unauthenticated, "no token") }
         try await next(call, requests, replies)
@@ -106,7 +106,7 @@ struct ServerLifeTests {
       }
       func intercept(
         _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink,
-        _ next: @Sendable (ServerCall, any MessageSource, any MessageSink) async throws -> Void
+        _ next: ServerInterceptor.Next
       ) async throws {
         try await next(call, requests, Sink(replies))
       }

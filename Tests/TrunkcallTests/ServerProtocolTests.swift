@@ -13,7 +13,7 @@ final class ProbeService: RPCService {
   let cancelled = Locked(0)
 
   static func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
-    MethodDescriptor(service: "t.Probe", method: name, request: .bytes, reply: .bytes)
+    MethodDescriptor(service: "t.Probe", method: name, request: .bytes, response: .bytes)
   }
 
   func register(in table: inout MethodTable) {

@@ -44,7 +44,7 @@ struct AttackedService: RPCService {
   let server: @Sendable () -> GRPCServer?
 
   static func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
-    MethodDescriptor(service: "t.Attacked", method: name, request: .bytes, reply: .bytes)
+    MethodDescriptor(service: "t.Attacked", method: name, request: .bytes, response: .bytes)
   }
 
   func register(in table: inout MethodTable) {

@@ -6,30 +6,29 @@ internal import TrunkProtobuf
 public import Trunkcall
 
 // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
-private let stubFormat: Void = Trunkcall.StubFormat.v1
+private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
-public enum Grpc_Health_V1_Health {
-  public static let name = "grpc.health.v1.Health"
+public nonisolated enum Grpc_Health_V1_Health {
+  public static let name: Swift.String = "grpc.health.v1.Health"
 
-  public enum Methods {
-    public static let check = Trunkcall.MethodDescriptor<Grpc_Health_V1_HealthCheckRequest, Grpc_Health_V1_HealthCheckResponse>(
-      service: name, method: "Check", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let check = _Trunkcall.MethodDescriptor<Grpc_Health_V1_HealthCheckRequest, Grpc_Health_V1_HealthCheckResponse>(
+      service: "grpc.health.v1.Health", method: "Check", request: .protobuf, response: .protobuf
     )
-    public static let watch = Trunkcall.MethodDescriptor<Grpc_Health_V1_HealthCheckRequest, Grpc_Health_V1_HealthCheckResponse>(
-      service: name, method: "Watch", request: .protobuf, reply: .protobuf
+    public static let watch = _Trunkcall.MethodDescriptor<Grpc_Health_V1_HealthCheckRequest, Grpc_Health_V1_HealthCheckResponse>(
+      service: "grpc.health.v1.Health", method: "Watch", request: .protobuf, response: .protobuf
     )
-    public static let list = Trunkcall.MethodDescriptor<Grpc_Health_V1_HealthListRequest, Grpc_Health_V1_HealthListResponse>(
-      service: name, method: "List", request: .protobuf, reply: .protobuf
+    public static let list = _Trunkcall.MethodDescriptor<Grpc_Health_V1_HealthListRequest, Grpc_Health_V1_HealthListResponse>(
+      service: "grpc.health.v1.Health", method: "List", request: .protobuf, response: .protobuf
     )
   }
 
   /// Implement this to serve `grpc.health.v1.Health`.
-  /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     /// If the requested service is unknown, the call will fail with status
     /// NOT_FOUND.
     nonisolated(nonsending) func check(
-      _ request: Grpc_Health_V1_HealthCheckRequest, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Health_V1_HealthCheckRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Health_V1_HealthCheckResponse
     /// Performs a watch for the serving status of the requested service.
     /// The server will immediately send back a message indicating the current
@@ -48,8 +47,8 @@ public enum Grpc_Health_V1_Health {
     /// clients should retry the call with appropriate exponential backoff.
     nonisolated(nonsending) func watch(
       _ request: Grpc_Health_V1_HealthCheckRequest,
-      _ replies: Trunkcall.MessageWriter<Grpc_Health_V1_HealthCheckResponse>,
-      _ call: Trunkcall.ServerCall
+      _ responses: _Trunkcall.MessageWriter<Grpc_Health_V1_HealthCheckResponse>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
     /// List provides a non-atomic snapshot of the health of all the available
     /// services (gRFC A90).
@@ -57,26 +56,33 @@ public enum Grpc_Health_V1_Health {
     /// The server must respond with a RESOURCE_EXHAUSTED error if the list is
     /// too large to be returned.
     nonisolated(nonsending) func list(
-      _ request: Grpc_Health_V1_HealthListRequest, _ call: Trunkcall.ServerCall
+      _ request: Grpc_Health_V1_HealthListRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Grpc_Health_V1_HealthListResponse
   }
 
   /// Calls `grpc.health.v1.Health`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// If the requested service is unknown, the call will fail with status
     /// NOT_FOUND.
     public nonisolated(nonsending) func check(
-      _ request: Grpc_Health_V1_HealthCheckRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Health_V1_HealthCheckResponse {
+      _ request: Grpc_Health_V1_HealthCheckRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Health_V1_HealthCheckResponse {
       try await invoker.unary(Methods.check, request, options ?? self.options)
+    }
+
+    /// As ``check(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func checkResponse(
+      _ request: Grpc_Health_V1_HealthCheckRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Health_V1_HealthCheckResponse> {
+      try await invoker.unaryResponse(Methods.check, request, options ?? self.options)
     }
 
     /// Performs a watch for the serving status of the requested service.
@@ -95,8 +101,8 @@ public enum Grpc_Health_V1_Health {
     /// call.  If the call terminates with any other status (including OK),
     /// clients should retry the call with appropriate exponential backoff.
     public nonisolated(nonsending) func watch(
-      _ request: Grpc_Health_V1_HealthCheckRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.ResponseStream<Grpc_Health_V1_HealthCheckResponse> {
+      _ request: Grpc_Health_V1_HealthCheckRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<Grpc_Health_V1_HealthCheckResponse> {
       try await invoker.serverStreaming(Methods.watch, request, options ?? self.options)
     }
 
@@ -106,37 +112,24 @@ public enum Grpc_Health_V1_Health {
     /// The server must respond with a RESOURCE_EXHAUSTED error if the list is
     /// too large to be returned.
     public nonisolated(nonsending) func list(
-      _ request: Grpc_Health_V1_HealthListRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Grpc_Health_V1_HealthListResponse {
+      _ request: Grpc_Health_V1_HealthListRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Grpc_Health_V1_HealthListResponse {
       try await invoker.unary(Methods.list, request, options ?? self.options)
+    }
+
+    /// As ``list(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func listResponse(
+      _ request: Grpc_Health_V1_HealthListRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Health_V1_HealthListResponse> {
+      try await invoker.unaryResponse(Methods.list, request, options ?? self.options)
     }
   }
 }
 
-extension Grpc_Health_V1_Health.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Grpc_Health_V1_Health.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(Grpc_Health_V1_Health.Methods.check) { try await self.check($0, $1) }
     table.serverStreaming(Grpc_Health_V1_Health.Methods.watch) { try await self.watch($0, $1, $2) }
     table.unary(Grpc_Health_V1_Health.Methods.list) { try await self.list($0, $1) }
-  }
-
-  public nonisolated(nonsending) func check(
-    _: Grpc_Health_V1_HealthCheckRequest, _: Trunkcall.ServerCall
-  ) async throws -> Grpc_Health_V1_HealthCheckResponse {
-    throw Trunkcall.RPCError(.unimplemented, "grpc.health.v1.Health/Check is not implemented")
-  }
-
-  public nonisolated(nonsending) func watch(
-    _: Grpc_Health_V1_HealthCheckRequest,
-    _: Trunkcall.MessageWriter<Grpc_Health_V1_HealthCheckResponse>,
-    _: Trunkcall.ServerCall
-  ) async throws {
-    throw Trunkcall.RPCError(.unimplemented, "grpc.health.v1.Health/Watch is not implemented")
-  }
-
-  public nonisolated(nonsending) func list(
-    _: Grpc_Health_V1_HealthListRequest, _: Trunkcall.ServerCall
-  ) async throws -> Grpc_Health_V1_HealthListResponse {
-    throw Trunkcall.RPCError(.unimplemented, "grpc.health.v1.Health/List is not implemented")
   }
 }

@@ -4,74 +4,75 @@
 // What generated stubs call. Inlinable, so that it is specialised for the messages in the user's
 // module; beneath it everything is bytes.
 extension CallInvoker {
-  /// One request, one reply.
+  /// One request, one response.
   /// - Throws: the call's status if it is not OK.
-  @inlinable public func unary<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>, _ request: Request,
+  @inlinable public func unary<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>, _ request: Request,
     _ options: CallOptions = CallOptions()
-  ) async throws(RPCError) -> Reply {
+  ) async throws(RPCError) -> Response {
     let frame = try method.request.frame(request)
-    let reply = try await unary(
+    let response = try await unary(
       CallRequest(method.path, options, idempotency: method.idempotency), frame)
-    return try method.reply.message(reply.payload)
+    return try method.response.message(response.payload)
   }
 
   /// As ``unary(_:_:_:)``, with metadata and peer beside the message.
-  @inlinable public func unaryResponse<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>, _ request: Request,
+  @inlinable public func unaryResponse<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>, _ request: Request,
     _ options: CallOptions = CallOptions()
-  ) async throws(RPCError) -> UnaryResponse<Reply> {
+  ) async throws(RPCError) -> UnaryResponse<Response> {
     let frame = try method.request.frame(request)
-    let reply = try await unary(
+    let response = try await unary(
       CallRequest(method.path, options, idempotency: method.idempotency), frame)
     return UnaryResponse(
-      message: try method.reply.message(reply.payload), initialMetadata: reply.initialMetadata,
-      trailingMetadata: reply.trailingMetadata, peer: reply.peer,
-      wasCompressed: reply.wasCompressed)
+      message: try method.response.message(response.payload),
+      initialMetadata: response.initialMetadata,
+      trailingMetadata: response.trailingMetadata, peer: response.peer,
+      wasCompressed: response.wasCompressed)
   }
 
-  /// One request, many replies.
-  @inlinable public func serverStreaming<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>, _ request: Request,
+  /// One request, many responses.
+  @inlinable public func serverStreaming<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>, _ request: Request,
     _ options: CallOptions = CallOptions()
-  ) async throws(RPCError) -> ResponseStream<Reply> {
+  ) async throws(RPCError) -> ResponseStream<Response> {
     let frame = try method.request.frame(request)
     let call = try await stream(
       CallRequest(method.path, options, idempotency: method.idempotency))
     try await call.send(frame)
     try await call.finish()
-    return ResponseStream(call, method.reply)
+    return ResponseStream(call, method.response)
   }
 
-  /// Many requests, one reply.
-  @inlinable public func clientStreaming<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>, _ options: CallOptions = CallOptions()
-  ) async throws(RPCError) -> ClientStreamingCall<Request, Reply> {
+  /// Many requests, one response.
+  @inlinable public func clientStreaming<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>, _ options: CallOptions = CallOptions()
+  ) async throws(RPCError) -> ClientStreamingCall<Request, Response> {
     ClientStreamingCall(
       try await stream(CallRequest(method.path, options, idempotency: method.idempotency)), method)
   }
 
-  /// Many requests, many replies.
-  @inlinable public func bidirectional<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>, _ options: CallOptions = CallOptions()
-  ) async throws(RPCError) -> BidirectionalCall<Request, Reply> {
+  /// Many requests, many responses.
+  @inlinable public func bidirectional<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>, _ options: CallOptions = CallOptions()
+  ) async throws(RPCError) -> BidirectionalCall<Request, Response> {
     BidirectionalCall(
       try await stream(CallRequest(method.path, options, idempotency: method.idempotency)), method)
   }
 }
 
-/// A unary call's reply with what came beside it.
-public struct UnaryResponse<Reply: Sendable>: Sendable {
-  public var message: Reply
+/// The one response of a unary or client-streaming call, with what came beside it.
+public struct UnaryResponse<Message: Sendable>: Sendable {
+  public var message: Message
   public var initialMetadata: Metadata
   public var trailingMetadata: Metadata
   /// `10.0.0.7:50051`.
   public var peer: String
-  /// Whether the reply came compressed.
+  /// Whether the response came compressed.
   public var wasCompressed: Bool
 
   public init(
-    message: Reply, initialMetadata: Metadata, trailingMetadata: Metadata, peer: String,
+    message: Message, initialMetadata: Metadata, trailingMetadata: Metadata, peer: String,
     wasCompressed: Bool = false
   ) {
     self.message = message
@@ -82,7 +83,7 @@ public struct UnaryResponse<Reply: Sendable>: Sendable {
   }
 }
 
-/// The replies of a call. Dropping it, or cancelling the task that iterates, cancels the call.
+/// The responses of a call. Dropping it, or cancelling the task that iterates, cancels the call.
 public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
   public typealias Element = Message
   public typealias Failure = RPCError
@@ -98,14 +99,14 @@ public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
   public var initialMetadata: Metadata {
     get async throws(RPCError) { try await call.initialMetadata() }
   }
-  /// Empty until the replies have ended.
+  /// Empty until the responses have ended.
   public var trailingMetadata: Metadata { get async { await call.trailingMetadata() } }
   public var peer: String? { get async { await call.peer() } }
-  /// Whether the reply that was taken last came compressed.
+  /// Whether the response that was taken last came compressed.
   public var lastMessageWasCompressed: Bool { call.lastMessageWasCompressed }
   public func cancel() { call.cancel() }
 
-  /// The next reply; nil after the last one.
+  /// The next response; nil after the last one.
   @inlinable public func next() async throws(RPCError) -> Message? {
     guard let payload = try await call.next() else { return nil }
     return try codec.message(payload)
@@ -161,43 +162,52 @@ public struct RequestWriter<Message: Sendable>: Sendable {
 }
 
 /// A client-streaming call under way.
-public struct ClientStreamingCall<Request: Sendable, Reply: Sendable>: Sendable {
+public struct ClientStreamingCall<Request: Sendable, Response: Sendable>: Sendable {
   public let requests: RequestWriter<Request>
   @usableFromInline let call: any ClientStream
-  @usableFromInline let codec: Codec<Reply>
+  @usableFromInline let codec: Codec<Response>
 
-  @inlinable public init(_ call: any ClientStream, _ method: MethodDescriptor<Request, Reply>) {
+  @inlinable public init(_ call: any ClientStream, _ method: MethodDescriptor<Request, Response>) {
     requests = RequestWriter(call, method.request)
     self.call = call
-    codec = method.reply
+    codec = method.response
   }
 
-  /// Finishes the requests and awaits the one reply.
-  /// - Throws: the call's status if it is not OK; UNIMPLEMENTED if there is not exactly one reply.
-  @inlinable public func reply() async throws(RPCError) -> Reply {
+  /// Finishes the requests and awaits the one response.
+  /// - Throws: the call's status if it is not OK; UNIMPLEMENTED if there is not exactly one response.
+  @inlinable public func response() async throws(RPCError) -> Response {
     try await call.finish()
     return try codec.message(try await call.onlyMessage())
+  }
+
+  /// As ``response()``, with metadata and peer beside the message.
+  @inlinable public func unaryResponse() async throws(RPCError) -> UnaryResponse<Response> {
+    let message = try await response()
+    return UnaryResponse(
+      message: message, initialMetadata: try await call.initialMetadata(),
+      trailingMetadata: await call.trailingMetadata(), peer: await call.peer() ?? "",
+      wasCompressed: call.lastMessageWasCompressed)
   }
 
   public var initialMetadata: Metadata {
     get async throws(RPCError) { try await call.initialMetadata() }
   }
-  /// Empty until the reply is there.
+  /// Empty until the response is there.
   public var trailingMetadata: Metadata { get async { await call.trailingMetadata() } }
   public var peer: String? { get async { await call.peer() } }
-  /// Whether the reply came compressed; false until it is there.
+  /// Whether the response came compressed; false until it is there.
   public var lastMessageWasCompressed: Bool { call.lastMessageWasCompressed }
   public func cancel() { call.cancel() }
 }
 
 /// A bidirectional call under way. Both directions are independent of each other.
-public struct BidirectionalCall<Request: Sendable, Reply: Sendable>: Sendable {
+public struct BidirectionalCall<Request: Sendable, Response: Sendable>: Sendable {
   public let requests: RequestWriter<Request>
-  public let responses: ResponseStream<Reply>
+  public let responses: ResponseStream<Response>
 
-  @inlinable public init(_ call: any ClientStream, _ method: MethodDescriptor<Request, Reply>) {
+  @inlinable public init(_ call: any ClientStream, _ method: MethodDescriptor<Request, Response>) {
     requests = RequestWriter(call, method.request)
-    responses = ResponseStream(call, method.reply)
+    responses = ResponseStream(call, method.response)
   }
   public func cancel() { responses.cancel() }
 }

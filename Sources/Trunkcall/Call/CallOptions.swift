@@ -13,7 +13,7 @@ public struct CallOptions: Sendable {
   public var metadata = Metadata()
   /// Whether a call made inside a handler takes over the handler's deadline. Default true.
   public var inheritsDeadline = true
-  /// Largest reply message in bytes; nil: the channel's (default 4 MiB).
+  /// Largest response message in bytes; nil: the channel's (default 4 MiB).
   public var maxReceiveMessageSize: Int?
   /// Asked for metadata before this call, after the channel's.
   public var credentials: [any CallCredentials] = []

@@ -17,7 +17,7 @@ public protocol ClientStream: MessageSource, MessageSink {
 }
 
 /// What a unary call came to, beside its message.
-public struct UnaryReply: Sendable {
+public struct CallResponse: Sendable {
   public var payload: [UInt8]
   public var initialMetadata: Metadata
   public var trailingMetadata: Metadata
@@ -40,8 +40,8 @@ public struct UnaryReply: Sendable {
 
 /// Makes calls: a channel, or a stand-in for one.
 public protocol CallInvoker: Sendable {
-  /// One request, one reply. `frame`: five bytes of room, then the payload.
-  func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply
+  /// One request, one response. `frame`: five bytes of room, then the payload.
+  func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse
   /// A call of any shape.
   func stream(_ call: CallRequest) async throws(RPCError) -> any ClientStream
 }

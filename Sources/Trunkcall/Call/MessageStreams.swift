@@ -76,7 +76,7 @@ public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
   }
 }
 
-/// Writes the messages of a stream: replies on the server, requests on the client.
+/// Writes the messages of a stream: responses on the server, requests on the client.
 public struct MessageWriter<Message: Sendable>: Sendable {
   @usableFromInline let sink: any MessageSink
   @usableFromInline let codec: Codec<Message>

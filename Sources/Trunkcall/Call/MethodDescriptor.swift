@@ -5,7 +5,7 @@
 public enum Idempotency: Sendable, Hashable { case unknown, noSideEffects, idempotent }
 
 /// A method as a stub knows it: its path, and how its messages become bytes.
-public struct MethodDescriptor<Request: Sendable, Reply: Sendable>: Sendable {
+public struct MethodDescriptor<Request: Sendable, Response: Sendable>: Sendable {
   /// `package.Service`.
   public let service: String
   public let method: String
@@ -13,18 +13,18 @@ public struct MethodDescriptor<Request: Sendable, Reply: Sendable>: Sendable {
   public let path: MethodName
   public let idempotency: Idempotency
   public let request: Codec<Request>
-  public let reply: Codec<Reply>
+  public let response: Codec<Response>
 
   public init(
     service: String, method: String, idempotency: Idempotency = .unknown, request: Codec<Request>,
-    reply: Codec<Reply>
+    response: Codec<Response>
   ) {
     self.service = service
     self.method = method
     self.path = MethodName("/\(service)/\(method)")
     self.idempotency = idempotency
     self.request = request
-    self.reply = reply
+    self.response = response
   }
 }
 
@@ -46,5 +46,10 @@ public struct MethodName: Sendable, Hashable, CustomStringConvertible {
 /// Generated stubs name the constant of the format they were made for. When the format changes, the
 /// old constant becomes unavailable with a message that says: regenerate with protoc-gen-trunkcall.
 public enum StubFormat {
+  @available(
+    *, unavailable,
+    message: "these stubs are of an older release: run this release's protoc-gen-trunkcall again"
+  )
   public static let v1: Void = ()
+  public static let v2: Void = ()
 }

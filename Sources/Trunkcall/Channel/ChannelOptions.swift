@@ -19,7 +19,7 @@ public struct ChannelOptions: Sendable {
 
   // Messages
 
-  /// Largest reply message in bytes, compressed and decompressed. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
+  /// Largest response message in bytes, compressed and decompressed. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
   public var maxReceiveMessageSize = 4 << 20
   /// Largest request message in bytes, after compression. Default: what the format can say
   /// (2^32 - 1).
@@ -36,7 +36,7 @@ public struct ChannelOptions: Sendable {
   /// How requests are compressed where the call does not say (``CallOptions/compression``). Default:
   /// not at all.
   public var compression = Compression.identity
-  /// What replies may be compressed with, told to servers as `grpc-accept-encoding`; anything else
+  /// What responses may be compressed with, told to servers as `grpc-accept-encoding`; anything else
   /// is INTERNAL. Default: all; the receive limit holds for the decompressed size. Empty: the header
   /// is not sent.
   public var acceptedCompression = CompressionSet.all

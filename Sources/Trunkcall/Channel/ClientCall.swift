@@ -289,7 +289,7 @@ final class ClientCall: @unchecked Sendable {
   }
 
   /// What the caller of a unary call gets, once it was resumed.
-  func unaryReply() throws(RPCError) -> UnaryReply {
+  func unaryResponse() throws(RPCError) -> CallResponse {
     // The continuation orders this after the loop's writes; the flag says so to the thread sanitizer
     // where the call was resumed before it waited.
     guard isOver else { throw RPCError(.internal, "the call was resumed before its end") }
@@ -297,7 +297,7 @@ final class ClientCall: @unchecked Sendable {
     guard let reply else {
       throw RPCError(.internal, "the call was resumed before its end")
     }
-    return UnaryReply(
+    return CallResponse(
       payload: try reply.message(limit: receiveLimit), initialMetadata: response.initialMetadata,
       trailingMetadata: response.trailingMetadata, peer: peer ?? "",
       wasCompressed: reply.isCompressed)

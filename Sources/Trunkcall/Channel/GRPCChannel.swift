@@ -107,7 +107,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
 
   // MARK: Calls
 
-  public func unary(_ request: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply {
+  public func unary(_ request: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse
+  {
     guard interceptors.isEmpty else { return try await intercepted(request, frame) }
     if needsCredentials(request) { return try await send(try await authorized(request), frame) }
     return try await send(request, frame)
@@ -115,7 +116,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
 
   private func send(
     _ request: CallRequest, _ frame: [UInt8]
-  ) async throws(RPCError) -> UnaryReply {
+  ) async throws(RPCError) -> CallResponse {
     if let refusal = RequestHeaders.refusal(of: request.options.metadata) { throw refusal }
     let call = ClientCall(hub, request, isUnary: true)
     call.firstFrame = try call.sealed(frame)
@@ -128,7 +129,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
     } onCancel: {
       call.cancel()
     }
-    return try call.unaryReply()
+    return try call.unaryResponse()
   }
 
   public func stream(_ request: CallRequest) async throws(RPCError) -> any ClientStream {
@@ -160,12 +161,12 @@ public final class GRPCChannel: CallInvoker, Sendable {
   /// Interceptors see every call as a stream.
   private func intercepted(
     _ request: CallRequest, _ frame: [UInt8]
-  ) async throws(RPCError) -> UnaryReply {
+  ) async throws(RPCError) -> CallResponse {
     let stream = try await openThroughInterceptors(request)
     try await stream.send(frame)
     try await stream.finish()
     let payload = try await stream.onlyMessage()
-    return UnaryReply(
+    return CallResponse(
       payload: payload, initialMetadata: try await stream.initialMetadata(),
       trailingMetadata: await stream.trailingMetadata(), peer: await stream.peer() ?? "",
       wasCompressed: stream.lastMessageWasCompressed)

@@ -41,7 +41,7 @@ final class InProcessCall: ServerCallContext {
     var tlsPeer: TLSPeer? { nil }
   #endif
 
-  func compressReplies(with compression: Compression) throws(RPCError) -> Bool {
+  func compressResponses(with compression: Compression) throws(RPCError) -> Bool {
     compression == .identity
   }
 

@@ -18,7 +18,7 @@ public struct InProcessChannel: CallInvoker {
     /// Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
     public var maxRequestSize = 4 << 20
     /// Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
-    public var maxReplySize = 4 << 20
+    public var maxResponseSize = 4 << 20
     public init() {}
   }
 
@@ -47,7 +47,7 @@ public struct InProcessChannel: CallInvoker {
     self.authority = authority
   }
 
-  public func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply {
+  public func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse {
     guard interceptors.isEmpty, serverInterceptors.isEmpty, call.options.credentials.isEmpty,
       case .unary(let handler)? = find(call.method)?.handler
     else { return try await asStream(call, frame) }
@@ -62,13 +62,13 @@ public struct InProcessChannel: CallInvoker {
       }
     } else {
       // In the caller's task: its cancellation is the handler's.
-      do { end = .reply(try await handler(payload, ServerCall(context))) } catch {
+      do { end = .response(try await handler(payload, ServerCall(context))) } catch {
         end = .failed(error)
       }
     }
-    let reply: [UInt8]
+    let response: [UInt8]
     switch end {
-    case .reply(let payload): reply = payload
+    case .response(let payload): response = payload
     case .cut(let error): throw error
     case .failed(let error):
       var status = context.error(error)
@@ -76,8 +76,8 @@ public struct InProcessChannel: CallInvoker {
       throw status
     }
     if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
-    return UnaryReply(
-      payload: try limits.reply(reply), initialMetadata: context.initialMetadata,
+    return CallResponse(
+      payload: try limits.response(response), initialMetadata: context.initialMetadata,
       trailingMetadata: context.trailingMetadata, peer: InProcessChannel.peer)
   }
 
@@ -114,13 +114,14 @@ public struct InProcessChannel: CallInvoker {
     }
   }
 
-  private func asStream(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> UnaryReply
+  private func asStream(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError)
+    -> CallResponse
   {
     let stream = try await stream(call)
     try await stream.send(frame)
     try await stream.finish()
     let payload = try await stream.onlyMessage()
-    return UnaryReply(
+    return CallResponse(
       payload: payload, initialMetadata: try await stream.initialMetadata(),
       trailingMetadata: await stream.trailingMetadata(), peer: InProcessChannel.peer)
   }
@@ -146,8 +147,8 @@ extension InProcessChannel.Limits {
     try payload(frame, "request", maxRequestSize)
   }
   /// The payload of a frame on its way to the client.
-  func reply(_ frame: [UInt8]) throws(RPCError) -> [UInt8] {
-    try payload(frame, "reply", maxReplySize)
+  func response(_ frame: [UInt8]) throws(RPCError) -> [UInt8] {
+    try payload(frame, "response", maxResponseSize)
   }
 
   private func payload(

@@ -5,7 +5,7 @@ internal import TrunkSockets
 /// A streaming call within the process: two pipes, and the handler's task between them.
 ///
 /// ```
-///   client ── requests ──► handler's task ── replies ──► client
+///   client ── requests ──► handler's task ── responses ► client
 ///      └── cancel, deadline, letting go: both pipes fail, the task is cancelled
 /// ```
 /// The client holds this; the handler's task holds the parts, so that letting go of it is noticed.
@@ -53,7 +53,7 @@ final class InProcessStream: ClientStream {
     // The handler's side
     func next() async throws(RPCError) -> [UInt8]? { try await requests.next() }
     func send(_ frame: [UInt8]) async throws(RPCError) {
-      let payload = try limits.reply(frame)
+      let payload = try limits.response(frame)
       call.sendHeaders()
       try await replies.send(payload)
     }

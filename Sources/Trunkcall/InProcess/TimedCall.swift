@@ -5,7 +5,7 @@ internal import TrunkSockets
 /// A unary call within the process that has a deadline.
 ///
 /// ```
-///   handler's task ── reply or error ──┐
+///   handler's task ── response, error ┐
 ///   DeadlineQueue ──── deadline ───────┼──► the first one is the call's end; the caller goes on
 ///   caller's task ──── cancelled ──────┘    (by the other two the handler is cancelled)
 /// ```
@@ -13,7 +13,7 @@ internal import TrunkSockets
 /// suspends, keeps nobody waiting.
 final class TimedCall: DeadlineOwner {
   enum End: Sendable {
-    case reply([UInt8])
+    case response([UInt8])
     /// Thrown by the handler.
     case failed(any Error)
     /// By this side.
@@ -40,7 +40,7 @@ final class TimedCall: DeadlineOwner {
     deadlines.add(call.entry, of: call, at: deadline)
     let task = Task {
       await InheritedDeadline.$current.withValue(deadline) {
-        do { call.settle(.reply(try await handler())) } catch { call.settle(.failed(error)) }
+        do { call.settle(.response(try await handler())) } catch { call.settle(.failed(error)) }
       }
     }
     return await withTaskCancellationHandler {

@@ -6,17 +6,28 @@
 ///
 /// Without interceptors a channel does not pay for the possibility.
 public protocol ClientInterceptor: Sendable {
-  func intercept(
-    _ call: CallRequest, _ next: @Sendable (CallRequest) async throws(RPCError) -> any ClientStream
+  /// Goes on with the call: the next interceptor, and after the last one the channel.
+  typealias Next =
+    nonisolated(nonsending) @Sendable (CallRequest) async throws(RPCError) ->
+    any ClientStream
+
+  nonisolated(nonsending) func intercept(
+    _ call: CallRequest, _ next: Next
   ) async throws(RPCError) -> any ClientStream
 }
 
 /// Stands around every handler: it may refuse the call, change metadata, or hand on its own source
 /// and sink to see and change every message. What it throws is the call's status.
 public protocol ServerInterceptor: Sendable {
-  func intercept(
-    _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink,
-    _ next: @Sendable (ServerCall, any MessageSource, any MessageSink) async throws -> Void
+  /// Goes on with the call: the next interceptor, and after the last one the handler. It returns
+  /// when the handler has.
+  typealias Next =
+    nonisolated(nonsending) @Sendable (
+      ServerCall, any MessageSource, any MessageSink
+    ) async throws -> Void
+
+  nonisolated(nonsending) func intercept(
+    _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink, _ next: Next
   ) async throws
 }
 
@@ -24,7 +35,7 @@ extension [any ClientInterceptor] {
   /// Runs the chain from `index` on; `end` opens the real stream.
   func open(
     _ call: CallRequest, from index: Int = 0,
-    _ end: @escaping @Sendable (CallRequest) async throws(RPCError) -> any ClientStream
+    _ end: @escaping ClientInterceptor.Next
   ) async throws(RPCError) -> any ClientStream {
     guard index < count else { return try await end(call) }
     return try await self[index].intercept(call) { [self] request throws(RPCError) in
@@ -35,13 +46,13 @@ extension [any ClientInterceptor] {
 
 extension [any ServerInterceptor] {
   func run(
-    _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink,
+    _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
     from index: Int = 0,
-    _ end: @escaping @Sendable (ServerCall, any MessageSource, any MessageSink) async throws -> Void
+    _ end: @escaping ServerInterceptor.Next
   ) async throws {
-    guard index < count else { return try await end(call, requests, replies) }
-    try await self[index].intercept(call, requests, replies) { [self] call, requests, replies in
-      try await run(call, requests, replies, from: index + 1, end)
+    guard index < count else { return try await end(call, requests, responses) }
+    try await self[index].intercept(call, requests, responses) { [self] call, requests, responses in
+      try await run(call, requests, responses, from: index + 1, end)
     }
   }
 }

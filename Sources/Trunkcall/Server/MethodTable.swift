@@ -24,58 +24,60 @@ public struct MethodTable: Sendable {
     handlers[name] = handler
   }
 
-  @inlinable public mutating func unary<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>,
-    _ handler: @escaping @Sendable (Request, ServerCall) async throws -> Reply
+  @inlinable public mutating func unary<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>,
+    _ handler: @escaping @Sendable (Request, ServerCall) async throws -> Response
   ) {
     let request = method.request
-    let reply = method.reply
+    let response = method.response
     add(method.path) {
       .unary { payload, call in
-        try reply.frame(try await handler(try request.message(payload), call))
+        try response.frame(try await handler(try request.message(payload), call))
       }
     }
   }
 
-  @inlinable public mutating func serverStreaming<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>,
-    _ handler: @escaping @Sendable (Request, MessageWriter<Reply>, ServerCall) async throws -> Void
+  @inlinable public mutating func serverStreaming<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>,
+    _ handler:
+      @escaping @Sendable (Request, MessageWriter<Response>, ServerCall) async throws -> Void
   ) {
     let request = method.request
-    let reply = method.reply
+    let response = method.response
     add(method.path) {
       .streaming { source, sink, call in
         let message = try request.message(try await source.onlyRequest())
-        try await handler(message, MessageWriter(sink, reply), call)
+        try await handler(message, MessageWriter(sink, response), call)
       }
     }
   }
 
-  @inlinable public mutating func clientStreaming<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>,
-    _ handler: @escaping @Sendable (RequestStream<Request>, ServerCall) async throws -> Reply
+  @inlinable public mutating func clientStreaming<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>,
+    _ handler: @escaping @Sendable (RequestStream<Request>, ServerCall) async throws -> Response
   ) {
     let request = method.request
-    let reply = method.reply
+    let response = method.response
     add(method.path) {
       .streaming { source, sink, call in
         let answer = try await handler(RequestStream(source, request), call)
-        try await sink.send(try reply.frame(answer))
+        try await sink.send(try response.frame(answer))
       }
     }
   }
 
-  @inlinable public mutating func bidirectional<Request, Reply>(
-    _ method: MethodDescriptor<Request, Reply>,
+  @inlinable public mutating func bidirectional<Request, Response>(
+    _ method: MethodDescriptor<Request, Response>,
     _ handler:
-      @escaping @Sendable (RequestStream<Request>, MessageWriter<Reply>, ServerCall) async throws ->
+      @escaping @Sendable (RequestStream<Request>, MessageWriter<Response>, ServerCall) async throws
+      ->
       Void
   ) {
     let request = method.request
-    let reply = method.reply
+    let response = method.response
     add(method.path) {
       .streaming { source, sink, call in
-        try await handler(RequestStream(source, request), MessageWriter(sink, reply), call)
+        try await handler(RequestStream(source, request), MessageWriter(sink, response), call)
       }
     }
   }

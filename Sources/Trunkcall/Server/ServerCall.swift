@@ -42,17 +42,17 @@ public struct ServerCall: Sendable {
   /// What the client can decompress (`grpc-accept-encoding`).
   public var clientAccepts: CompressionSet { context.clientAccepts }
 
-  /// Compresses the replies of this call, until one is written with `compressed: false`. A client
+  /// Compresses the responses of this call, until one is written with `compressed: false`. A client
   /// that does not accept the algorithm gets them uncompressed (gRPC compression.md). `.identity`
   /// turns the server's default off.
   /// - Returns: whether the client accepts it.
   /// - Throws: FAILED_PRECONDITION when the headers, which name the algorithm, are gone already.
   @discardableResult
-  public func compressReplies(with compression: Compression) throws(RPCError) -> Bool {
-    try context.compressReplies(with: compression)
+  public func compressResponses(with compression: Compression) throws(RPCError) -> Bool {
+    try context.compressResponses(with: compression)
   }
 
-  /// Adds to the metadata that goes before the first reply message; too late after it.
+  /// Adds to the metadata that goes before the first response message; too late after it.
   /// - Throws: FAILED_PRECONDITION when the headers are gone already, INTERNAL for a name or value
   ///   that cannot travel.
   public func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
@@ -79,7 +79,7 @@ protocol ServerCallContext: AnyObject, Sendable {
   #if TLS
     var tlsPeer: TLSPeer? { get }
   #endif
-  func compressReplies(with compression: Compression) throws(RPCError) -> Bool
+  func compressResponses(with compression: Compression) throws(RPCError) -> Bool
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError)
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError)
 }

@@ -178,7 +178,7 @@ final class ServerLoop: @unchecked Sendable {
   }
 }
 
-/// A method on one loop: its runners, and the size of its replies.
+/// A method on one loop: its runners, and the size of its responses.
 final class LoopMethod {
   let served: ServedMethod
   /// The loop's own: its reference count would go back and forth between the processors of the loops

@@ -40,9 +40,9 @@ public struct ServerOptions: Sendable {
   public var drain: Duration = .seconds(10)
   /// Largest request message in bytes, compressed and decompressed. Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
   public var maxReceiveMessageSize = 4 << 20
-  /// Largest reply message in bytes, after compression. Default: what the format can say (2^32 - 1).
+  /// Largest response message in bytes, after compression. Default: what the format can say (2^32 - 1).
   public var maxSendMessageSize = Int(UInt32.max)
-  /// How replies are compressed where the handler does not say (``ServerCall/compressReplies(with:)``)
+  /// How responses are compressed where the handler does not say (``ServerCall/compressResponses(with:)``)
   /// and the client accepts it. Default: not at all (gRPC compression.md).
   public var compression = Compression.identity
   /// What requests may be compressed with; anything else is UNIMPLEMENTED. Default: all; the receive
@@ -63,8 +63,8 @@ public struct ServerOptions: Sendable {
   public var maxWaitingCalls = 100
   /// Bytes of requests that may wait with them. Default 32 MiB; beyond it RESOURCE_EXHAUSTED.
   public var maxWaitingBytes = 32 << 20
-  /// Bytes of replies that one client may leave unread before no more handlers are started for it.
-  /// Default 16 MiB. Running handlers go on: what they reply comes on top. [CVE-2019-9511, 9517]
+  /// Bytes of responses that one client may leave unread before no more handlers are started for it.
+  /// Default 16 MiB. Running handlers go on: what they respond comes on top. [CVE-2019-9511, 9517]
   public var maxUnsentBytes = 16 << 20
   /// Flow-control window of a stream in bytes. Default 1 MiB.
   public var streamWindow = 1 << 20

@@ -4,7 +4,7 @@ internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// A reply on its way to the loop.
+/// A response on its way to the loop.
 struct OutgoingFrame: Sendable {
   var bytes: [UInt8]
   /// Its prefix is written, flag included.
@@ -13,7 +13,7 @@ struct OutgoingFrame: Sendable {
 
 /// Compression of a call on the server (gRPC `doc/compression.md`).
 ///
-/// Requests are decompressed when the handler takes them, replies compressed before they go to the
+/// Requests are decompressed when the handler takes them, responses compressed before they go to the
 /// loop: both are the handler's time, wherever it runs. A call without `grpc-encoding` pays for a
 /// comparison.
 extension ServerStream {
@@ -67,7 +67,7 @@ extension ServerStream {
     replyCompressionCode.store(compression.code, ordering: .relaxed)
   }
 
-  func compressReplies(with compression: Compression) throws(RPCError) -> Bool {
+  func compressResponses(with compression: Compression) throws(RPCError) -> Bool {
     let isAccepted = clientAccepts.accepts(compression)
     let code = (isAccepted ? compression : .identity).code
     guard beforeHeaders({ _ in replyCompressionCode.store(code, ordering: .relaxed) }) else {

@@ -139,7 +139,7 @@ extension ServerStream {
     }
   }
 
-  /// The reply of a unary call.
+  /// The response of a unary call.
   private func complete(_ frame: OutgoingFrame) {
     handlerEnded()
     guard phase == .running else { return }

@@ -122,7 +122,7 @@ extension ServerStream: MessageSource, MessageSink {
     let size = frame.bytes.count - MessageFrame.prefixLength
     let limit = connection.server.options.maxSendMessageSize
     guard size >= 0, size <= limit, size <= Int(UInt32.max) else {
-      throw RPCError(.resourceExhausted, "the reply has \(size) bytes, the limit is \(limit)")
+      throw RPCError(.resourceExhausted, "the response has \(size) bytes, the limit is \(limit)")
     }
     let bytes = frame.isSealed ? frame.bytes : MessageFrame.sealed(frame.bytes)
     if !hasResponded { sendHeaders() }

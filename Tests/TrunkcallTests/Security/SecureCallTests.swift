@@ -54,7 +54,7 @@
       let id: String
       func intercept(
         _ call: ServerCall, _ requests: any MessageSource, _ replies: any MessageSink,
-        _ next: @Sendable (ServerCall, any MessageSource, any MessageSink) async throws -> Void
+        _ next: ServerInterceptor.Next
       ) async throws {
         guard call.tlsPeer?.spiffeID == id else { throw RPCError(.permissionDenied, "not you") }
         try await next(call, requests, replies)

@@ -62,7 +62,7 @@ public struct MoreMethods: RPCService {
     for number in 0..<count {
       let method = MethodDescriptor<Helloworld_HelloRequest, Helloworld_HelloReply>(
         service: "bench.More\(number / 20)", method: "Method\(number)", request: .protobuf,
-        reply: .protobuf)
+        response: .protobuf)
       table.unary(method) { request, _ in .with { $0.message = request.name } }
     }
   }

@@ -6,101 +6,87 @@ internal import TrunkProtobuf
 public import Trunkcall
 
 // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
-private let stubFormat: Void = Trunkcall.StubFormat.v1
+private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
-public enum Bench_Bench {
-  public static let name = "bench.Bench"
+public nonisolated enum Bench_Bench {
+  public static let name: Swift.String = "bench.Bench"
 
-  public enum Methods {
-    public static let echo = Trunkcall.MethodDescriptor<Bench_Payload, Bench_Payload>(
-      service: name, method: "Echo", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let echo = _Trunkcall.MethodDescriptor<Bench_Payload, Bench_Payload>(
+      service: "bench.Bench", method: "Echo", request: .protobuf, response: .protobuf
     )
-    public static let down = Trunkcall.MethodDescriptor<Bench_DownRequest, Bench_Payload>(
-      service: name, method: "Down", request: .protobuf, reply: .protobuf
+    public static let down = _Trunkcall.MethodDescriptor<Bench_DownRequest, Bench_Payload>(
+      service: "bench.Bench", method: "Down", request: .protobuf, response: .protobuf
     )
-    public static let pingPong = Trunkcall.MethodDescriptor<Bench_Payload, Bench_Payload>(
-      service: name, method: "PingPong", request: .protobuf, reply: .protobuf
+    public static let pingPong = _Trunkcall.MethodDescriptor<Bench_Payload, Bench_Payload>(
+      service: "bench.Bench", method: "PingPong", request: .protobuf, response: .protobuf
     )
   }
 
   /// Implement this to serve `bench.Bench`.
-  /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     /// The request comes back.
     nonisolated(nonsending) func echo(
-      _ request: Bench_Payload, _ call: Trunkcall.ServerCall
+      _ request: Bench_Payload, _ call: _Trunkcall.ServerCall
     ) async throws -> Bench_Payload
     /// `count` messages of `size` bytes, each of them 'x'.
     nonisolated(nonsending) func down(
       _ request: Bench_DownRequest,
-      _ replies: Trunkcall.MessageWriter<Bench_Payload>,
-      _ call: Trunkcall.ServerCall
+      _ responses: _Trunkcall.MessageWriter<Bench_Payload>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
     /// A reply for each request, with its body; ends when the requests end.
     nonisolated(nonsending) func pingPong(
-      _ requests: Trunkcall.RequestStream<Bench_Payload>,
-      _ replies: Trunkcall.MessageWriter<Bench_Payload>,
-      _ call: Trunkcall.ServerCall
+      _ requests: _Trunkcall.RequestStream<Bench_Payload>,
+      _ responses: _Trunkcall.MessageWriter<Bench_Payload>,
+      _ call: _Trunkcall.ServerCall
     ) async throws
   }
 
   /// Calls `bench.Bench`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// The request comes back.
     public nonisolated(nonsending) func echo(
-      _ request: Bench_Payload, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Bench_Payload {
+      _ request: Bench_Payload, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Bench_Payload {
       try await invoker.unary(Methods.echo, request, options ?? self.options)
+    }
+
+    /// As ``echo(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func echoResponse(
+      _ request: Bench_Payload, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Bench_Payload> {
+      try await invoker.unaryResponse(Methods.echo, request, options ?? self.options)
     }
 
     /// `count` messages of `size` bytes, each of them 'x'.
     public nonisolated(nonsending) func down(
-      _ request: Bench_DownRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.ResponseStream<Bench_Payload> {
+      _ request: Bench_DownRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<Bench_Payload> {
       try await invoker.serverStreaming(Methods.down, request, options ?? self.options)
     }
 
     /// A reply for each request, with its body; ends when the requests end.
     public nonisolated(nonsending) func pingPong(
-      options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Trunkcall.BidirectionalCall<Bench_Payload, Bench_Payload> {
+      options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<Bench_Payload, Bench_Payload> {
       try await invoker.bidirectional(Methods.pingPong, options ?? self.options)
     }
   }
 }
 
-extension Bench_Bench.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Bench_Bench.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(Bench_Bench.Methods.echo) { try await self.echo($0, $1) }
     table.serverStreaming(Bench_Bench.Methods.down) { try await self.down($0, $1, $2) }
     table.bidirectional(Bench_Bench.Methods.pingPong) { try await self.pingPong($0, $1, $2) }
-  }
-
-  public nonisolated(nonsending) func echo(
-    _: Bench_Payload, _: Trunkcall.ServerCall
-  ) async throws -> Bench_Payload {
-    throw Trunkcall.RPCError(.unimplemented, "bench.Bench/Echo is not implemented")
-  }
-
-  public nonisolated(nonsending) func down(
-    _: Bench_DownRequest, _: Trunkcall.MessageWriter<Bench_Payload>, _: Trunkcall.ServerCall
-  ) async throws {
-    throw Trunkcall.RPCError(.unimplemented, "bench.Bench/Down is not implemented")
-  }
-
-  public nonisolated(nonsending) func pingPong(
-    _: Trunkcall.RequestStream<Bench_Payload>,
-    _: Trunkcall.MessageWriter<Bench_Payload>,
-    _: Trunkcall.ServerCall
-  ) async throws {
-    throw Trunkcall.RPCError(.unimplemented, "bench.Bench/PingPong is not implemented")
   }
 }

@@ -6,54 +6,54 @@ internal import TrunkProtobuf
 public import Trunkcall
 
 // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
-private let stubFormat: Void = Trunkcall.StubFormat.v1
+private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 /// The greeting service definition.
-public enum Helloworld_Greeter {
-  public static let name = "helloworld.Greeter"
+public nonisolated enum Helloworld_Greeter {
+  public static let name: Swift.String = "helloworld.Greeter"
 
-  public enum Methods {
-    public static let sayHello = Trunkcall.MethodDescriptor<Helloworld_HelloRequest, Helloworld_HelloReply>(
-      service: name, method: "SayHello", request: .protobuf, reply: .protobuf
+  public nonisolated enum Methods {
+    public static let sayHello = _Trunkcall.MethodDescriptor<Helloworld_HelloRequest, Helloworld_HelloReply>(
+      service: "helloworld.Greeter", method: "SayHello", request: .protobuf, response: .protobuf
     )
   }
 
   /// Implement this to serve `helloworld.Greeter`.
-  /// Methods left out answer UNIMPLEMENTED.
-  public protocol Service: Trunkcall.RPCService {
+  public nonisolated protocol Service: _Trunkcall.RPCService {
     /// Sends a greeting
     nonisolated(nonsending) func sayHello(
-      _ request: Helloworld_HelloRequest, _ call: Trunkcall.ServerCall
+      _ request: Helloworld_HelloRequest, _ call: _Trunkcall.ServerCall
     ) async throws -> Helloworld_HelloReply
   }
 
   /// Calls `helloworld.Greeter`.
-  public struct Client: Sendable {
-    public var invoker: any Trunkcall.CallInvoker
+  public nonisolated struct Client: Swift.Sendable {
+    public var invoker: any _Trunkcall.CallInvoker
     /// For calls that are given none of their own.
-    public var options = Trunkcall.CallOptions()
+    public var options = _Trunkcall.CallOptions()
 
-    public init(_ invoker: any Trunkcall.CallInvoker) {
+    public init(_ invoker: any _Trunkcall.CallInvoker) {
       self.invoker = invoker
     }
 
     /// Sends a greeting
     public nonisolated(nonsending) func sayHello(
-      _ request: Helloworld_HelloRequest, options: Trunkcall.CallOptions? = nil
-    ) async throws(Trunkcall.RPCError) -> Helloworld_HelloReply {
+      _ request: Helloworld_HelloRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> Helloworld_HelloReply {
       try await invoker.unary(Methods.sayHello, request, options ?? self.options)
+    }
+
+    /// As ``sayHello(_:options:)``, with metadata and peer beside the message.
+    public nonisolated(nonsending) func sayHelloResponse(
+      _ request: Helloworld_HelloRequest, options: _Trunkcall.CallOptions? = nil
+    ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Helloworld_HelloReply> {
+      try await invoker.unaryResponse(Methods.sayHello, request, options ?? self.options)
     }
   }
 }
 
-extension Helloworld_Greeter.Service {
-  public func register(in table: inout Trunkcall.MethodTable) {
+nonisolated extension Helloworld_Greeter.Service {
+  public func register(in table: inout _Trunkcall.MethodTable) {
     table.unary(Helloworld_Greeter.Methods.sayHello) { try await self.sayHello($0, $1) }
-  }
-
-  public nonisolated(nonsending) func sayHello(
-    _: Helloworld_HelloRequest, _: Trunkcall.ServerCall
-  ) async throws -> Helloworld_HelloReply {
-    throw Trunkcall.RPCError(.unimplemented, "helloworld.Greeter/SayHello is not implemented")
   }
 }
