@@ -222,12 +222,6 @@ let package = Package(
         "TrunkServices", "TrunkWire", "Trunkcall", "interop-client", "interop-server", protobuf,
       ],
       exclude: ["Python"], swiftSettings: strict),
-    tests(
-      "ExampleTests",
-      [
-        "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkServices", "TrunkWire", "GreeterStubs",
-        logging, protobuf,
-      ]),
     .target(
       name: "FuzzTargets",
       dependencies: [

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+//
+// One of each kind that users write themselves, spelled as Swift's default settings suggest.
+import Trunkcall
+
+/// A client's interceptor.
+struct Stamp: ClientInterceptor {
+  func intercept(
+    _ call: CallRequest, _ next: Next
+  ) async throws(RPCError) -> any ClientStream {
+    var call = call
+    call.options.metadata.add("stamped", for: "x-stamp")
+    return try await next(call)
+  }
+}
+
+/// A server's interceptor.
+struct WantsToken: ServerInterceptor {
+  func intercept(
+    _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
+    _ next: ServerInterceptor.Next
+  ) async throws {
+    guard call.metadata["authorization"] == "open", call.metadata["x-stamp"] == "stamped" else {
+      throw RPCError(.unauthenticated, "no token")
+    }
+    try await next(call, requests, Counting(responses))
+  }
+}
+
+/// A sink of its own between handler and transport.
+final class Counting: MessageSink {
+  private let sink: any MessageSink
+  init(_ sink: any MessageSink) { self.sink = sink }
+  func send(_ frame: [UInt8]) async throws(RPCError) { try await sink.send(frame) }
+}
+
+struct Token: CallCredentials {
+  let value: String
+  var allowsPlaintext: Bool { true }
+  func metadata(for call: CallCredentialsRequest) async throws -> Metadata {
+    ["authorization": value]
+  }
+}
+
+struct LabResolver: Resolver {
+  let scheme = "lab"
+  let ports: @Sendable (_ host: String) async throws -> [UInt16]
+
+  init(_ ports: @escaping @Sendable (_ host: String) async throws -> [UInt16]) {
+    self.ports = ports
+  }
+
+  func resolve(_ target: Target, _ session: ResolverSession) async throws {
+    while true {
+      let ports = try await ports(target.endpoint)
+      session.report(Resolution(ports.map { Endpoint(Address(target.endpoint, $0)) }))
+      try await session.refreshRequested()
+    }
+  }
+}
+
+struct LeastLoaded: PickPolicy {
+  static let name = "least_loaded"
+  let ready: [ReadySubchannel]
+  init(_ ready: [ReadySubchannel]) { self.ready = ready }
+  mutating func pick(_ call: borrowing PickContext) -> ReadySubchannel {
+    ready.min { $0.callsInFlight < $1.callsInFlight } ?? ready[0]
+  }
+}
+
+/// A channel of its own.
+struct Recording: CallInvoker {
+  let channel: any CallInvoker
+  func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse {
+    try await channel.unary(call, frame)
+  }
+  func stream(_ call: CallRequest) async throws(RPCError) -> any ClientStream {
+    try await channel.stream(call)
+  }
+}
