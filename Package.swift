@@ -99,7 +99,10 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
-    .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
+    // Without BinaryDelimitedStreams, which brings the whole of Foundation: decision 18.
+    .package(
+      url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0",
+      traits: ["FieldMaskUtilities"]),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
     .package(
       url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),

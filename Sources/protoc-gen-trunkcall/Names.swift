@@ -44,7 +44,7 @@ struct Names {
   func type(_ service: ServiceDescriptor) -> String { types[service.fullName] ?? service.name }
 
   func message(_ message: Descriptor, in service: ServiceDescriptor) -> String {
-    let name = namer.fullName(message: message)
+    let name = Names.quoted(namer.fullName(message: message))
     guard let alias = alias(of: message, in: service) else { return name }
     return name.prefix { $0 != "." } == name[...] ? alias : alias + name.drop { $0 != "." }
   }
@@ -86,6 +86,16 @@ struct Names {
       return Names.member(Names.lowerCamel(method.name) + "Response", &taken)
     }
   }
+
+  /// A type's name where Swift would read a part of it as a modifier: `async`, `isolated`.
+  private static func quoted(_ type: String) -> String {
+    type.split(separator: ".").map { modifiers.contains(String($0)) ? "`\($0)`" : String($0) }
+      .joined(separator: ".")
+  }
+  private static let modifiers: Set<String> = [
+    "any", "async", "await", "borrowing", "consuming", "each", "isolated", "nonisolated", "repeat",
+    "sending", "some", "unsafe",
+  ]
 
   private static func member(_ wanted: String, _ taken: inout Set<String>) -> String {
     var name = wanted

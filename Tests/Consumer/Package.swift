@@ -31,12 +31,6 @@ let stubs: [String: [SwiftSetting]] = [
   "ConsumerStubs": [],
   "ConsumerStubsWithInternalImports": [.enableUpcomingFeature("InternalImportsByDefault")],
 ]
-let hostile = [
-  "HostileServices", "HostileServicesInPackage", "HostileMethods", "HostileMessages",
-  "HostileMessagesInPackage", "HostilePackage", "HostilePrefix", "HostileName",
-]
-let documents = ["Documents", "Documents5", "DocumentsOnMainActor"]
-
 let products: [Target.Dependency] = [
   .product(name: "Trunkcall", package: "trunkcall"),
   .product(name: "TrunkConsul", package: "trunkcall"),
@@ -71,7 +65,6 @@ var targets: [Target] = [
 for (name, setting) in settings.merging(stubs, uniquingKeysWith: { one, _ in one }) {
   targets.append(.target(name: name, dependencies: products, swiftSettings: setting))
 }
-for name in hostile { targets.append(.target(name: name, dependencies: products)) }
 
 let package = Package(
   name: "greeter",

@@ -79,3 +79,66 @@ struct Recording: CallInvoker {
     try await channel.stream(call)
   }
 }
+
+/// A service without a .proto: a closure, and a function by its name.
+struct ByHand: RPCService {
+  static let echo = MethodDescriptor<[UInt8], [UInt8]>(
+    service: "consumer.ByHand", method: "Echo", request: .bytes, response: .bytes)
+  static let all = MethodDescriptor<[UInt8], [UInt8]>(
+    service: "consumer.ByHand", method: "All", request: .bytes, response: .bytes)
+
+  func register(in table: inout MethodTable) {
+    table.unary(ByHand.echo) { request, call in
+      try await Task.sleep(for: .microseconds(call.path.isEmpty ? 1 : 0))
+      return request
+    }
+    table.bidirectional(ByHand.all, forward)
+  }
+
+  func forward(
+    _ requests: RequestStream<[UInt8]>, _ responses: MessageWriter<[UInt8]>, _ call: ServerCall
+  ) async throws {
+    for try await request in requests { try await responses.write(request) }
+  }
+}
+
+/// Something that stops with a server.
+final class Reporter: LongRunning {
+  let stops: AsyncStream<Void>
+  let stop: AsyncStream<Void>.Continuation
+  init() { (stops, stop) = AsyncStream.makeStream(of: Void.self) }
+  func run() async throws {
+    for await _ in stops {}
+  }
+  func shutDown() { stop.finish() }
+}
+
+/// Hands a resolver's answers on, as a resolver that wraps another one does.
+struct Renamed: Resolver {
+  let scheme = "renamed"
+  let inner: any Resolver
+  func resolve(_ target: Target, _ session: ResolverSession) async throws {
+    try await inner.resolve(
+      target,
+      ResolverSession(
+        onReport: { session.report($0) }, onRefresh: { try await session.refreshRequested() }))
+  }
+}
+
+func security(_ names: [String]) -> (ChannelSecurity, ServerSecurity) {
+  (
+    .tls(
+      ClientTLS(
+        trust: .file("ca.pem"),
+        verify: { peer in
+          guard peer.dnsNames.contains(where: names.contains) else {
+            throw RPCError(.permissionDenied, "not you")
+          }
+        })),
+    .tls(
+      ServerTLS(
+        .files(certificates: "server.pem", privateKey: "server.key"),
+        clientCertificates: .required(.file("ca.pem")),
+        verify: SPIFFE.expecting("spiffe://lab.example/client")))
+  )
+}

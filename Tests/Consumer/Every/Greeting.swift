@@ -57,7 +57,7 @@ struct WrongGreeting: Error, CustomStringConvertible {
 /// From a server on a socket to its answers.
 public func greet() async throws {
   let server = GRPCServer(
-    on: .tcp("127.0.0.1", 0), services: [Greeter(), HealthService()],
+    on: .tcp("127.0.0.1", 0), services: [Greeter(), ByHand(), HealthService()],
     interceptors: [WantsToken()])
   let running = Task { try await server.run() }
   guard case .host(_, let port)? = try await server.listeningAddresses().first else {
@@ -68,10 +68,17 @@ public func greet() async throws {
   var options = ChannelOptions()
   options.credentials = [Token(value: "open")]
   try await withChannel(
-    to: "lab:///127.0.0.1", resolvers: [LabResolver { _ in [port] }], balancers: balancers,
+    to: "renamed:///127.0.0.1",
+    resolvers: [Renamed(inner: LabResolver { _ in [port] })], balancers: balancers,
     balancer: "least_loaded", interceptors: [Stamp()], options: options
   ) { channel in
     try await greet(over: channel)
+    let echo = try await channel.unary(ByHand.echo, [1, 2])
+    let all = try await channel.bidirectional(ByHand.all)
+    try await all.requests.write([3])
+    try await all.requests.finish()
+    let next = try await all.responses.next()
+    guard echo == [1, 2], next == [3] else { throw WrongGreeting("\(echo)") }
   }
   server.shutDown()
   try await running.value
@@ -96,7 +103,11 @@ func greet(over channel: any CallInvoker) async throws {
   else { throw WrongGreeting("\(response)") }
 
   var count = 0
-  for try await one in try await greeter.sayHellos(.with { $0.name = "b"; $0.times = 3 }) {
+  for try await one in try await greeter.sayHellos(
+    .with {
+      $0.name = "b"; $0.times = 3
+    })
+  {
     guard one.message == "Hello b" else { throw WrongGreeting(one.message) }
     count += 1
   }
