@@ -57,7 +57,8 @@ package struct FailOpen: Sendable {
     guard !turned.isEmpty else { return [] }
     let known = Set(turned.map(\.key))
     let earlier = left.values.filter {
-      now - $0.at <= window && critical.contains($0.endpoint.key) && !known.contains($0.endpoint.key)
+      now - $0.at <= window && critical.contains($0.endpoint.key)
+        && !known.contains($0.endpoint.key)
     }
     until = now + hold
     return (turned + earlier.map(\.endpoint)).sorted { $0.key < $1.key }

@@ -15,6 +15,36 @@ struct Stamp: ClientInterceptor {
   }
 }
 
+/// A stream that an interceptor puts around the real one, to see messages and the end.
+final class Watched: ClientStream {
+  private let stream: any ClientStream
+  private let seen: @Sendable (_ bytes: Int) -> Void
+
+  init(_ stream: any ClientStream, _ seen: @escaping @Sendable (_ bytes: Int) -> Void) {
+    self.stream = stream
+    self.seen = seen
+  }
+  func next() async throws(RPCError) -> [UInt8]? {
+    let message = try await stream.next()
+    seen(message?.count ?? 0)
+    return message
+  }
+  func send(_ frame: [UInt8]) async throws(RPCError) { try await stream.send(frame) }
+  func finish() async throws(RPCError) { try await stream.finish() }
+  func initialMetadata() async throws(RPCError) -> Metadata { try await stream.initialMetadata() }
+  func trailingMetadata() async -> Metadata { await stream.trailingMetadata() }
+  func peer() async -> String? { await stream.peer() }
+  func cancel() { stream.cancel() }
+}
+
+struct Watch: ClientInterceptor {
+  func intercept(
+    _ call: CallRequest, _ next: ClientInterceptor.Next
+  ) async throws(RPCError) -> any ClientStream {
+    Watched(try await next(call)) { _ in }
+  }
+}
+
 /// A server's interceptor.
 struct WantsToken: ServerInterceptor {
   func intercept(

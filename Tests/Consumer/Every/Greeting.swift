@@ -70,7 +70,7 @@ public func greet() async throws {
   try await withChannel(
     to: "renamed:///127.0.0.1",
     resolvers: [Renamed(inner: LabResolver { _ in [port] })], balancers: balancers,
-    balancer: "least_loaded", interceptors: [Stamp()], options: options
+    balancer: "least_loaded", interceptors: [Stamp(), Watch()], options: options
   ) { channel in
     try await greet(over: channel)
     let echo = try await channel.unary(ByHand.echo, [1, 2])
