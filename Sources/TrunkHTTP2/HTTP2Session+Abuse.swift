@@ -31,7 +31,14 @@ extension HTTP2Session {
     hasSentSincePing = false
   }
 
-  func resetGoes(_ code: UInt32) { abuse?.resetSent(code, now: now) }
+  func resetGoes(_ id: Int32, _ code: UInt32) {
+    abuse?.resetSent(code, now: now)
+    // Its owner knows of its own; nghttp2 sends one for what the server did.
+    guard role == .client, refusals[id] == nil else { return }
+    withStream(id) { stream in
+      if !stream.isReset { refusals[id] = "it breaks HTTP/2's rules" }
+    }
+  }
 
   func goAwayGoes(_ frame: UnsafePointer<nghttp2_frame>) {
     let goAway = frame.pointee.goaway

@@ -22,7 +22,11 @@ extension HTTP2Session {
     let reason: StreamCloseReason =
       if role == .client && !stream.headersSent {
         .notSent
-      } else if role == .client && code == HTTP2ErrorCode.refusedStream { .refused } else {
+      } else if role == .client && code == HTTP2ErrorCode.refusedStream {
+        .refused
+      } else if !refusals.isEmpty, let why = refusals.removeValue(forKey: stream.id) {
+        .refusedHere(why)
+      } else {
         .code(code)
       }
     finishStream(stream, reason)
@@ -75,7 +79,26 @@ extension HTTP2Session {
 
   func settingsArrived() {
     peerSettingsSeen = true
+    let limit = nghttp2_session_get_remote_settings(
+      pointer, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE)
+    peerHeaderListLimit = limit == .max ? .max : Int(limit)
     delegate?.settingsReceived()
+  }
+
+  /// nghttp2 found a frame of the peer's wrong: the stream will be reset by this side.
+  func frameRefused(_ id: Int32, _ code: Int32) {
+    defer { lastComplaint = "" }
+    guard id > 0 else { return }
+    withStream(id) { _ in
+      var why = String(cString: nghttp2_strerror(code))
+      // "Invalid HTTP header field was received: frame type: 1, stream: 1, name: [connection], value: […]"
+      if let name = lastComplaint.split(separator: "name: [").dropFirst().first?
+        .split(separator: "]").first
+      {
+        why += ": \(name.prefix(64))"
+      }
+      refusals[id] = why
+    }
   }
 
   func goAwayArrived(_ last: Int32, _ code: UInt32, _ text: String) {

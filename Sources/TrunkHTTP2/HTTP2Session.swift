@@ -22,6 +22,9 @@ package final class HTTP2Session {
   /// The same for callers of other modules, where `unchecked` has no effect.
   package func withHeaders(_ body: (inout HeaderList) -> Void) { body(&headers) }
 
+  /// Of the block in ``headers``.
+  package var headerListSize: Int { headers.size }
+
   let pointer: OpaquePointer
   private let arena: SessionArena?
   @exclusivity(unchecked) var streams: [HTTP2Stream] = []
@@ -61,6 +64,14 @@ package final class HTTP2Session {
   @exclusivity(unchecked) package internal(set) var unsentStreams = 0
   /// The peer broke the protocol: why nghttp2 ends the connection, in words.
   @exclusivity(unchecked) package internal(set) var violation: String?
+
+  /// What the peer takes as a header list, in bytes as ``HeaderList/size`` counts; `.max` while it has
+  /// not said.
+  @exclusivity(unchecked) package internal(set) var peerHeaderListLimit = Int.max
+  /// Why this side reset streams, in words, until they are closed.
+  @exclusivity(unchecked) var refusals: [Int32: String] = [:]
+  /// nghttp2's words for what it is about to refuse.
+  @exclusivity(unchecked) var lastComplaint = ""
 
   // What the peer is held to (servers)
   @exclusivity(unchecked) var abuse: AbuseBudget?

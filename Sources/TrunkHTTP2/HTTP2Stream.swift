@@ -13,6 +13,8 @@ public enum StreamCloseReason: Sendable, Hashable {
   case notSent
   /// The peer did not process it: REFUSED_STREAM, or above GOAWAY's last id (RFC 9113 §8.7).
   case refused
+  /// This side reset it for a violation of HTTP/2 by the peer; in words.
+  case refusedHere(String)
   /// The connection went away under it.
   case connectionLost
 }
@@ -36,7 +38,9 @@ open class HTTP2Stream {
   @exclusivity(unchecked) final var isClosed = false
   /// The stream's HEADERS were serialised; the peer may see them (clients).
   @exclusivity(unchecked) package internal(set) final var headersSent = false
-  /// Reset by its owner before that.
+  /// Reset by its owner.
+  @exclusivity(unchecked) final var isReset = false
+  /// Reset by its owner before its HEADERS were serialised.
   @exclusivity(unchecked) final var isCancelled = false
   /// The peer has sent END_STREAM.
   @exclusivity(unchecked) final var peerEnded = false
@@ -137,6 +141,7 @@ open class HTTP2Stream {
 
   package final func reset(_ code: UInt32) {
     guard !isClosed else { return }
+    isReset = true
     withSession { $0.submitReset(self, code) }
   }
 

@@ -9,6 +9,9 @@ public struct HeaderList: ~Copyable {
   private var fields = HeaderList.none
   private var capacity = 0
   private(set) var count = 0
+  /// Bytes that this block counts for under the peer's limit: names, values, and 32 for each field
+  /// (RFC 9113 §10.5.1).
+  package private(set) var size = 0
   // Bytes that are neither static nor owned by the caller for the length of the call. Chunks, so
   // that pointers into them stay good while more is added.
   private var arena: [UnsafeMutableRawBufferPointer] = []
@@ -27,6 +30,7 @@ public struct HeaderList: ~Copyable {
 
   package mutating func removeAll() {
     count = 0
+    size = 0
     for chunk in arena { chunk.deallocate() }
     arena.removeAll(keepingCapacity: true)
   }
@@ -50,11 +54,6 @@ public struct HeaderList: ~Copyable {
     metadata.forEachWire { name, value in
       append(keep(name), name.count, keep(value), value.count, UInt8(NGHTTP2_NV_FLAG_NONE.rawValue))
     }
-  }
-
-  /// Bytes that this block counts for under the peer's limit (RFC 9113 §10.5.1).
-  package var size: Int {
-    (0..<count).reduce(0) { $0 + fields[$1].namelen + fields[$1].valuelen + 32 }
   }
 
   func withFields<R>(_ body: (UnsafeMutablePointer<nghttp2_nv>, Int) -> R) -> R {
@@ -93,5 +92,6 @@ public struct HeaderList: ~Copyable {
         name: UnsafeMutablePointer(mutating: name), value: UnsafeMutablePointer(mutating: value),
         namelen: nameLength, valuelen: valueLength, flags: flags))
     count += 1
+    size += nameLength + valueLength + 32
   }
 }

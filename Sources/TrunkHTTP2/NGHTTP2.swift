@@ -80,6 +80,9 @@ enum NGHTTP2 {
     guard nghttp2_option_new(&option) == 0 else { return nil }
     nghttp2_option_set_no_auto_window_update(option, 1)
     nghttp2_option_set_no_closed_streams(option, 1)
+    // gRPC C++, Python and Go send values with spaces at their edges; to lose a call's status for that
+    // helps nobody (RFC 9113 §8.2.1 would have it malformed).
+    nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1)
     // A peer may announce 2^32-1: our encoder's table stays small.
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096)
     // What a client assumes until the server's SETTINGS say otherwise, as grpc-go does.
@@ -127,7 +130,9 @@ enum NGHTTP2 {
         case NGHTTP2_HEADERS.rawValue:
           NGHTTP2.withSession(user) { $0.headersGo(frame.pointee.hd.stream_id) }
         case NGHTTP2_RST_STREAM.rawValue:
-          NGHTTP2.withSession(user) { $0.resetGoes(frame.pointee.rst_stream.error_code) }
+          NGHTTP2.withSession(user) {
+            $0.resetGoes(frame.pointee.hd.stream_id, frame.pointee.rst_stream.error_code)
+          }
         case NGHTTP2_GOAWAY.rawValue: NGHTTP2.withSession(user) { $0.goAwayGoes(frame) }
         default: break
         }
@@ -155,6 +160,22 @@ enum NGHTTP2 {
             if !$0.peerEnded { $0.reset(HTTP2ErrorCode.noError) }
           }
         }
+      }
+      return 0
+    }
+    // In front of the callback below, with the name of the field that it is about.
+    nghttp2_session_callbacks_set_error_callback2(callbacks) { _, _, text, length, user in
+      if let text {
+        let bytes = UnsafeRawBufferPointer(start: text, count: length)
+        NGHTTP2.withSession(user) { $0.lastComplaint = String(decoding: bytes, as: UTF8.self) }
+      }
+      return 0
+    }
+    // nghttp2 refuses a frame of the peer's, mostly by a reset of the stream.
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) {
+      _, frame, code, user in
+      if let frame {
+        NGHTTP2.withSession(user) { $0.frameRefused(frame.pointee.hd.stream_id, code) }
       }
       return 0
     }

@@ -75,3 +75,22 @@ extension UnsafeRawBufferPointer {
     return hash
   }
 }
+
+extension UnsafeRawBufferPointer {
+  private static func isSpace(_ byte: UInt8) -> Bool {
+    byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t")
+  }
+
+  /// RFC 9110 §5.5: white space around a field's value is no part of it.
+  package var hasEdgeSpace: Bool {
+    guard let first, let last else { return false }
+    return UnsafeRawBufferPointer.isSpace(first) || UnsafeRawBufferPointer.isSpace(last)
+  }
+
+  package var withoutEdgeSpaces: UnsafeRawBufferPointer {
+    guard hasEdgeSpace else { return self }
+    let head = drop(while: UnsafeRawBufferPointer.isSpace)
+    let count = head.reversed().drop(while: UnsafeRawBufferPointer.isSpace).count
+    return UnsafeRawBufferPointer(rebasing: head.prefix(count))
+  }
+}

@@ -231,11 +231,23 @@ struct ClientResponseTests {
     ),
   ]
 
-  /// nghttp2 ends the stream with PROTOCOL_ERROR (RFC 9113 §8.1.1).
+  /// nghttp2 ends the stream with PROTOCOL_ERROR (RFC 9113 §8.1.1), but for the first.
   static let malformed: [ClientCase] = [
     ClientCase(
-      "space around a value is malformed: INTERNAL", .internal, "PROTOCOL_ERROR",
-      respond(a, ScriptedPeer.trailers("1 "))),
+      "space around a value is taken: gRPC C++, Python and Go send it", .notFound, "no such user: ",
+      origin: .peer,
+      {
+        [
+          .headers(
+            $0,
+            ScriptedPeer.trailersOnly(
+              " 5 ", fields([("grpc-message", "no such user: "), ("x", " y\t")])), endStream: true)
+        ]
+      }),
+    ClientCase(
+      "a connection-specific field is malformed: INTERNAL, and who refused it", .internal,
+      "this side refused the response: Invalid HTTP header field was received: connection",
+      { [.headers($0, good + fields([("connection", "keep-alive")]))] }),
     ClientCase("headers twice, without an end, are malformed: INTERNAL", .internal) {
       [.headers($0, good), .headers($0, good)]
     },
@@ -244,12 +256,13 @@ struct ClientResponseTests {
       { [.headers($0, fields([("content-type", "application/grpc")]))] }),
     ClientCase(
       "a pseudo-header in trailers is malformed: INTERNAL", .internal,
-      respond(a, fields([(status, "200"), ("grpc-status", "0")]))),
+      "this side refused the response", respond(a, fields([(status, "200"), ("grpc-status", "0")]))),
     ClientCase(
       "a name in upper case is malformed: INTERNAL", .internal,
       { [.headers($0, good + fields([("X-A", "b")]))] }),
     ClientCase(
       "a content-length that is not kept is malformed: INTERNAL", .internal,
+      "this side refused the response: it breaks HTTP/2's rules",
       respond(a, head: good + fields([("content-length", "4")]))),
   ]
 
@@ -276,6 +289,8 @@ struct ClientResponseTests {
       let response = try await call
       #expect(response.initialMetadata[all: "x-a"] == ["1", "a\tö"])
       #expect(response.initialMetadata[binary: "b-bin"] == [[0, 1], [1], []])
+      // What was received can be sent on.
+      #expect(response.initialMetadata["b-bin"] == "AAE=,AQ")
       #expect(response.trailingMetadata[all: "t"] == ["1", "2"])
       #expect(response.trailingMetadata["grpc-status"] == nil)
     }

@@ -96,6 +96,50 @@ struct GoAwayTests {
     }
   }
 
+  /// nginx ends a connection after `keepalive_requests`, Envoy after `max_requests_per_connection`.
+  @Test("a server that ends every connection after one call is called without a pause")
+  func everyCall() async throws {
+    let calls = 40
+    try await withScriptedServer { channel, listener in
+      let server = Task {
+        for index in 0..<calls {
+          let peer = try await listener.accept()
+          let stream = try #require(try await peer.request()).stream
+          var frames = ScriptedPeer.response(stream, messages: [[7]])
+          // In every order that servers have.
+          frames.insert(.goAway(lastStream: stream, code: 0), at: [3, 0, 1][index % 3])
+          try await peer.send(frames)
+          Task { _ = try? await peer.rest() }
+        }
+      }
+      // A pause would be of a second and more, each longer than the one before.
+      for _ in 0..<calls {
+        #expect(try await channel.unary(method("M"), [1], CallOptions(timeout: .seconds(5))) == [7])
+      }
+      try await server.value
+    }
+  }
+
+  @Test("after useless connections a waiting call's error says what happened and when it goes on")
+  func story() async throws {
+    var channelOptions = ChannelOptions()
+    channelOptions.backoff.initial = .seconds(30)
+    try await withScriptedServer(options: channelOptions) { channel, listener in
+      async let outcome = failure {
+        _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .seconds(2)))
+      }
+      for _ in 0..<2 {
+        let peer = try await listener.accept(settings: nil)
+        try await peer.send(.settings([]), .goAway(lastStream: 0, code: 0))
+      }
+      let error = await outcome
+      #expect(error?.code == .deadlineExceeded)
+      let story = error?.story ?? ""
+      #expect(story.contains("GOAWAY before it answered a call"), "\(story)")
+      #expect(story.contains("attempt 2, next in"), "\(story)")
+    }
+  }
+
   @Test("a server that closes behind its GOAWAY leaves UNAVAILABLE for calls it had taken")
   func closes() async throws {
     try await withScriptedServer { channel, listener in

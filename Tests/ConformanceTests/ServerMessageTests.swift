@@ -71,7 +71,7 @@ struct ServerMessageTests {
       "the handler's error is the status", fail(5, "no such thing"), .status(5, "no such")),
     ServerCase(
       "grpc-message is percent-encoded UTF-8", fail(9, "\t%ä😈\r\n~ "),
-      .status(9, "%09%25%C3%A4%F0%9F%98%88%0D%0A~ ")),
+      .status(9, "%09%25%C3%A4%F0%9F%98%88%0D%0A~%20")),
     ServerCase(
       "a request that is no such message is INTERNAL",
       call("Unreadable", .data(1, ScriptedPeer.message([1]), endStream: true)), .status(13)),

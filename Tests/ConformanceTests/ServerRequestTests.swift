@@ -103,8 +103,16 @@ struct ServerRequestTests {
       "a connection-specific field is malformed HTTP", "/t.Probe/Echo", [("connection", "close")],
       .reset(protocolError)),
     ServerCase(
-      "space around a value is malformed HTTP (RFC 9113 §8.2.1)", "/t.Probe/Echo",
-      [("grpc-timeout", " 1S")], .reset(protocolError)),
+      "space around a value is taken: gRPC C++, Python and Go send it", "/t.Probe/Metadata",
+      [("authorization", "Bearer abc ")], .reply("authorization: Bearer abc ")),
+    ServerCase(
+      "names of gRPC and HTTP are not metadata, but for those that work by it", "/t.Probe/Metadata",
+      [
+        ("host", "h"), ("content-length", "6"), ("grpc-unknown", "1"), ("grpc-trace-bin", "AA"),
+        ("grpc-previous-rpc-attempts", "2"), ("grpc-status-details-bin", "AA"), ("x", "1"),
+      ],
+      .reply(
+        "grpc-trace-bin: AA, grpc-previous-rpc-attempts: 2, grpc-status-details-bin: AA, x: 1")),
     ServerCase(
       "te says trailers or nothing", "/t.Probe/Echo", [("te", "gzip")], .reset(protocolError)),
   ]

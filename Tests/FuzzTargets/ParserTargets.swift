@@ -164,7 +164,14 @@ import TrunkWire
     _ = metadata[binary: name]
   }
   holds(pairs == metadata.count, "every pair is seen once")
-  _ = metadata.violation()
+  for place in [MetadataPlace.request, .initial, .trailers] {
+    let outgoing = metadata.outgoing(place)
+    holds(
+      outgoing.metadata.count + outgoing.refused.count + outgoing.leftOut.count == metadata.count,
+      "every pair is sent, refused or left out")
+    let again = outgoing.metadata.outgoing(place)
+    holds(again.metadata == outgoing.metadata, "what can be sent can be sent on")
+  }
   _ = metadata.description
   var pairsAgain = metadata.makeIterator()
   if let name = pairsAgain.next()?.name {

@@ -31,7 +31,7 @@ struct SubchannelBench {
     case .ready(let id):
       if live.removeValue(forKey: id) != nil { connected = id }
     case .failed(let id, _): live[id] = nil
-    case .ended(let id, _): if connected == id { connected = nil }
+    case .ended(let id, _, _): if connected == id { connected = nil }
     default: break
     }
     actions = core.handle(event, now: now, random: &random)

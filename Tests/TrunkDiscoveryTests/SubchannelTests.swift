@@ -110,7 +110,7 @@ private let third = Address("3.3.3.3", 3)
     bench.send(.ready(id: 2))
     #expect(bench.core.failures.isEmpty)
     bench.advance(60 * second)
-    bench.send(.ended(id: 2, error: "connection reset"))
+    bench.send(.ended(id: 2, error: "connection reset", use: .answered))
     #expect(bench.reports == ["idle 1.1.1.1:1 connection reset"])
     bench.send(.connect)
     bench.send(.failed(id: 3, error: "no"))
@@ -122,7 +122,7 @@ private let third = Address("3.3.3.3", 3)
     bench.send(.connect)
     bench.send(.ready(id: 1))
     bench.advance(60 * second)
-    bench.send(.ended(id: 1, error: nil))
+    bench.send(.ended(id: 1, error: nil, use: .answered))
     #expect(bench.actions == [.report(.idle, error: nil)])
     bench.send(.connect)
     #expect(bench.starts.last?.at == bench.now, "at once")
@@ -135,7 +135,7 @@ private let third = Address("3.3.3.3", 3)
       if bench.live.isEmpty { bench.advance((bench.timer ?? bench.now) - bench.now) }
       bench.advance(millisecond)
       bench.send(.ready(id: id))
-      bench.send(.ended(id: id, error: "hung up"))
+      bench.send(.ended(id: id, error: "hung up", use: id % 2 == 0 ? .unanswered : .unused))
     }
     let gaps = zip(bench.starts.dropFirst(), bench.starts).map { $0.at - $1.at }
     #expect(gaps[0] < second / 10, "the first time may be chance")
@@ -146,9 +146,78 @@ private let third = Address("3.3.3.3", 3)
     bench.advance(200 * second)
     bench.send(.ready(id: 21))
     bench.advance(2 * second)
-    bench.send(.ended(id: 21, error: nil))
+    bench.send(.ended(id: 21, error: nil, use: .answered))
     bench.send(.connect)
-    #expect(bench.starts.last?.at == bench.now, "a connection that lived is no churn")
+    #expect(bench.starts.last?.at == bench.now, "a connection that answered a call is of use")
+  }
+
+  @Test(
+    "a connection that answered a call is followed by the next at once, however short it lived",
+    arguments: [nil, "connection reset"])
+  func useful(_ error: String?) {
+    var bench = SubchannelBench(v4)
+    for id in 1...50 as ClosedRange<UInt32> {
+      bench.send(.connect)
+      #expect(bench.starts.last?.at == bench.now)
+      bench.send(.ready(id: id))
+      bench.advance(millisecond)
+      bench.send(.ended(id: id, error: error, use: .answered))
+    }
+    #expect(bench.starts.count == 50)
+  }
+
+  @Test("GOAWAY with calls under way: what becomes of them decides", arguments: [true, false])
+  func undecided(_ isAnswered: Bool) {
+    var bench = SubchannelBench(v4)
+    for id in 1...4 as ClosedRange<UInt32> {
+      bench.send(.connect)
+      if bench.live.isEmpty { bench.advance((bench.timer ?? bench.now) - bench.now) }
+      bench.send(.ready(id: id))
+      bench.advance(millisecond)
+      bench.send(.ended(id: id, error: nil, use: .undecided))
+      bench.send(.decided(answered: isAnswered))
+    }
+    let gaps = zip(bench.starts.dropFirst(), bench.starts).map { $0.at - $1.at }
+    #expect(gaps == (isAnswered ? [1, 1, 1] : [1, 1000, 1600]).map { $0 * millisecond })
+  }
+
+  @Test("a connection that no call wanted counts only if it ended before one could have come")
+  func unused() {
+    var bench = SubchannelBench(v4)
+    for id in 1...10 as ClosedRange<UInt32> {
+      bench.send(.connect)
+      #expect(bench.starts.last?.at == bench.now, "an idle limit of the server is no failure")
+      bench.send(.ready(id: id))
+      bench.advance(400 * millisecond)
+      bench.send(.ended(id: id, error: nil, use: .unused))
+    }
+    for id in 11...12 as ClosedRange<UInt32> {
+      bench.send(.connect)
+      bench.send(.ready(id: id))
+      bench.send(.ended(id: id, error: nil, use: .unused))
+    }
+    bench.send(.connect)
+    #expect(bench.live.isEmpty && bench.core.state == .connecting)
+    #expect(bench.core.nextTry == bench.now + second)
+    #expect(
+      bench.core.failures.map(\.error) == [
+        "ended the connection with GOAWAY before it answered a call"
+      ])
+    #expect(bench.core.failures.map(\.attempt) == [2])
+    bench.send(.resetBackoff)
+    #expect(bench.live.count == 1, "the network changed: no reason to wait")
+  }
+
+  @Test("the wait after useless connections runs from the last one's start") func waitFromStart() {
+    var bench = SubchannelBench(v4)
+    for id in 1...2 as ClosedRange<UInt32> {
+      bench.send(.connect)
+      bench.send(.ready(id: id))
+      bench.advance(5 * second)
+      bench.send(.ended(id: id, error: "connection reset", use: .unanswered))
+    }
+    bench.send(.connect)
+    #expect(bench.starts.last?.at == bench.now)
   }
 
   @Test("update keeps a READY connection whose address stays, drains another") func update() {
@@ -232,7 +301,11 @@ private let third = Address("3.3.3.3", 3)
       case 0...2: bench.send(.connect)
       case 3...4: bench.send(.failed(id: known, error: "no"))
       case 5: bench.send(.ready(id: known))
-      case 6: bench.send(.ended(id: bench.connected ?? known, error: nil))
+      case 6:
+        bench.send(
+          .ended(
+            id: bench.connected ?? known, error: nil,
+            use: [.answered, .undecided, .unanswered, .unused][Int(known) % 4]))
       case 7:
         bench.send(.update(Endpoint(pool.filter { _ in Bool.random(using: &random) })))
       case 8: bench.send(.timer)

@@ -11,7 +11,8 @@ struct StatusTests {
     "grpc-message is percent-encoded UTF-8 (GRPC 5.7)",
     arguments: [
       ("", ""), ("plain text ~!", "plain text ~!"), ("100%", "100%25"), ("\t\r\n", "%09%0D%0A"),
-      ("☺", "%E2%98%BA"), ("\u{7f}", "%7F"),
+      ("☺", "%E2%98%BA"), ("\u{7f}", "%7F"), ("no such user: ", "no such user:%20"),
+      (" ", "%20"), ("  a  ", "%20 a %20"),
       (
         "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-BMP 😈\t\n",
         "%09%0Atest with whitespace%0D%0Aand Unicode BMP %E2%98%BA and non-BMP %F0%9F%98%88%09%0A"
@@ -41,6 +42,7 @@ struct StatusTests {
   @Test("every code is read from its number")
   func codes() {
     #expect(withBytes("0") { GRPCStatus(parsing: $0) } == .ok)
+    #expect(withBytes(" 5\t ") { GRPCStatus(parsing: $0) } == .failure(.notFound))
     for code in RPCError.Code.allCases {
       #expect(withBytes("\(code.rawValue)") { GRPCStatus(parsing: $0) } == .failure(code))
     }
@@ -49,7 +51,7 @@ struct StatusTests {
 
   @Test(
     "a grpc-status that cannot be parsed, or that nobody defined, is UNKNOWN (GRPC 5.6)",
-    arguments: ["", "17", "99", "-1", "+1", "00", "01", " 1", "1 ", "0x1", "OK", "100", "é"])
+    arguments: ["", "17", "99", "-1", "+1", "00", "01", " ", "1 1", "0x1", "OK", "100", "é"])
   func unknown(_ text: String) {
     #expect(withBytes(text) { GRPCStatus(parsing: $0) } == .failure(.unknown))
   }
@@ -107,5 +109,20 @@ struct MethodPathTests {
     arguments: ["", "/", "//", "///", "/a", "/a/", "//b", "a/b", "a/b/c", "/a/b/", "/a/b/c", "*"])
   func invalid(_ path: String) {
     withBytes(path) { #expect(MethodPath($0) == nil) }
+  }
+}
+
+@Suite("A status message that is too long") struct StatusMessageLimitTests {
+  @Test("ends before the character that would not fit, never inside one")
+  func limit() {
+    let text = "a☺%ö 😈 "
+    let whole = PercentEncoding.encode(text)
+    for limit in 0...whole.count {
+      let encoded = PercentEncoding.encode(text, limit: limit)
+      #expect(encoded.count <= limit && whole.starts(with: encoded))
+      let decoded = encoded.withUnsafeBytes { PercentEncoding.decode($0) }
+      #expect(text.hasPrefix(decoded), "\(limit): \(decoded)")
+    }
+    #expect(PercentEncoding.encode(text, limit: whole.count) == whole)
   }
 }

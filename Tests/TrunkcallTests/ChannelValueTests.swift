@@ -14,7 +14,7 @@ import TrunkWire
     for (fields, end) in blocks {
       for (name, value) in fields {
         Array(name.utf8).withUnsafeBytes { n in
-          Array(value.utf8).withUnsafeBytes { v in state.header(n, v) }
+          Array(value.utf8).withUnsafeBytes { v in _ = state.header(n, v) }
         }
       }
       last = state.blockEnded(endStream: end)
@@ -153,6 +153,29 @@ import TrunkWire
     _ = queue.add(3)
     let rest = queue.takeAll()
     #expect(rest == [2, 3])
+  }
+
+  @Test("one call that stays does not keep the places of those that left, and keeps its own")
+  func holes() throws {
+    var queue = PickQueue<Int>(limit: .max)
+    let head = queue.add(-1)
+    let first = try #require(head)
+    var most = 0
+    for number in 0..<100_000 {
+      if let ticket = queue.add(number) { queue.remove(ticket) }
+      most = max(most, queue.slotCount)
+    }
+    #expect(most <= 2 * PickQueue<Int>.fewHoles)
+    let tickets = (0..<1_000).compactMap { queue.add($0) }
+    for ticket in tickets.dropLast(3) { queue.remove(ticket) }
+    let second = queue.remove(tickets[998])
+    #expect(second == 998)
+    let again = queue.remove(tickets[998])
+    #expect(again == nil)
+    let stayed = queue.remove(first)
+    #expect(stayed == -1)
+    let rest = queue.takeAll()
+    #expect(rest == [997, 999])
   }
 }
 

@@ -56,7 +56,7 @@ private struct Machine {
     _ = machine.hear(.ready(id: 1))
     #expect(machine.hear(.closed) == [.drain(id: 1), .drain(id: 2), .changed])
     #expect(machine.siblings.news(for: 1) == .notBefore(0))
-    #expect(machine.hear(.ready(id: 2)) == [] && machine.hear(.ended(id: 1)) == [])
+    #expect(machine.hear(.ready(id: 2)) == [] && machine.hear(.ended(id: 1, use: .answered)) == [])
     #expect(machine.hear(.closed) == [])
     _ = machine.hear(.opened)
     #expect(machine.hear(.wanted(loop: 1)) == [.connect(id: 3, loop: 1), .changed])
@@ -90,20 +90,25 @@ private struct Machine {
     #expect(machine.hear(.wanted(loop: 3)) == [.connect(id: 6, loop: 3), .changed])
   }
 
-  @Test("SETTINGS alone reset no pause, a second of life does")
+  @Test("SETTINGS alone reset no pause, an answered call does")
   func shortLives() {
     var machine = Machine()
     _ = machine.hear(.opened)
     for (id, delay) in zip(UInt32(1)..., [1_000, 1_600]) {
       _ = machine.hear(.wanted(loop: 1))
       _ = machine.hear(.ready(id: id))
-      #expect(machine.hear(.ended(id: id), after: 100) == [.changed])
+      #expect(machine.hear(.ended(id: id, use: .unanswered), after: 100) == [.changed])
       #expect(machine.pause(1) == delay)
       machine.now += UInt64(delay) * 1_000_000
     }
     _ = machine.hear(.wanted(loop: 1))
     _ = machine.hear(.ready(id: 3))
-    #expect(machine.hear(.ended(id: 3), after: 1_000) == [.changed])
+    #expect(machine.hear(.ended(id: 3, use: .answered), after: 100) == [.changed])
+    #expect(machine.pause(1) == 0)
+    #expect(machine.hear(.wanted(loop: 1)) == [.connect(id: 4, loop: 1), .changed])
+    _ = machine.hear(.ready(id: 4))
+    #expect(machine.hear(.ended(id: 4, use: .undecided)) == [.changed])
+    #expect(machine.hear(.decided(answered: false)) == [.changed])
     #expect(machine.pause(1) == 1_000)
   }
 

@@ -12,12 +12,26 @@ package enum SubchannelEvent: Sendable, Hashable {
   /// The attempt came to nothing, its deadline included. One line: "connection refused".
   case failed(id: UInt32, error: String)
   /// The connection takes no more calls: it broke, or a GOAWAY came. `error` is nil for the latter.
-  case ended(id: UInt32, error: String?)
+  case ended(id: UInt32, error: String?, use: ConnectionUse)
+  /// A connection that had ended as `.undecided` has answered a call, or is closed without an answer.
+  case decided(answered: Bool)
   /// The time of the last `.timer` has come (an early or stale one changes nothing).
   case timer
   /// The network changed: try again now (5.4).
   case resetBackoff
   case close
+}
+
+/// What a connection did for its calls by the time it took no more of them.
+package enum ConnectionUse: Sendable, Hashable {
+  /// A call got an answer (a HEADERS frame of the server).
+  case answered
+  /// Calls that the server has accepted are under way, none has an answer yet.
+  case undecided
+  /// Calls were sent, none was answered, and none will be.
+  case unanswered
+  /// No call was sent.
+  case unused
 }
 
 /// What a subchannel wants done.

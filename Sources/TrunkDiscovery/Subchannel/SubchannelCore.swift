@@ -19,15 +19,19 @@
 /// - After backoff the subchannel reports IDLE and waits for `connect`, as in gRPC A61; a `connect`
 ///   that came during backoff is remembered and goes straight to CONNECTING. That a policy shows
 ///   failure until READY (A62) is the policy's business.
-/// - Two connections in a row that end within a second of their start make the third one wait for a
-///   backoff of its own, in CONNECTING: SETTINGS reset the backoff, so a server that hangs up after
-///   them would be called in a tight loop ("not substantially more often", 5.4).
+/// - SETTINGS reset the backoff, so a server that hangs up after them would be called in a tight loop.
+///   Two connections in a row that were of no use (``ConnectionUse``: no call was answered) make the
+///   third one wait, in CONNECTING, for a backoff of its own, from the start of the last one. One that
+///   answered a call ends the count, whenever and however it ended: proxies and servers close
+///   connections after a number of requests, an age or an idle time. One that no call wanted counts
+///   only if it ended before a call could have come (docs/decisions/0023-use-decides.md).
 package struct SubchannelCore: Sendable {
   /// RFC 8305 §5, "Connection Attempt Delay".
   package static let attemptDelay: UInt64 = 250_000_000
   /// 5.4, MIN_CONNECT_TIMEOUT.
   package static let minimumConnectTimeout: UInt64 = 20_000_000_000
-  private static let shortLife: UInt64 = 1_000_000_000
+  /// An unused connection that lasted as long was there for calls, and none came.
+  private static let chanceToBeUsed: UInt64 = 250_000_000
 
   private struct Flight: Sendable {
     var id: UInt32
@@ -57,7 +61,12 @@ package struct SubchannelCore: Sendable {
   private var phase = Phase.idle
   private var backoff: Backoff
   private var churn: Backoff
-  private var shortLives = 0
+  /// Connections in a row that were of no use.
+  private var useless = 0
+  /// When the last of them began.
+  private var lastUseless: UInt64 = 0
+  /// When the last connection began that ended with calls under way.
+  private var lastUndecided: UInt64 = 0
   private var lastID: UInt32 = 0
   private var history: [Address: AddressFailure] = [:]
 
@@ -80,9 +89,13 @@ package struct SubchannelCore: Sendable {
   /// What last went wrong with each address, in the endpoint's order; none for those that work.
   package var failures: [AddressFailure] { endpoint.addresses.compactMap { history[$0] } }
 
-  /// When the next pass begins; nil unless in backoff.
+  /// When the next pass begins; nil unless it waits for that.
   package var nextTry: UInt64? {
-    if case .backingOff(let until, _) = phase { until } else { nil }
+    switch phase {
+    case .backingOff(let until, _): until
+    case .connecting(let pass) where pass.flights.isEmpty: pass.nextStart
+    case .idle, .connecting, .ready, .closed: nil
+    }
   }
 
   package mutating func handle(
@@ -95,12 +108,19 @@ package struct SubchannelCore: Sendable {
     case .update(let endpoint): update(endpoint, now, &actions)
     case .ready(let id): ready(id, &actions)
     case .failed(let id, let error): failed(id, error, now, &actions)
-    case .ended(let id, let error): ended(id, error, now, &actions)
+    case .ended(let id, let error, let use): ended(id, error, use, now, &actions)
+    case .decided(let answered): decided(answered, began: lastUndecided)
     case .timer: timer(now, &random, &actions)
     case .resetBackoff:
       backoff.reset()
-      shortLives = 0
-      if case .backingOff(_, let wanted) = phase { leaveBackoff(wanted, now, &random, &actions) }
+      useless = 0
+      switch phase {
+      case .backingOff(_, let wanted): leaveBackoff(wanted, now, &random, &actions)
+      case .connecting(var pass) where pass.flights.isEmpty:
+        pass.nextStart = now
+        proceed(pass, now, &actions)
+      case .idle, .connecting, .ready, .closed: break
+      }
     case .close:
       letGo(&actions)
       phase = .closed
@@ -128,9 +148,12 @@ extension SubchannelCore {
     _ now: UInt64, _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
   ) {
     actions.append(.report(.connecting, error: nil))
-    let delay = shortLives >= 2 ? churn.next(using: &random) : 0
-    if shortLives < 2 { churn.reset() }
-    let start = later(now, by: delay)
+    var start = now
+    if useless >= 2 {
+      start = max(now, later(lastUseless, by: churn.next(using: &random)))
+    } else {
+      churn.reset()
+    }
     var seen: Set<Address> = []
     let pass = Pass(
       waiting: endpoint.addresses.filter { seen.insert($0).inserted }, nextStart: start,
@@ -220,14 +243,35 @@ extension SubchannelCore {
   }
 
   private mutating func ended(
-    _ id: UInt32, _ error: String?, _ now: UInt64, _ actions: inout [SubchannelAction]
+    _ id: UInt32, _ error: String?, _ use: ConnectionUse, _ now: UInt64,
+    _ actions: inout [SubchannelAction]
   ) {
     guard case .ready(let flight) = phase, flight.id == id else { return }
-    let lived = now >= flight.began ? now - flight.began : 0
-    shortLives = lived < SubchannelCore.shortLife ? shortLives + 1 : 0
-    if let error { note(flight.address, error, now, attempt: 0) }
+    switch use {
+    case .answered: decided(true, began: flight.began)
+    case .unanswered: decided(false, began: flight.began)
+    case .undecided: lastUndecided = flight.began
+    case .unused:
+      let lived = now >= flight.began ? now - flight.began : 0
+      if lived < SubchannelCore.chanceToBeUsed { decided(false, began: flight.began) }
+    }
+    if useless > 0 {
+      let what = error ?? "ended the connection with GOAWAY before it answered a call"
+      note(flight.address, what, now, attempt: useless)
+    } else if let error {
+      note(flight.address, error, now, attempt: 0)
+    }
     phase = .idle
     actions.append(.report(.idle, error: error.map { "\(flight.address) \($0)" }))
+  }
+
+  private mutating func decided(_ answered: Bool, began: UInt64) {
+    if answered {
+      useless = 0
+    } else {
+      useless += 1
+      lastUseless = began
+    }
   }
 
   private mutating func note(_ address: Address, _ error: String, _ now: UInt64, attempt: Int) {

@@ -11,8 +11,13 @@ internal import CZlib
 ///               all input used? the message      tooLarge
 /// ```
 /// 1. The limit holds for what comes out, while it comes out: a bomb costs `limit` bytes at most.
-/// 2. A message is exactly one gzip member or zlib stream: nothing less, nothing after it.
+/// 2. A message is one zlib stream, or one gzip member or several (RFC 1952 §2.2): nothing less, and
+///    nothing after it. Members after the first count against ``maxMembers``: an empty one takes
+///    20 bytes and makes nothing.
 package enum Inflater {
+  /// Members of one gzip message.
+  package static let maxMembers = 1_000
+
   /// - Parameter limit: Largest message in bytes, decompressed.
   package static func inflate(
     _ bytes: [UInt8], _ algorithm: Compression, limit: Int
@@ -44,6 +49,7 @@ package enum Inflater {
         stream.pointee.next_in = UnsafeMutablePointer(
           mutating: input.bindMemory(to: Bytef.self).baseAddress)
         stream.pointee.avail_in = uInt(clamping: input.count)
+        var members = 1
         while true {
           guard let room = output.more() else { return .tooLarge(limit: output.limit) }
           stream.pointee.next_out = room.start
@@ -54,7 +60,11 @@ package enum Inflater {
           case Z_STREAM_END:
             if output.filled > output.limit { return .tooLarge(limit: output.limit) }
             let left = Int(stream.pointee.avail_in)
-            return left == 0 ? nil : .trailingBytes(algorithm, count: left)
+            if left == 0 { return nil }
+            members += 1
+            guard algorithm == .gzip, stream.pointee.next_in[0] == 0x1f, members <= maxMembers,
+              inflateReset(stream) == Z_OK
+            else { return .trailingBytes(algorithm, count: left) }
           case Z_OK, Z_BUF_ERROR:
             // Room is left, so it was input that ran out.
             if stream.pointee.avail_out > 0 { return .truncated(algorithm) }

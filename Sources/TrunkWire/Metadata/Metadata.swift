@@ -5,8 +5,9 @@
 ///
 /// Names are case-insensitive and kept in lower case; a name may repeat, and order is kept (gRPC
 /// PROTOCOL-HTTP2.md, Custom-Metadata). Nothing is checked when a pair is added; a call that is
-/// given a name or value that HTTP/2 cannot carry, or a reserved name (`grpc-…`, `:…`, `te`,
-/// `content-type`, …), fails with INTERNAL and a message that names it, before anything is sent.
+/// given a name or value that HTTP/2 cannot carry, or a reserved name (most of `grpc-…`, `:…`, `te`,
+/// `content-type`, `user-agent`, `host`, …; docs/metadata.md has the table), fails with INTERNAL and a
+/// message that names it, before anything is sent. What was received can be sent on as it is.
 public struct Metadata: Sendable, Hashable {
   // Pairs lie one behind the other in wire form: two bytes of name length, four of value length
   // (big endian), name, value. One allocation however many pairs, none for none; Strings are made
@@ -51,7 +52,8 @@ public struct Metadata: Sendable, Hashable {
     return values
   }
 
-  /// Adds a text value; printable ASCII (0x20...0x7E).
+  /// Adds a text value: printable ASCII (0x20...0x7E), without spaces at its edges, which HTTP does
+  /// not keep. Other characters go as UTF-8, which peers may refuse.
   public mutating func add(_ value: String, for name: String) {
     var name = name.lowercased()
     var value = value

@@ -3,29 +3,69 @@
 
 /// What an application may send as metadata (PROTOCOL-HTTP2.md, Custom-Metadata).
 ///
-/// These rules are for metadata on its way out, where a fault is the caller's and can be named.
-/// What a peer sends is taken as HTTP/2 allows it: "must not error on valid HTTP field values".
+/// 1. What a peer may send can be sent on: any name that HTTP/2 allows, any value that it allows
+///    (RFC 9113 §8.2.1), tabs and bytes outside of ASCII included.
+/// 2. Spaces at the edges of a value are left out: HTTP does not keep them (RFC 9110 §5.5).
+/// 3. ``MetadataName`` says which names are whose.
 extension Metadata {
-  /// Why this metadata cannot be sent: one sentence that names the pair; nil if all is well.
-  package func violation() -> String? {
-    guard !isEmpty else { return nil }
-    var found: String?
+  /// Metadata on its way out.
+  package struct Outgoing: Sendable {
+    /// What can be sent.
+    package var metadata: Metadata
+    /// A sentence for each pair that cannot; it names the pair.
+    package var refused: [String] = []
+    /// Names of pairs that belong elsewhere.
+    package var leftOut: [String] = []
+  }
+
+  package func outgoing(_ place: MetadataPlace) -> Outgoing {
+    if isEmpty || isPlain(place) { return Outgoing(metadata: self) }
+    var outgoing = Outgoing(metadata: Metadata())
     forEachWire { name, value in
-      guard found == nil else { return }
-      found = Metadata.violation(name: name) ?? Metadata.violation(value: value, of: name)
+      if let violation = Metadata.violation(name: name) {
+        outgoing.refused.append(violation)
+      } else if MetadataName(name) == .ofTrailers, place != .trailers {
+        outgoing.leftOut.append(String(decoding: name, as: UTF8.self))
+      } else {
+        let value = value.withoutEdgeSpaces
+        if let violation = Metadata.violation(value: value, of: name) {
+          outgoing.refused.append(violation)
+        } else {
+          outgoing.metadata.append(name, value)
+        }
+      }
     }
-    return found
+    return outgoing
+  }
+
+  /// It can be sent as it is.
+  private func isPlain(_ place: MetadataPlace) -> Bool {
+    var isPlain = true
+    forEachWire { name, value in
+      guard isPlain else { return }
+      isPlain =
+        Metadata.violation(name: name) == nil
+        && (place == .trailers || MetadataName(name) != .ofTrailers)
+        && !value.hasEdgeSpace && Metadata.violation(value: value, of: name) == nil
+    }
+    return isPlain
   }
 
   private static func violation(name: UnsafeRawBufferPointer) -> String? {
     guard name.count > 0 else { return "metadata with an empty name" }
-    let shown = { "metadata name \(quoted(name))" }
-    if name[0] == UInt8(ascii: ":") { return "\(shown()) is an HTTP/2 pseudo-header" }
-    for byte in name where !isNameByte(byte) {
-      return "\(shown()) may hold 0-9, a-z, '_', '-' and '.' only"
+    switch MetadataName(name) {
+    case .ordinary, .ofTrailers: break
+    case .pseudoHeader: return "metadata name \(quoted(name)) is an HTTP/2 pseudo-header"
+    case .ofLibrary where name.starts(with: "grpc-"):
+      return "metadata name \(quoted(name)) is reserved: gRPC's own begin with grpc-"
+    case .ofLibrary where name.equals("user-agent"):
+      return "metadata name 'user-agent' is set by the library: see ChannelOptions.userAgentPrefix"
+    case .ofLibrary:
+      return "metadata name \(quoted(name)) is set by the library or forbidden in HTTP/2"
     }
-    if name.starts(with: "grpc-") { return "\(shown()) is reserved: gRPC's own begin with grpc-" }
-    if isReserved(name) { return "\(shown()) is set by the library or forbidden in HTTP/2" }
+    for byte in name where !isNameByte(byte) {
+      return "metadata name \(quoted(name)) may hold 0-9, a-z and !#$%&'*+-.^_`|~ only"
+    }
     return nil
   }
 
@@ -33,38 +73,38 @@ extension Metadata {
     value: UnsafeRawBufferPointer, of name: UnsafeRawBufferPointer
   ) -> String? {
     if name.ends(with: "-bin") {
-      var rest = value
-      while true {
-        let part = rest.prefix { $0 != UInt8(ascii: ",") }
-        if !Base64.isValid(UnsafeRawBufferPointer(rebasing: part)) {
-          return "metadata value of \(quoted(name)) is not base64; use add(binary:for:)"
-        }
-        if part.count == rest.count { break }
-        rest = UnsafeRawBufferPointer(rebasing: rest[(part.count + 1)...])
-      }
-      return nil
+      return isBinary(value)
+        ? nil : "metadata value of \(quoted(name)) is not base64; use add(binary:for:)"
     }
-    for byte in value where !(0x20...0x7e).contains(byte) {
-      return "metadata value of \(quoted(name)) has a byte outside printable ASCII; "
+    for byte in value where byte < 0x20 && byte != UInt8(ascii: "\t") || byte == 0x7f {
+      return "metadata value of \(quoted(name)) has a control character; "
         + "send bytes under a name that ends in -bin"
     }
     return nil
   }
 
-  private static func isNameByte(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-    case UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."): true
-    default: false
+  /// The value of a `-bin` name: base64, or several joined by commas.
+  package static func isBinary(_ value: UnsafeRawBufferPointer) -> Bool {
+    var rest = value
+    while true {
+      let part = rest.prefix { $0 != UInt8(ascii: ",") }
+      if !Base64.isValid(UnsafeRawBufferPointer(rebasing: part)) { return false }
+      if part.count == rest.count { return true }
+      rest = UnsafeRawBufferPointer(rebasing: rest[(part.count + 1)...])
     }
   }
 
-  /// Names that the library writes itself, and connection-specific ones (RFC 9113 §8.2.2).
-  private static func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
-    name.equals("te") || name.equals("content-type") || name.equals("user-agent")
-      || name.equals("host") || name.equals("content-length") || name.equals("connection")
-      || name.equals("keep-alive") || name.equals("proxy-connection")
-      || name.equals("transfer-encoding") || name.equals("upgrade")
+  /// RFC 9110 §5.6.2, `token`, in lower case.
+  private static func isNameByte(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+    case UInt8(ascii: "!"), UInt8(ascii: "#")...UInt8(ascii: "'"), UInt8(ascii: "*"),
+      UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "."),
+      UInt8(ascii: "^")...UInt8(ascii: "`"),
+      UInt8(ascii: "|"), UInt8(ascii: "~"):
+      true
+    default: false
+    }
   }
 
   private static func quoted(_ name: UnsafeRawBufferPointer) -> String {

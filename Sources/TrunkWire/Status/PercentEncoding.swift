@@ -2,13 +2,27 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// The escaping of `grpc-message` (PROTOCOL-HTTP2.md, Status-Message): UTF-8, in which every byte
-/// outside 0x20...0x7E, and `%` itself, is written `%XX`.
+/// outside 0x20...0x7E, and `%` itself, is written `%XX`. So are spaces at the edges, where HTTP would
+/// not keep them (RFC 9110 §5.5).
 package enum PercentEncoding {
-  package static func encode(_ message: String) -> [UInt8] {
+  /// - Parameter limit: of what comes out, in bytes. A message that is too long ends before the
+  ///   character (Unicode scalar) that would not fit.
+  package static func encode(_ message: String, limit: Int = .max) -> [UInt8] {
+    let bytes = message.utf8
     var encoded: [UInt8] = []
-    encoded.reserveCapacity(message.utf8.count)
-    for byte in message.utf8 {
-      if isPlain(byte) {
+    encoded.reserveCapacity(min(limit, bytes.count))
+    let last = bytes.count - 1
+    // Where the character at hand begins.
+    var start = 0
+    for (offset, byte) in bytes.enumerated() {
+      if byte & 0xc0 != 0x80 { start = encoded.count }
+      let isEdgeSpace = byte == UInt8(ascii: " ") && (offset == 0 || offset == last)
+      let needed = isPlain(byte) && !isEdgeSpace ? 1 : 3
+      guard encoded.count + needed <= limit else {
+        encoded.removeSubrange(start...)
+        return encoded
+      }
+      if needed == 1 {
         encoded.append(byte)
       } else {
         encoded.append(UInt8(ascii: "%"))

@@ -31,71 +31,79 @@ public struct RPCError: Error, Sendable, Hashable {
 
   public var code: Code {
     get { parts.code }
-    set { parts = Parts(newValue, message, origin, metadata, story) }
+    set { change { $0.code = newValue } }
   }
   /// One line: `grpc-message`, or this library's first line of the story.
   public var message: String {
     get { parts.message }
-    set { parts = Parts(code, newValue, origin, metadata, story) }
+    set { change { $0.message = newValue } }
   }
   public var origin: Origin {
     get { parts.origin }
-    set { parts = Parts(code, message, newValue, metadata, story) }
+    set { change { $0.origin = newValue } }
   }
   /// Trailing metadata that came with the status, or that a handler wants to send with it.
+  /// `grpc-status-details-bin`, the serialised `google.rpc.Status`, is among it (gRPC's richer error
+  /// model): a handler that throws on the error of a call it made passes its details on.
   public var metadata: Metadata {
     get { parts.metadata }
-    set { parts = Parts(code, message, origin, newValue, story) }
+    set { change { $0.metadata = newValue } }
   }
   /// What is known beyond the message, one fact a line: resolver, last connection errors, next try.
   /// Empty where there is nothing to add. Never sent to a peer.
   public var story: String {
     get { parts.story }
-    set { parts = Parts(code, message, origin, metadata, newValue) }
+    set { change { $0.story = newValue } }
+  }
+  /// What the server sent before the call failed: its initial metadata. Empty if it sent none, and on
+  /// errors that no call made. Never sent to a peer.
+  public var initialMetadata: Metadata {
+    get { parts.initialMetadata }
+    set { change { $0.initialMetadata = newValue } }
+  }
+  /// The server that the call was with when it failed, e.g. `10.0.0.7:50051`; nil if it was with none.
+  /// Never sent to a peer.
+  public var peer: String? {
+    get { parts.peer }
+    set { change { $0.peer = newValue } }
   }
 
   public init(
     _ code: Code, _ message: String, origin: Origin = .local, metadata: Metadata = Metadata(),
     story: String = ""
   ) {
-    parts = Parts(code, message, origin, metadata, story)
+    box = Box(
+      Parts(code: code, message: message, origin: origin, metadata: metadata, story: story))
   }
 
   // Apart from the value, which is then one word: every function that may throw has room for one, and
   // every suspended call those of all its functions.
-  private final class Parts: Sendable {
-    let code: Code
-    let message: String
-    let origin: Origin
-    let metadata: Metadata
-    let story: String
-
-    init(
-      _ code: Code, _ message: String, _ origin: Origin, _ metadata: Metadata, _ story: String
-    ) {
-      self.code = code
-      self.message = message
-      self.origin = origin
-      self.metadata = metadata
-      self.story = story
-    }
+  private struct Parts: Sendable, Hashable {
+    var code: Code
+    var message: String
+    var origin: Origin
+    var metadata: Metadata
+    var story: String
+    var initialMetadata = Metadata()
+    var peer: String?
   }
-  private var parts: Parts
+  private final class Box: Sendable {
+    let parts: Parts
+    init(_ parts: Parts) { self.parts = parts }
+  }
+  private var box: Box
+  private var parts: Parts { box.parts }
+
+  private mutating func change(_ body: (inout Parts) -> Void) {
+    var parts = parts
+    body(&parts)
+    box = Box(parts)
+  }
 }
 
 extension RPCError {
-  public static func == (a: RPCError, b: RPCError) -> Bool {
-    a.code == b.code && a.message == b.message && a.origin == b.origin && a.metadata == b.metadata
-      && a.story == b.story
-  }
-
-  public func hash(into hasher: inout Hasher) {
-    hasher.combine(code)
-    hasher.combine(message)
-    hasher.combine(origin)
-    hasher.combine(metadata)
-    hasher.combine(story)
-  }
+  public static func == (a: RPCError, b: RPCError) -> Bool { a.parts == b.parts }
+  public func hash(into hasher: inout Hasher) { hasher.combine(parts) }
 }
 
 extension RPCError: CustomStringConvertible {

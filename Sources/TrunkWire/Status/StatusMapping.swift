@@ -31,7 +31,8 @@ extension RPCError.Code {
   }
 }
 
-/// The value of a `grpc-status` header: decimal, without leading zeros.
+/// The value of a `grpc-status` header: decimal, without leading zeros. White space around it is no part
+/// of it (RFC 9110 §5.5).
 package enum GRPCStatus: Sendable, Equatable {
   case ok
   case failure(RPCError.Code)
@@ -45,8 +46,9 @@ package enum GRPCStatus: Sendable, Equatable {
     }
   }
 
-  private static func number(_ bytes: UnsafeRawBufferPointer) -> Int? {
+  private static func number(_ field: UnsafeRawBufferPointer) -> Int? {
     let zero = UInt8(ascii: "0")
+    let bytes = field.count > 1 ? field.withoutEdgeSpaces : field
     guard (1...2).contains(bytes.count) else { return nil }
     for byte in bytes where !(zero...UInt8(ascii: "9")).contains(byte) { return nil }
     if bytes.count == 1 { return Int(bytes[0] - zero) }

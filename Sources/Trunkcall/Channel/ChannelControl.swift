@@ -134,10 +134,13 @@ final class ChannelControl {
     switch (event, name) {
     case (.ready, .attempt(let n)): post(.subchannel(id, .ready(id: n)))
     case (.failed(let error), .attempt(let n)): post(.subchannel(id, .failed(id: n, error: error)))
-    case (.ended(let error), .attempt(let n)): post(.subchannel(id, .ended(id: n, error: error)))
+    case (.ended(let error, let use), .attempt(let n)):
+      post(.subchannel(id, .ended(id: n, error: error, use: use)))
+    case (.decided(let answered), .attempt): post(.subchannel(id, .decided(answered: answered)))
+    case (.decided(let answered), .sibling): post(.sibling(id, .decided(answered: answered)))
     case (.ready, .sibling(let n)): post(.sibling(id, .ready(id: n)))
     case (.failed, .sibling(let n)): post(.sibling(id, .failed(id: n)))
-    case (.ended, .sibling(let n)): post(.sibling(id, .ended(id: n)))
+    case (.ended(_, let use), .sibling(let n)): post(.sibling(id, .ended(id: n, use: use)))
     case (.outcomes(let outcomes), _): post(.core(.completed(outcomes)))
     case (.tooManyPings(let peer, let time), _): slowKeepalive(peer, time)
     case (.gone, _):

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Logging
 internal import TrunkDiscovery
 internal import TrunkHTTP2
 internal import TrunkSockets
@@ -29,7 +30,10 @@ final class CallStream: HTTP2Stream {
 // What the server's side of the stream does to a call, on the connection's loop.
 extension ClientCall {
   func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-    if outcome == nil { response.header(name, value) }
+    guard outcome == nil, !response.header(name, value) else { return }
+    hub.settings.logger.debug(
+      "a header of the response is ignored: its name is reserved, or its value is not base64",
+      metadata: ["name": "\(String(decoding: name.prefix(64), as: UTF8.self))"])
   }
 
   func headersEnded(endStream: Bool, tooLarge: Bool) {
@@ -146,7 +150,7 @@ extension ClientCall {
     case .refused:
       defer { wasRefused = true }
       return !wasRefused
-    case .code, .connectionLost: return false
+    case .code, .refusedHere, .connectionLost: return false
     }
   }
 
@@ -160,6 +164,8 @@ extension ClientCall {
         "\(peer): \(connection?.failure ?? "connection lost")")
     case .notSent: return RPCError(.unavailable, "\(peer): the call could not be sent")
     case .refused: return RPCError(.unavailable, "\(peer) refused the call")
+    case .refusedHere(let why):
+      return RPCError(.internal, "\(peer): this side refused the response: \(why)")
     case .code(let code):
       return RPCError(
         RPCError.Code(resetCode: code),

@@ -48,7 +48,7 @@ extension ClientCall {
     if let taken = takeBatch() { return waiter.resume(returning: taken) }
     guard messageWaiter == nil else {
       return waiter.resume(
-        returning: .failed(RPCError(.internal, "two tasks read from one call at the same time")))
+        returning: .failed(RPCError(.failedPrecondition, "two tasks read one stream at once")))
     }
     messageWaiter = waiter
   }

@@ -80,10 +80,11 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var headersWaiters: [UnsafeContinuation<Taken, Never>] = []
   @exclusivity(unchecked) var sendWaiters: [UnsafeContinuation<RPCError?, Never>] = []
 
-  init(_ hub: ChannelHub, _ request: CallRequest, isUnary: Bool) {
+  /// - Parameter metadata: the request's, as it goes out.
+  init(_ hub: ChannelHub, _ request: CallRequest, _ metadata: Metadata, isUnary: Bool) {
     self.hub = hub
     method = request.method
-    metadata = request.options.metadata
+    self.metadata = metadata
     self.isUnary = isUnary
     start = Clock.now()
     deadline = request.options.timeout.map { [start] in start.adding($0) } ?? .max
@@ -184,7 +185,13 @@ final class ClientCall: @unchecked Sendable {
     let connection = route.connection.value
     if let refusal = connection.refusal { return settle(.failed(refusal)) }
     let now = Clock.now()
-    guard let stream = connection.open(self) else { return hub.toHome(self) }
+    let stream: HTTP2Stream
+    do throws(RPCError) {
+      guard let opened = try connection.open(self) else { return hub.toHome(self) }
+      stream = opened
+    } catch {
+      return settle(.failed(error))
+    }
     self.stream = stream
     self.connection = connection
     self.token = token
@@ -271,7 +278,7 @@ final class ClientCall: @unchecked Sendable {
   /// The one status. Everybody who waits is told.
   func settle(_ result: Outcome) {
     guard outcome == nil else { return }
-    outcome = result
+    if case .failed(let error) = result { outcome = .failed(told(error)) } else { outcome = result }
     if let ticket { hub.control.value.leave(ticket) }
     ticket = nil
     stopTimer()
@@ -285,7 +292,16 @@ final class ClientCall: @unchecked Sendable {
     }
     wakeReader()
     wakeHeadersWaiters()
-    if case .failed(let error) = result { wakeSenders(error) } else { wakeSenders(nil) }
+    if case .failed(let error) = outcome { wakeSenders(error) } else { wakeSenders(nil) }
+  }
+
+  /// With what the call knows of its server.
+  private func told(_ error: RPCError) -> RPCError {
+    guard let peer else { return error }
+    var error = error
+    error.peer = peer
+    error.initialMetadata = response.initialMetadata
+    return error
   }
 
   /// What the caller of a unary call gets, once it was resumed.

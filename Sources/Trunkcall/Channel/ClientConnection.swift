@@ -12,7 +12,9 @@ enum ConnectionEvent: Sendable {
   /// It never got that far.
   case failed(String)
   /// It takes no more calls; nil after a GOAWAY in good order. Those under way go on.
-  case ended(String?)
+  case ended(String?, ConnectionUse)
+  /// It had ended as `.undecided`.
+  case decided(answered: Bool)
   /// The socket is closed; nothing more comes.
   case gone
   case outcomes([PickOutcome])
@@ -57,6 +59,10 @@ final class ClientConnection {
   @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
   @exclusivity(unchecked) private var isAbandoned = false
   @exclusivity(unchecked) private var heardGoAway = false
+  /// A call was answered on it.
+  @exclusivity(unchecked) private var hasAnswered = false
+  /// It was told to have ended as `.undecided`.
+  @exclusivity(unchecked) private var isUndecided = false
   /// Calls that were put on it; the idle watch looks at it.
   @exclusivity(unchecked) private(set) var callsBegun: UInt64 = 0
   @exclusivity(unchecked) private(set) var callsUnderWay = 0
@@ -118,9 +124,18 @@ final class ClientConnection {
 
   /// Opens a stream for a call.
   /// - Returns: nil if no stream can be opened here any more.
-  func open(_ call: ClientCall) -> HTTP2Stream? {
+  /// - Throws: RESOURCE_EXHAUSTED if the server does not take headers of that size.
+  func open(_ call: ClientCall) throws(RPCError) -> HTTP2Stream? {
     guard phase == .ready, let session, !session.goAwayReceived else { return nil }
     session.withHeaders { call.writeHeaders(&$0, authority: authority) }
+    if session.headerListSize > session.peerHeaderListLimit {
+      let size = session.headerListSize
+      session.withHeaders { $0.removeAll() }
+      throw RPCError(
+        .resourceExhausted,
+        "request headers of \(size) bytes are larger than the \(session.peerHeaderListLimit) bytes "
+          + "that \(peer) takes")
+    }
     let stream = CallStream(call, session)
     guard session.open(stream) else {
       // Out of stream ids (RFC 9113 §5.1.1), or terminated: the next call needs another connection.
@@ -149,7 +164,7 @@ final class ClientConnection {
 
   private func retire() {
     guard phase == .ready else { return }
-    tell(.ended(nil))
+    tellEnd(nil, use)
     phase = .draining
     let bound = LoopBound(self, on: loop)
     loop.later { bound.value.closeIfDraining() }
@@ -173,7 +188,12 @@ final class ClientConnection {
   }
 
   /// HEADERS or DATA came for a call.
-  func frameReceived() { liveness?.frameReceived() }
+  func frameReceived() {
+    liveness?.frameReceived()
+    guard !hasAnswered else { return }
+    hasAnswered = true
+    decide()
+  }
 
   /// A call that began on it at `began` has expired: is there anybody?
   func callExpired(began: UInt64) {
@@ -259,9 +279,11 @@ final class ClientConnection {
     switch phase {
     case .closed: return
     case .dialing, .handshake: tell(.failed(why))
-    case .ready: tell(.ended(why))
+    case .ready:
+      tellEnd(why, hasAnswered ? .answered : callsBegun > 0 ? .unanswered : .unused)
     case .draining: break
     }
+    decide()
     // What the server said before is the better half of the reason.
     failure = heardGoAway ? "\(failure); \(why)" : why
     phase = .closed
@@ -280,6 +302,24 @@ final class ClientConnection {
 
   private func tell(_ event: ConnectionEvent) {
     if !isAbandoned { report(event) }
+  }
+
+  private func tellEnd(_ error: String?, _ use: ConnectionUse) {
+    guard !isAbandoned else { return }
+    isUndecided = use == .undecided
+    report(.ended(error, use))
+  }
+
+  private func decide() {
+    guard isUndecided else { return }
+    isUndecided = false
+    tell(.decided(answered: hasAnswered))
+  }
+
+  /// Of a connection that goes on with the calls under way.
+  private var use: ConnectionUse {
+    if hasAnswered { return .answered }
+    return callsBegun == 0 ? .unused : callsUnderWay > 0 ? .undecided : .unanswered
   }
 }
 
@@ -345,7 +385,7 @@ extension ClientConnection: HTTP2SessionDelegate {
       phase = .draining
     case .ready:
       failure = "the server sent GOAWAY \(HTTP2ErrorCode.name(code))\(text)"
-      tell(.ended(code == HTTP2ErrorCode.noError ? nil : failure))
+      tellEnd(code == HTTP2ErrorCode.noError ? nil : failure, use)
       phase = .draining
     case .dialing, .draining, .closed: return
     }

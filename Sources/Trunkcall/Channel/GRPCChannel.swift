@@ -117,8 +117,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   private func send(
     _ request: CallRequest, _ frame: [UInt8]
   ) async throws(RPCError) -> CallResponse {
-    if let refusal = RequestHeaders.refusal(of: request.options.metadata) { throw refusal }
-    let call = ClientCall(hub, request, isUnary: true)
+    let metadata = try RequestHeaders.outgoing(request.options.metadata, hub.settings.logger)
+    let call = ClientCall(hub, request, metadata, isUnary: true)
     call.firstFrame = try call.sealed(frame)
     call.requestsEnded = true
     await withTaskCancellationHandler {
@@ -143,8 +143,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   }
 
   private func open(_ request: CallRequest) throws(RPCError) -> any ClientStream {
-    if let refusal = RequestHeaders.refusal(of: request.options.metadata) { throw refusal }
-    let call = ClientCall(hub, request, isUnary: false)
+    let metadata = try RequestHeaders.outgoing(request.options.metadata, hub.settings.logger)
+    let call = ClientCall(hub, request, metadata, isUnary: false)
     let handle = ClientCallHandle(call)
     hub.dispatch(call)
     return handle

@@ -2,51 +2,66 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// Calls that wait for a picker, in the order they came. A call that gives up leaves a hole, so that
-/// leaving costs nothing.
+/// leaving is cheap; there are never more holes than calls and ``fewHoles``.
 struct PickQueue<Call> {
-  /// Names a place in the queue; never reused.
+  /// Names a call in the queue; never reused.
   struct Ticket: Hashable { fileprivate let number: UInt64 }
+
+  /// So many are not worth the work of closing them.
+  static var fewHoles: Int { 64 }
 
   let limit: Int
   private(set) var count = 0
-  private var slots: [Call?] = []
-  /// The ticket of the first slot.
-  private var first: UInt64 = 0
+  /// In the order of their tickets.
+  private var slots: [(ticket: UInt64, call: Call?)] = []
+  private var nextTicket: UInt64 = 0
 
   init(limit: Int) { self.limit = limit }
 
   var isEmpty: Bool { count == 0 }
+  /// Calls and holes.
+  var slotCount: Int { slots.count }
 
   /// Takes a call in; nil if the queue is full.
   mutating func add(_ call: Call) -> Ticket? {
     guard count < limit else { return nil }
-    slots.append(call)
+    let ticket = nextTicket
+    nextTicket += 1
+    slots.append((ticket, call))
     count += 1
-    return Ticket(number: first + UInt64(slots.count - 1))
+    return Ticket(number: ticket)
   }
 
   /// Takes a call out; nil if it is gone already.
   @discardableResult
   mutating func remove(_ ticket: Ticket) -> Call? {
-    guard ticket.number >= first, ticket.number - first < UInt64(slots.count) else { return nil }
-    let index = Int(ticket.number - first)
-    guard let call = slots[index] else { return nil }
-    slots[index] = nil
+    guard let index = index(of: ticket.number), let call = slots[index].call else { return nil }
+    slots[index].call = nil
     count -= 1
-    if count == 0 { forget() }
+    if slots.count - count > max(count, PickQueue.fewHoles) {
+      slots.removeAll { $0.call == nil }
+    } else if count == 0 {
+      slots.removeAll(keepingCapacity: true)
+    }
     return call
   }
 
   /// Everyone, in order; the queue is empty then.
   mutating func takeAll() -> [Call] {
-    let calls = slots.compactMap { $0 }
+    let calls = slots.compactMap(\.call)
     count = 0
-    forget()
+    slots.removeAll(keepingCapacity: slots.count <= PickQueue.fewHoles)
     return calls
   }
 
-  private mutating func forget() {
-    first += UInt64(slots.count)
-    slots.removeAll(keepingCapacity: true)
+  /// By bisection: tickets rise.
+  private func index(of ticket: UInt64) -> Int? {
+    var low = 0
+    var high = slots.count
+    while low < high {
+      let middle = (low + high) / 2
+      if slots[middle].ticket < ticket { low = middle + 1 } else { high = middle }
+    }
+    return low < slots.count && slots[low].ticket == ticket ? low : nil
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Logging
 internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
@@ -9,15 +10,30 @@ internal import TrunkWire
 enum RequestHeaders {
   static let userAgent = "grpc-swift-trunkcall/0.1.0"
 
-  /// Why the metadata cannot be sent.
-  static func refusal(of metadata: Metadata) -> RPCError? {
-    guard !metadata.isEmpty else { return nil }
-    if let violation = metadata.violation() { return RPCError(.internal, violation) }
-    return metadata.oversize()
+  /// The metadata of a request as it goes out.
+  /// - Throws: INTERNAL for a pair that cannot travel, RESOURCE_EXHAUSTED for too many of them.
+  static func outgoing(_ metadata: Metadata, _ logger: Logger?) throws(RPCError) -> Metadata {
+    guard !metadata.isEmpty else { return metadata }
+    let outgoing = try metadata.checked(.request, logger)
+    if let oversize = outgoing.oversize() { throw oversize }
+    return outgoing
   }
 }
 
 extension Metadata {
+  /// What is sent of it.
+  /// - Throws: INTERNAL for the first pair that cannot be.
+  func checked(_ place: MetadataPlace, _ logger: Logger?) throws(RPCError) -> Metadata {
+    let outgoing = outgoing(place)
+    if let refused = outgoing.refused.first { throw RPCError(.internal, refused) }
+    if !outgoing.leftOut.isEmpty {
+      logger?.debug(
+        "metadata that belongs into trailers is not sent",
+        metadata: ["names": "\(outgoing.leftOut.joined(separator: ", "))"])
+    }
+    return outgoing.metadata
+  }
+
   /// nghttp2 sends header blocks of at most 64 KiB; this is what the application may fill of it.
   static let maxBlockSize = 60_000
 

@@ -12,7 +12,7 @@ internal import TrunkWire
 /// ```
 /// 1. A `grpc-status` decides. Without one, the HTTP status does (http-grpc-status-mapping.md).
 /// 2. What is neither 200 nor gRPC is no gRPC: the call ends at its headers.
-/// 3. Names that HTTP/2 and gRPC use themselves are not metadata; everything else is.
+/// 3. ``MetadataName`` says what is metadata.
 struct ResponseState: Sendable {
   enum Phase: Sendable, Hashable { case headers, messages, ended }
 
@@ -42,24 +42,26 @@ struct ResponseState: Sendable {
   private var contentType: [UInt8] = []
   private var metadata = Metadata()
 
-  mutating func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-    guard let first = name.first else { return }
+  /// - Returns: false for what means nothing and is ignored: a reserved name that is not known, a `-bin`
+  ///   value that is not base64.
+  mutating func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
+    guard let first = name.first else { return false }
     switch first {
     case UInt8(ascii: ":"):
       if name.equals(":status") { httpStatus = ResponseState.number(value) }
-      return
+      return true
     case UInt8(ascii: "c") where name.equals("content-type"):
       isGRPC = ResponseState.isGRPC(value)
       if !isGRPC { contentType = Array(value.prefix(64)) }
-      return
+      return true
     case UInt8(ascii: "g") where name.starts(with: "grpc-"):
       if name.equals("grpc-status") {
         status = GRPCStatus(parsing: value)
-        return
+        return true
       }
       if name.equals("grpc-message") {
         message = Array(value)
-        return
+        return true
       }
       if name.equals("grpc-encoding") {
         if let known = Compression(wire: value) {
@@ -67,12 +69,16 @@ struct ResponseState: Sendable {
         } else {
           unknownEncoding = Array(value.prefix(64))
         }
-        return
+        return true
       }
-      if name.equals("grpc-accept-encoding") { return }
+      if name.equals("grpc-accept-encoding") { return true }
     default: break
     }
+    guard MetadataName(name).isReadable else { return !name.starts(with: "grpc-") }
+    // What is not base64 cannot be read, nor sent on.
+    if name.ends(with: "-bin"), !Metadata.isBinary(value) { return false }
     metadata.append(name, value)
+    return true
   }
 
   mutating func blockEnded(endStream: Bool) -> BlockEnd {

@@ -14,7 +14,9 @@ enum SiblingEvent: Sendable, Hashable {
   /// It never got that far.
   case failed(id: UInt32)
   /// It takes no more calls.
-  case ended(id: UInt32)
+  case ended(id: UInt32, use: ConnectionUse)
+  /// One that had ended as `.undecided` has answered a call, or is closed without an answer.
+  case decided(answered: Bool)
   /// The network changed: no reason to wait any longer.
   case resetBackoff
 }
@@ -35,12 +37,13 @@ enum SiblingAction: Sendable, Hashable {
 /// ```
 ///   none ── wanted, not in a pause ──► connecting ── ready ──► ready
 ///    ▲                                      │                    │
-///    └──────────── failed, a pause ─────────┴── ended, a pause ──┘
+///    └──────────── failed, a pause ─────────┴── ended ───────────┘
 /// ```
 /// - They live no longer than the first connection, and have no part in the subchannel's state: what
 ///   goes wrong with one is no news for the policy, its loop's calls go by the first one again.
-/// - The pause is one for all loops. It grows as a backoff does until a connection lasts for a second
-///   (SETTINGS alone prove nothing: a server may hang up after them).
+/// - The pause is one for all loops. It follows each failure and each connection that ended without an
+///   answered call, and grows as a backoff does until one has answered a call (SETTINGS alone prove
+///   nothing: a server may hang up after them).
 /// - After something went wrong there is one attempt at a time, so that a server that wants no further
 ///   connection meets one in each pause, however many loops there are.
 struct Siblings: Sendable {
@@ -51,9 +54,6 @@ struct Siblings: Sendable {
     /// It may ask for one then; `.max`: it has to wait for other news.
     case notBefore(UInt64)
   }
-
-  /// A connection that lasted less proves nothing. As for first ones.
-  static let shortLife: UInt64 = 1_000_000_000
 
   private struct Sibling: Sendable {
     var id: UInt32
@@ -68,8 +68,6 @@ struct Siblings: Sendable {
   private var pausedUntil: UInt64 = 0
   /// When something last went wrong.
   private var lastTrouble: UInt64 = 0
-  /// When one last turned ready, if nothing went wrong since.
-  private var lastReady: UInt64?
   private var isCautious = false
 
   init(backoff: Backoff = Backoff()) { self.backoff = backoff }
@@ -105,13 +103,28 @@ struct Siblings: Sendable {
     case .ready(let id):
       guard let loop = loop(of: id) else { return [] }
       byLoop[loop]?.isReady = true
-      lastReady = now
       isCautious = false
       return [.changed]
-    case .failed(let id), .ended(let id):
+    case .failed(let id):
       guard let loop = loop(of: id), let lost = byLoop.removeValue(forKey: loop) else { return [] }
       // Those that began before the last trouble are part of it.
       if lost.isReady || lost.began >= lastTrouble { pause(now, &random) }
+      return [.changed]
+    case .ended(let id, let use):
+      guard let loop = loop(of: id) else { return [] }
+      byLoop[loop] = nil
+      switch use {
+      case .answered: backoff.reset()
+      case .unanswered, .unused: pause(now, &random)
+      case .undecided: break
+      }
+      return [.changed]
+    case .decided(let answered):
+      guard !answered else {
+        backoff.reset()
+        return []
+      }
+      pause(now, &random)
       return [.changed]
     case .resetBackoff:
       backoff.reset()
@@ -125,8 +138,6 @@ struct Siblings: Sendable {
   private var mustWaitForOthers: Bool { isCautious && byLoop.values.contains { !$0.isReady } }
 
   private mutating func pause(_ now: UInt64, _ random: inout some RandomNumberGenerator) {
-    if let lastReady, now >= lastReady, now - lastReady >= Siblings.shortLife { backoff.reset() }
-    lastReady = nil
     lastTrouble = now
     isCautious = true
     let (until, overflow) = now.addingReportingOverflow(backoff.next(using: &random))

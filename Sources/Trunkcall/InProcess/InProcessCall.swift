@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
+internal import TrunkWire
 
 /// The server's half of a call within the process: what the handler sees of it, and the metadata and
 /// status that it leaves behind.
@@ -15,13 +16,17 @@ final class InProcessCall: ServerCallContext {
     var initial = Metadata()
     var trailing = Metadata()
     var headersSent = false
+    /// The call failed before its headers went.
+    var failure: RPCError?
+    var hasEnded = false
   }
   private let answer = Locked(Answer())
   private let headersWaiters = Locked<[CheckedContinuation<Void, Never>]>([])
 
-  init(_ request: CallRequest, authority: String, deadline: UInt64?) {
+  /// - Parameter metadata: the request's, as it goes out.
+  init(_ request: CallRequest, _ metadata: Metadata, authority: String, deadline: UInt64?) {
     methodName = request.method.text
-    requestMetadata = request.options.metadata
+    requestMetadata = metadata
     self.authority = authority
     self.deadline = deadline
   }
@@ -36,6 +41,7 @@ final class InProcessCall: ServerCallContext {
   }
   // Nothing is compressed where nothing travels.
   var lastMessageWasCompressed: Bool { false }
+  var requestCompression: Compression { .identity }
   var clientAccepts: CompressionSet { [] }
   #if TLS
     var tlsPeer: TLSPeer? { nil }
@@ -46,7 +52,8 @@ final class InProcessCall: ServerCallContext {
   }
 
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
-    try ServerStream.check(metadata)
+    let metadata = try metadata.checked(.initial, nil)
+    if let oversize = metadata.oversize(beside: initialMetadata) { throw oversize }
     let isLate = answer.withLock { answer in
       if !answer.headersSent { answer.initial.append(contentsOf: metadata) }
       return answer.headersSent
@@ -57,14 +64,20 @@ final class InProcessCall: ServerCallContext {
   }
 
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
-    try ServerStream.check(metadata)
+    let metadata = try metadata.checked(.trailers, nil)
+    if let oversize = metadata.oversize(beside: trailingMetadata) { throw oversize }
     answer.withLock { $0.trailing.append(contentsOf: metadata) }
   }
+
+  func sendInitialMetadata() { sendHeaders() }
 
   // MARK: The client's side
 
   var initialMetadata: Metadata { answer.withLock { $0.initial } }
+  /// As the handler has it so far.
   var trailingMetadata: Metadata { answer.withLock { $0.trailing } }
+  /// As the client sees it: empty until the call has ended.
+  var receivedTrailers: Metadata { answer.withLock { $0.hasEnded ? $0.trailing : Metadata() } }
 
   /// From now on the initial metadata is what it is; whoever waits for it goes on.
   func sendHeaders() {
@@ -80,7 +93,29 @@ final class InProcessCall: ServerCallContext {
     for waiter in waiters { waiter.resume() }
   }
 
-  func waitForHeaders() async {
+  /// The call's one end. A handler's failure without initial metadata has no headers, as a Trailers-Only
+  /// response has none; what ends a call from this side before its headers came has none either.
+  func ended(_ error: RPCError?) {
+    answer.withLock { answer in
+      guard !answer.hasEnded else { return }
+      answer.hasEnded = true
+      if error?.origin == .local { answer.trailing = Metadata() }
+      if let error, !answer.headersSent, error.origin == .local || answer.initial.isEmpty {
+        answer.failure = error
+      }
+    }
+    sendHeaders()
+  }
+
+  /// Suspends until the headers are there, or the call's end.
+  /// - Returns: how the call ended, if that was before its headers.
+  func receivedHeaders() async -> Result<Metadata, RPCError> {
+    await waitForHeaders()
+    let answer = answer.withLock { $0 }
+    return answer.failure.map { .failure($0) } ?? .success(answer.initial)
+  }
+
+  private func waitForHeaders() async {
     await withCheckedContinuation { continuation in
       // The flag is looked at under the waiters' lock: it is set before they are taken.
       let isThere = headersWaiters.withLock { waiters in
@@ -92,10 +127,18 @@ final class InProcessCall: ServerCallContext {
     }
   }
 
-  /// A status with what it brings along.
+  /// A status as it comes over a network, with what it brings along.
   func error(_ error: any Error) -> RPCError {
-    var status = ServerStream.status(of: error)
-    status.origin = .peer
-    return status
+    let status = ServerStream.status(of: error)
+    let plan = TrailerPlan(status, trailing: trailingMetadata, limit: .max)
+    let answer = answer.withLock { answer in
+      answer.trailing = plan.metadata
+      return answer
+    }
+    let message = plan.message.withUnsafeBytes { PercentEncoding.decode($0) }
+    var received = RPCError(status.code, message, origin: .peer, metadata: plan.metadata)
+    received.initialMetadata = answer.initial
+    received.peer = peer
+    return received
   }
 }

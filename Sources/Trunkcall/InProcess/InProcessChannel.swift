@@ -51,10 +51,10 @@ public struct InProcessChannel: CallInvoker {
     guard interceptors.isEmpty, serverInterceptors.isEmpty, call.options.credentials.isEmpty,
       case .unary(let handler)? = find(call.method)?.handler
     else { return try await asStream(call, frame) }
-    if let refusal = RequestHeaders.refusal(of: call.options.metadata) { throw refusal }
+    let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
     let payload = try limits.request(frame)
     let deadline = deadline(of: call)
-    let context = InProcessCall(call, authority: authority, deadline: deadline)
+    let context = InProcessCall(call, metadata, authority: authority, deadline: deadline)
     let end: TimedCall.End
     if let deadline {
       end = await TimedCall.run(until: deadline, deadlines) {
@@ -70,10 +70,7 @@ public struct InProcessChannel: CallInvoker {
     switch end {
     case .response(let payload): response = payload
     case .cut(let error): throw error
-    case .failed(let error):
-      var status = context.error(error)
-      if status.metadata.isEmpty { status.metadata = context.trailingMetadata }
-      throw status
+    case .failed(let error): throw context.error(error)
     }
     if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
     return CallResponse(
@@ -89,7 +86,7 @@ public struct InProcessChannel: CallInvoker {
   // MARK: Inside
 
   private func open(_ call: CallRequest) throws(RPCError) -> any ClientStream {
-    if let refusal = RequestHeaders.refusal(of: call.options.metadata) { throw refusal }
+    let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
     guard call.options.credentials.isEmpty else {
       throw RPCError(.unauthenticated, "call credentials are not sent within a process")
     }
@@ -100,7 +97,7 @@ public struct InProcessChannel: CallInvoker {
           ? "unknown method \(call.method)" : "unknown service of \(call.method)", origin: .peer)
     }
     let deadline = deadline(of: call)
-    let context = InProcessCall(call, authority: authority, deadline: deadline)
+    let context = InProcessCall(call, metadata, authority: authority, deadline: deadline)
     let parts = InProcessStream.Parts(context, limits, deadlines)
     let serverInterceptors = serverInterceptors
     return InProcessStream(parts) { parts in

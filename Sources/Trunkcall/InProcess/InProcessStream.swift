@@ -62,7 +62,7 @@ final class InProcessStream: ClientStream {
     func end(_ error: RPCError?) {
       if let error { replies.fail(error) } else { replies.finish() }
       requests.fail(error ?? RPCError(.cancelled, "the call has ended"))
-      call.sendHeaders()
+      call.ended(error)
       if call.deadline != nil { deadlines.remove(entry) }
       let handler = run.withLock { run in
         defer { run = Run(handler: nil, isOver: true) }
@@ -93,16 +93,27 @@ final class InProcessStream: ClientStream {
   }
 
   func send(_ frame: [UInt8]) async throws(RPCError) {
-    try await parts.requests.send(try parts.limits.request(frame))
+    let payload = try parts.limits.request(frame)
+    do throws(RPCError) {
+      try await parts.requests.send(payload)
+    } catch {
+      if Task.isCancelled { cancel() }
+      throw error
+    }
   }
 
   func finish() async throws(RPCError) { parts.requests.finish() }
 
   func initialMetadata() async throws(RPCError) -> Metadata {
-    await parts.call.waitForHeaders()
-    return parts.call.initialMetadata
+    let parts = parts
+    let headers = await withTaskCancellationHandler {
+      await parts.call.receivedHeaders()
+    } onCancel: {
+      parts.end(TimedCall.cancelled)
+    }
+    return try headers.get()
   }
-  func trailingMetadata() async -> Metadata { parts.call.trailingMetadata }
+  func trailingMetadata() async -> Metadata { parts.call.receivedTrailers }
   func peer() async -> String? { InProcessChannel.peer }
   func cancel() { parts.end(TimedCall.cancelled) }
 }

@@ -8,6 +8,9 @@ struct RequestHead: OptionSet {
   static let isGRPC = RequestHead(rawValue: 2)
   static let hasUserAgent = RequestHead(rawValue: 4)
   static let hasDeadline = RequestHead(rawValue: 8)
+  /// `application/grpc+proto`: the response says the same.
+  static let saysProto = RequestHead(rawValue: 16)
+  static let hasAuthority = RequestHead(rawValue: 32)
 
   struct HTTPProblem { var status: Int }
 
@@ -30,11 +33,6 @@ struct RequestHead: OptionSet {
   static func isGRPC(contentType value: UnsafeRawBufferPointer) -> Bool {
     guard value.starts(with: "application/grpc") else { return false }
     return value.count == 16 || value[16] == UInt8(ascii: "+") || value[16] == UInt8(ascii: ";")
-  }
-
-  static func isBinary(_ value: UnsafeRawBufferPointer) -> Bool {
-    value.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
-      .allSatisfy { Base64.isValid(UnsafeRawBufferPointer(rebasing: $0)) }
   }
 }
 

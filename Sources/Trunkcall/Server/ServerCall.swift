@@ -23,7 +23,9 @@ public struct ServerCall: Sendable {
 
   /// `/package.Service/Method`, as registered.
   public var path: String { context.methodName }
-  /// What the client sent beside the call; `grpc-…` and HTTP's own names are not in it.
+  /// What the client sent beside the call. Names of gRPC and HTTP are not in it, except those that
+  /// work by metadata, such as `grpc-trace-bin` and `grpc-previous-rpc-attempts` (docs/metadata.md has
+  /// the table). It can be sent on as it is, with a reply or with another call.
   public var metadata: Metadata { context.requestMetadata }
   /// The client's address, e.g. `10.0.0.7:41234`.
   public var peer: String { context.peer }
@@ -39,6 +41,9 @@ public struct ServerCall: Sendable {
   /// Whether the request message that the handler took last came compressed; it is given to the
   /// handler decompressed.
   public var requestWasCompressed: Bool { context.lastMessageWasCompressed }
+  /// How the client compresses requests (`grpc-encoding`); `.identity` if it does not. Each message may
+  /// come uncompressed all the same: ``requestWasCompressed``.
+  public var requestCompression: Compression { context.requestCompression }
   /// What the client can decompress (`grpc-accept-encoding`).
   public var clientAccepts: CompressionSet { context.clientAccepts }
 
@@ -54,13 +59,19 @@ public struct ServerCall: Sendable {
 
   /// Adds to the metadata that goes before the first response message; too late after it.
   /// - Throws: FAILED_PRECONDITION when the headers are gone already, INTERNAL for a name or value
-  ///   that cannot travel.
+  ///   that cannot travel, RESOURCE_EXHAUSTED for more than the client takes.
   public func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     try context.addInitialMetadata(metadata)
   }
 
+  /// Sends the initial metadata now, and not with the first reply message: a client that waits for it
+  /// (a watch, whose first message may take its time) goes on. Nothing happens if it has gone, or the
+  /// call has ended.
+  public func sendInitialMetadata() { context.sendInitialMetadata() }
+
   /// Adds to the metadata that goes with the status.
-  /// - Throws: INTERNAL for a name or value that cannot travel.
+  /// - Throws: INTERNAL for a name or value that cannot travel, RESOURCE_EXHAUSTED for more than the
+  ///   client takes.
   public func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try context.addTrailingMetadata(metadata)
   }
@@ -75,11 +86,13 @@ protocol ServerCallContext: AnyObject, Sendable {
   var userAgent: String { get }
   var timeRemaining: Duration? { get }
   var lastMessageWasCompressed: Bool { get }
+  var requestCompression: Compression { get }
   var clientAccepts: CompressionSet { get }
   #if TLS
     var tlsPeer: TLSPeer? { get }
   #endif
   func compressResponses(with compression: Compression) throws(RPCError) -> Bool
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError)
+  func sendInitialMetadata()
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError)
 }

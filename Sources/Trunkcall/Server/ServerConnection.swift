@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import DequeModule
+internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
 
@@ -28,6 +29,8 @@ final class ServerConnection {
     private(set) var tlsPeer: TLSPeer?
   #endif
   let session: HTTP2Session
+  /// What the client takes as a header list, in bytes: read by handlers, wherever they run.
+  let headerListLimit = Atomic<Int>(.max)
 
   private enum Phase { case handshake, serving, announced, draining, closed }
   @exclusivity(unchecked) private var phase = Phase.handshake
@@ -185,6 +188,7 @@ extension ServerConnection: HTTP2SessionDelegate {
   }
 
   func settingsReceived() {
+    headerListLimit.store(session.peerHeaderListLimit, ordering: .relaxed)
     guard phase == .handshake else { return }
     phase = .serving
     context.handshakeEnded()

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Logging
+internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
 
@@ -69,7 +71,7 @@ extension ServerStream {
     let hasInitial = mark(.sent).contains(.initial)
     connection.session.withHeaders { headers in
       headers.add(":status", "200")
-      headers.add("content-type", "application/grpc")
+      addContentType(&headers)
       addEncodings(&headers)
       if hasInitial { headers.add(withResponse { $0.initial }) }
     }
@@ -80,44 +82,44 @@ extension ServerStream {
     hasResponded = true
     connection.session.withHeaders { headers in
       headers.add(":status", "200")
-      headers.add("content-type", "application/grpc")
+      addContentType(&headers)
       writeTrailers(&headers)
     }
     connection.session.respondAndEnd(self)
   }
 
-  func writeTrailers(_ headers: inout HeaderList) {
-    if let status = aside?.status {
-      headers.add("grpc-status", Array(String(status.code.rawValue).utf8))
-      if !status.message.isEmpty {
-        headers.add("grpc-message", ServerStream.encode(status.message))
-      }
-      if aside?.refusesEncoding == true {
-        headers.add(
-          "grpc-accept-encoding", connection.server.options.acceptedCompression.wireNames)
-      }
-      // The status has to arrive, whatever it was to bring along.
-      if status.metadata.violation() == nil,
-        status.metadata.oversize(beside: trailingMetadata) == nil
-      {
-        headers.add(status.metadata)
-      }
+  /// PROTOCOL-HTTP2.md, Responses: as the request says it.
+  private func addContentType(_ headers: inout HeaderList) {
+    if requestSaysProto {
+      headers.add("content-type", "application/grpc+proto")
     } else {
-      headers.add("grpc-status", "0")
+      headers.add("content-type", "application/grpc")
     }
-    if responseMarks.contains(.trailing) { headers.add(trailingMetadata) }
   }
 
-  private var trailingMetadata: Metadata { withResponse { $0.trailing } }
-
-  /// Percent-encoded, and cut at 4 KiB: the status has to fit into the client's header list.
-  private static func encode(_ message: String) -> [UInt8] {
-    let limit = 4_096
-    let encoded = PercentEncoding.encode(message)
-    if encoded.count <= limit { return encoded }
-    // Not in the middle of an escape.
-    let end = encoded[..<limit].suffix(2).firstIndex(of: UInt8(ascii: "%")) ?? limit
-    return Array(encoded[..<end])
+  func writeTrailers(_ headers: inout HeaderList) {
+    let trailing = responseMarks.contains(.trailing) ? withResponse { $0.trailing } : Metadata()
+    guard let status = aside?.status else {
+      headers.add("grpc-status", "0")
+      headers.add(trailing)
+      return
+    }
+    let plan = TrailerPlan(
+      status, trailing: trailing, limit: connection.session.peerHeaderListLimit)
+    headers.add("grpc-status", Array(String(status.code.rawValue).utf8))
+    if !plan.message.isEmpty { headers.add("grpc-message", plan.message) }
+    if aside?.refusesEncoding == true {
+      headers.add("grpc-accept-encoding", connection.server.options.acceptedCompression.wireNames)
+    }
+    headers.add(plan.metadata)
+    if !plan.leftOut.isEmpty {
+      connection.server.logger.warning(
+        "not all of a status can be sent",
+        metadata: [
+          "method": "\(methodName)", "peer": "\(peer)", "status": "\(status.code)",
+          "left out": "\(plan.leftOut.joined(separator: "; "))",
+        ])
+    }
   }
 
   func answerHTTP(_ problem: RequestHead.HTTPProblem) {
@@ -152,22 +154,32 @@ extension ServerStream {
   }
 
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
-    try ServerStream.check(metadata)
-    if let oversize = metadata.oversize(beside: withResponse { $0.initial }) { throw oversize }
+    let metadata = try metadata.checked(.initial, connection.server.logger)
+    try check(metadata, beside: withResponse { $0.initial })
     guard beforeHeaders({ $0.initial.append(contentsOf: metadata) }) else {
       throw RPCError(.failedPrecondition, "the initial metadata of this call is sent already")
     }
   }
 
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
-    try ServerStream.check(metadata)
-    if let oversize = metadata.oversize(beside: withResponse { $0.trailing }) { throw oversize }
+    let metadata = try metadata.checked(.trailers, connection.server.logger)
+    try check(metadata, beside: withResponse { $0.trailing })
     withResponse { $0.trailing.append(contentsOf: metadata) }
     mark(.trailing)
   }
 
-  static func check(_ metadata: Metadata) throws(RPCError) {
-    if let violation = metadata.violation() { throw RPCError(.internal, violation) }
+  /// Whether the client takes it: from any thread.
+  private func check(_ metadata: Metadata, beside sent: Metadata) throws(RPCError) {
+    if let oversize = metadata.oversize(beside: sent) { throw oversize }
+    let limit = connection.headerListLimit.load(ordering: .relaxed)
+    if let oversize = metadata.oversize(for: limit, beside: sent) { throw oversize }
+  }
+
+  func sendInitialMetadata() {
+    loop.run { [self] in
+      guard phase == .running, !hasResponded else { return }
+      sendHeaders()
+    }
   }
 }
 

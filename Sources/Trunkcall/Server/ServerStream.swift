@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import DequeModule
+internal import Logging
 internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
@@ -101,6 +102,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   var peer: String { connection.peer }
   var authority: String { names?.authority ?? "" }
   var userAgent: String { names?.userAgent ?? "" }
+  var requestSaysProto: Bool { request.contains(.saysProto) }
   // From any thread: what a mark says is there was there before the handler.
   var deadline: UInt64? { request.contains(.hasDeadline) ? aside?.deadline : nil }
 
@@ -180,7 +182,12 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       }
     case 7 where name.equals(":method"): if value.equals("POST") { request.insert(.isPost) }
     case 7 where name.equals(":scheme"): break
-    case 10 where name.equals(":authority"): names = connection.names.with(authority: value)
+    case 10 where name.equals(":authority"):
+      names = connection.names.with(authority: value)
+      request.insert(.hasAuthority)
+    // RFC 9113 §8.3.1: in its place, from clients that translate HTTP/1.1.
+    case 4 where name.equals("host"):
+      if !request.contains(.hasAuthority) { names = connection.names.with(authority: value) }
     case 10 where name.equals("user-agent"):
       names = connection.names.with(userAgent: value, beside: names)
       request.insert(.hasUserAgent)
@@ -188,11 +195,10 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     case 12 where name.equals("content-type"):
       if RequestHead.isGRPC(contentType: value) {
         request.insert(.isGRPC)
+        if value.equals("application/grpc+proto") { request.insert(.saysProto) }
       } else {
         request.remove(.isGRPC)
       }
-    // HTTP's own, and of no meaning to gRPC.
-    case 14 where name.equals("content-length"): break
     case 12 where name.equals("grpc-timeout"):
       if let timeout = GRPCTimeout.parse(value) {
         let (end, overflow) = loop.now.addingReportingOverflow(timeout)
@@ -208,7 +214,17 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     case 20 where name.equals("grpc-accept-encoding"):
       clientAccepts.formUnion(CompressionSet(wire: value))
     default:
-      if name.ends(with: "-bin"), !RequestHead.isBinary(value) {
+      guard MetadataName(name).isReadable else {
+        if name.starts(with: "grpc-") {
+          connection.server.logger.debug(
+            "a reserved header of a request is ignored",
+            metadata: [
+              "name": "\(String(decoding: name.prefix(64), as: UTF8.self))", "peer": "\(peer)",
+            ])
+        }
+        return
+      }
+      if name.ends(with: "-bin"), !Metadata.isBinary(value) {
         makeOdd().badHeader = String(decoding: name.prefix(256), as: UTF8.self)
       }
       requestMetadata.append(name, value)
@@ -305,7 +321,12 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     }
     if !wasAnswered { connection.context.counters.cancelled() }
     if isWaiting { connection.leaveQueue(self) }
-    if !wasAnswered, !hasStarted, case .code = reason { connection.session.noteEarlyReset() }
+    if !wasAnswered, !hasStarted {
+      switch reason {
+      case .code, .refusedHere: connection.session.noteEarlyReset()
+      case .notSent, .refused, .connectionLost: break
+      }
+    }
     if handlerRuns { cancelHandler() }
     connection.streamClosed()
   }
