@@ -9,23 +9,37 @@ internal import TrunkSockets
 /// when the server stops.
 ///
 /// It registers once the server listens and says SERVING for the name; tries again for ever while
-/// the agent is away; asks the agent every 3 s whether it still knows the service and registers
-/// again if not (an agent that lost its state). Order of a stop (R-14): health NOT_SERVING,
+/// the agent is away; asks the agent every 3 s whether it still has the service as it was registered,
+/// and registers again if not (an agent that lost its state, another program that took the id, a
+/// check removed by hand) and when the token was replaced. It logs once that the agent's check fails,
+/// and why. Order of a stop (R-14): health NOT_SERVING,
 /// deregister, wait until the catalogue no longer shows the instance, give watchers a moment, return;
 /// then the server sends GOAWAY and drains.
 public final class ConsulRegistration: LongRunning {
   /// The registered name, also the service name of a gRPC check.
   public let name: String
 
-  private let server: any AdvertisedServer
+  let server: any AdvertisedServer
   private let agent: ConsulAgent
-  private let define: @Sendable ([Address]) throws -> ServiceDefinition
-  private let check: ConsulCheck
-  private let timing: RegistrationTiming
-  private let logger: Logger
-  /// Set before the first registration is sent: what must be taken out again.
-  private let definition = Locked<ServiceDefinition?>(nil)
+  private let define: Define
+  private let needsNodeAddress: @Sendable ([Address]) -> Bool
+  let check: ConsulCheck
+  let timing: RegistrationTiming
+  let logger: Logger
+  private let sent = Locked<Sent?>(nil)
   private let stop = AsyncStream.makeStream(of: Never.self)
+
+  /// What is registered, from the bound addresses and the node's, which is nil if it is not needed
+  /// or not known.
+  package typealias Define =
+    @Sendable (_ bound: [Address], _ nodeAddress: String?) throws -> ServiceDefinition
+
+  /// What went to the agent, and has to be taken out again.
+  private struct Sent: Sendable {
+    var definition: ServiceDefinition
+    /// False: no answer came, so it may be there or not.
+    var isCertain = false
+  }
 
   /// Nothing is sent before ``run()``.
   /// - Parameters:
@@ -34,11 +48,13 @@ public final class ConsulRegistration: LongRunning {
   ///   - agent: the local agent (R-1, R-18); default: from the environment, else 127.0.0.1:8500.
   ///   - tags: none by default.
   ///   - advertise: what others connect to (R-3); port 0 stands for the bound port. Default: the
-  ///     first bound address, and 127.0.0.1 if that is a wildcard.
-  ///   - id: unique on the agent; default `name-address-port`.
+  ///     bound address, and if that is a wildcard, the address of the agent's node, as the agent
+  ///     says (`/v1/agent/self`); where that may not be read, none, which means the node's.
+  ///   - id: unique on the agent; default `name-address-port`, without an address `name-port`.
   ///   - meta: keys of `[A-Za-z0-9_-]`.
   ///   - weights: nil leaves Consul's 1 and 1.
-  ///   - check: default: a gRPC health check every 10 s.
+  ///   - check: default: a gRPC health check every 10 s, over TLS if the server speaks TLS. One that
+  ///     cannot work with this server is logged as a warning.
   ///   - deregisterCriticalAfter: the backstop for a server that died (R-8): the agent takes it out
   ///     after this time in critical state, 1 min at least; nil: never.
   public convenience init(
@@ -48,19 +64,25 @@ public final class ConsulRegistration: LongRunning {
     deregisterCriticalAfter: Duration? = .seconds(60),
     logger: Logger = Logger(label: "trunkcall.consul.registration")
   ) {
+    let security = server.checkedSecurity
     self.init(
-      name, of: server, agent: agent, check: check, timing: RegistrationTiming(), logger: logger
-    ) { bound in
-      try ServiceDefinition(
-        name, bound: bound, advertise: advertise, id: id, tags: tags, meta: meta, weights: weights,
-        check: check, deregisterCriticalAfter: deregisterCriticalAfter)
-    }
+      name, of: server, agent: agent, check: check, timing: RegistrationTiming(), logger: logger,
+      needsNodeAddress: {
+        ServiceDefinition.needsNodeAddress(bound: $0, advertise: advertise)
+      },
+      define: { bound, nodeAddress in
+        try ServiceDefinition(
+          name, bound: bound, nodeAddress: nodeAddress, advertise: advertise, id: id, tags: tags,
+          meta: meta, weights: weights, check: check, security: security,
+          deregisterCriticalAfter: deregisterCriticalAfter)
+      })
   }
 
   package init(
     _ name: String, of server: any AdvertisedServer, agent: ConsulAgent, check: ConsulCheck,
     timing: RegistrationTiming, logger: Logger,
-    define: @escaping @Sendable ([Address]) throws -> ServiceDefinition
+    needsNodeAddress: @escaping @Sendable ([Address]) -> Bool = { _ in false },
+    define: @escaping Define
   ) {
     self.name = name
     self.server = server
@@ -68,6 +90,7 @@ public final class ConsulRegistration: LongRunning {
     self.check = check
     self.timing = timing
     self.logger = logger
+    self.needsNodeAddress = needsNodeAddress
     self.define = define
   }
 
@@ -81,7 +104,7 @@ public final class ConsulRegistration: LongRunning {
     try await stoppingWithItsGroup {
       try await untilStopped(client)
       try Task.checkCancellation()
-      if let definition = definition.withLock({ $0 }) { await leave(definition, by: client) }
+      await leave(sent.withLock { $0 }, by: client)
     }
   }
 
@@ -102,14 +125,15 @@ public final class ConsulRegistration: LongRunning {
   // MARK: Being registered
 
   private func keepRegistered(by client: AgentClient) async throws {
-    let definition = try define(try await server.listeningAddresses())
+    let bound = try await server.listeningAddresses()
+    // What cannot be registered at all is an error at once.
+    var definition = try define(bound, nil)
+    var isDefined = !needsNodeAddress(bound)
     // R-7: SERVING first, so that the initial status is honest.
     await server.setServing(name, true)
-    self.definition.withLock { $0 = definition }
-    if !DNSLabel.isValid(name) {
-      logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")  // R-2
-    }
+    warn()
 
+    var token: String?
     var random = SystemRandom()
     var state = RegistrationState(
       confirmEvery: timing.confirmInterval, life: check.kind == .ttl ? check.interval : nil)
@@ -120,14 +144,21 @@ public final class ConsulRegistration: LongRunning {
       do {
         switch step.next {
         case .register:
+          if !isDefined {
+            definition = try define(
+              bound, try await client.nodeAddress(timeout: timing.requestTimeout))
+            isDefined = true
+          }
+          token = try client.currentToken()
           try await registerWhole(definition, by: client)
           step = state.registered(using: &random)
+        case .confirm where try client.currentToken() != token: step = state.renewed()
         case .confirm:
-          let known =
-            check.kind == .ttl
-            ? try await client.beat(serviceID: definition.id, timeout: timing.requestTimeout)
-            : try await client.knows(serviceID: definition.id, timeout: timing.requestTimeout)
-          step = known ? state.confirmed(using: &random) : state.forgotten()
+          switch try await confirm(definition, by: client) {
+          case .well(let critical): step = state.confirmed(critical: critical, using: &random)
+          case .forgotten: step = state.forgotten()
+          case .drifted(let what): step = state.drifted(what, at: .now)
+          }
         case .sleep(let duration):
           try await Task.sleep(for: duration)
           step = state.woke()
@@ -143,55 +174,85 @@ public final class ConsulRegistration: LongRunning {
   private func registerWhole(
     _ definition: ServiceDefinition, by client: AgentClient
   ) async throws {
-    let timeout = timing.requestTimeout
-    try await Task { try await client.register(definition, timeout: timeout) }.value
-  }
-
-  private func tell(
-    _ news: RegistrationState.News?, _ definition: ServiceDefinition, _ client: AgentClient
-  ) {
-    switch news {
-    case nil: break
-    case .registered(let again):
-      logger.info(
-        "registered with consul \(client.name)\(again ? " again" : "") as \(definition.id)")
-    case .forgotten:
-      logger.notice("consul \(client.name) forgot \(definition.id), registering again")
-    case .trouble(let reason):
-      logger.warning(
-        "consul \(client.name): \(reason); \(definition.id) is served all the same, trying again")
+    let isFirst = sent.withLock { sent in
+      defer { if sent == nil { sent = Sent(definition: definition) } }
+      return sent?.isCertain != true
     }
+    try await Task { [timing, check] in
+      try await client.register(definition, timeout: timing.requestTimeout)
+      guard isFirst, check.isMadeByAgent else { return }
+      // An instance that crashed and is back at once finds the check of its former life, whose status
+      // stays as it is until the agent checks again (Consul: register check, Status). This server
+      // listens and says SERVING, so it begins anew.
+      let old = try? await client.check(ofService: definition.id, timeout: timing.requestTimeout)
+      if case .found(let check)? = old, check.status == "critical" {
+        try await client.deregister(serviceID: definition.id, timeout: timing.requestTimeout)
+        try await client.register(definition, timeout: timing.requestTimeout)
+      }
+    }.value
+    sent.withLock { $0?.isCertain = true }
   }
 
   // MARK: Leaving (R-14)
 
-  private func leave(_ definition: ServiceDefinition, by client: AgentClient) async {
+  private func leave(_ sent: Sent?, by client: AgentClient) async {
     await server.setServing(name, false)
+    // Nothing is said of what never was.
+    guard let sent else { return }
+    let id = sent.definition.id
     do {
-      try await client.deregister(serviceID: definition.id, timeout: timing.leaveTimeout)
+      try await client.deregister(serviceID: id, timeout: timing.leaveTimeout)
     } catch {
       // R-15: the agent will find out by its check and take the entry out later.
-      logger.warning("\(error); \(definition.id) could not be deregistered")
+      logger.log(
+        level: sent.isCertain ? .warning : .debug, "\(error); \(id) could not be deregistered")
       return
     }
-    await waitUntilGone(definition, by: client)
-    logger.info("deregistered \(definition.id) from consul \(client.name)")
+    guard sent.isCertain else {
+      return logger.debug("consul \(client.name) was asked to forget \(id), if it ever knew it")
+    }
+    switch await waitUntilGone(sent.definition, by: client) {
+    case .gone: logger.info("deregistered \(id) from consul \(client.name)")
+    case .shown:
+      logger.warning(
+        """
+        consul \(client.name) took \(id) out, but the catalogue still shows it: perhaps the agent may \
+        not change it with the token that it was registered with
+        """)
+    case .unknown(let reason):
+      logger.notice(
+        """
+        consul \(client.name) took \(id) out; whether the catalogue shows it still cannot be seen: \
+        \(reason)
+        """)
+    }
   }
+
+  private enum Leaving { case gone, shown, unknown(String) }
 
   /// The agent's own answer comes before the catalogue knows. Watchers are woken within about 20 ms
   /// of that (V-6) and ask again; the margin is ten times as long. Whoever is later still is told by
   /// the server's GOAWAY, and loses no call either.
-  private func waitUntilGone(_ definition: ServiceDefinition, by client: AgentClient) async {
+  private func waitUntilGone(
+    _ definition: ServiceDefinition, by client: AgentClient
+  ) async -> Leaving {
     let deadline = ContinuousClock.now + timing.leaveTimeout
+    var isShown = false
     do {
-      while ContinuousClock.now < deadline,
-        try await client.catalogueShows(definition, timeout: deadline - ContinuousClock.now)
-      {
+      while ContinuousClock.now < deadline {
+        let left = deadline - ContinuousClock.now
+        isShown = try await client.catalogueShows(definition, timeout: left)
+        guard isShown else {
+          try await Task.sleep(for: timing.propagation)
+          return .gone
+        }
         try await Task.sleep(for: timing.lookAgain)
       }
-      try await Task.sleep(for: timing.propagation)
+      return .shown
+    } catch let error as ConsulError {
+      return isShown ? .shown : .unknown(error.reason)
     } catch {
-      logger.debug("cannot see whether \(definition.id) is out of the catalogue: \(error)")
+      return .unknown("\(error)")
     }
   }
 }

@@ -27,6 +27,9 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     }
   }
 
+  /// What `name` answers; nil for a name that was never set.
+  public func isServing(_ name: String) -> Bool? { state.withLock { $0.book.isServing(name) } }
+
   /// Everything is NOT_SERVING from now on, and watches end after having said so.
   public func beginShutdown() {
     state.withLock { state in

@@ -29,12 +29,22 @@ struct GreeterServer: AsyncParsableCommand {
   var tag = ["helloworld"]
   @Option(
     help: ArgumentHelp(
-      "What others connect to; PORT defaults to the bound one.", valueName: "host[:port]"))
-  var advertise = Advertised(address: .host("127.0.0.1", 0))
+      """
+      What others connect to; PORT defaults to the bound one (default: the bound address, and if \
+      that is 0.0.0.0 the address of the agent's node).
+      """, valueName: "host[:port]"))
+  var advertise: Advertised?
   @Option(
     help: ArgumentHelp(
       "The Consul agent (default: CONSUL_HTTP_ADDR, else 127.0.0.1:8500).", valueName: "url"))
   var consul: String?
+  @Option(
+    help: ArgumentHelp(
+      """
+      A file with the agent's ACL token, read again when it changes (default: \
+      CONSUL_HTTP_TOKEN_FILE, else CONSUL_HTTP_TOKEN).
+      """, valueName: "path"))
+  var tokenFile: String?
   @Flag(help: "Serve without Consul.")
   var noRegister = false
   @Option(help: "How often the agent checks this server's health.")
@@ -87,11 +97,13 @@ struct GreeterServer: AsyncParsableCommand {
   private func register(
     _ server: GRPCServer, _ logger: Logger
   ) throws(ConsulError) -> ConsulRegistration {
-    let agent = consul.map { ConsulAgent($0) } ?? .fromEnvironment
+    var agent = ConsulAgent.fromEnvironment
+    if let consul { agent.address = consul }
+    if let tokenFile { agent.token = .file(tokenFile) }
     try agent.validate()
     return ConsulRegistration(
-      name, of: server, agent: agent, tags: tag, advertise: advertise.address,
-      check: .grpc(every: checkInterval, tls: security.check), logger: logger)
+      name, of: server, agent: agent, tags: tag, advertise: advertise?.address,
+      check: .grpc(every: checkInterval), logger: logger)
   }
 }
 
@@ -116,6 +128,4 @@ struct Advertised: ExpressibleByArgument {
     guard let parsed = try? HostPort(parsing: argument) else { return nil }
     address = .host(parsed.host, parsed.port ?? 0)
   }
-
-  var defaultValueDescription: String { "127.0.0.1" }
 }

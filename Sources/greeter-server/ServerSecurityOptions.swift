@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import ArgumentParser
-internal import TrunkConsul
 internal import Trunkcall
 
 #if TLS
@@ -30,17 +29,10 @@ internal import Trunkcall
       if let tlsClientCa { tls.clientCertificates = .required(.file(tlsClientCa)) }
       return .tls(tls)
     }
-
-    /// The agent asks over TLS as well. It is next to the server and asks for an address that the
-    /// certificate need not have: it does not verify.
-    var check: ConsulCheck.TLS? {
-      tlsCert == nil ? nil : ConsulCheck.TLS(verifiesServer: false)
-    }
   }
 #else
   /// Without the package trait `TLS` there is nothing to choose.
   struct ServerSecurityOptions: ParsableArguments {
     var value: ServerSecurity { .plaintext }
-    var check: ConsulCheck.TLS? { nil }
   }
 #endif

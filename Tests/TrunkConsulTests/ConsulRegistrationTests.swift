@@ -1,3 +1,5 @@
+import FoundationEssentials
+import Glibc
 import Logging
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
@@ -11,19 +13,21 @@ import TrunkTesting
 
 @Suite("Registration", .timeLimit(.minutes(1))) struct ConsulRegistrationTests {
   private func registration(
-    of server: TestServer, at address: String, check: ConsulCheck = .grpc()
+    of server: TestServer, at address: String, token: ConsulAgent.Token? = nil,
+    check: ConsulCheck = .grpc(), log: Log = Log(), asksForAddress: Bool = false
   ) -> ConsulRegistration {
     var timing = RegistrationTiming()
     timing.confirmInterval = .milliseconds(50)
     timing.leaveTimeout = .milliseconds(500)
     timing.propagation = .milliseconds(1)
     return ConsulRegistration(
-      "hello", of: server, agent: ConsulAgent(address, namespace: "n"), check: check,
-      timing: timing, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    ) { bound in
+      "hello", of: server, agent: ConsulAgent(address, token: token, namespace: "n"), check: check,
+      timing: timing, logger: log.logger, needsNodeAddress: { _ in asksForAddress }
+    ) { bound, address in
       try ServiceDefinition(
-        "hello", bound: bound, advertise: nil, id: nil, tags: [], meta: [:], weights: nil,
-        check: check, deregisterCriticalAfter: .seconds(60))
+        "hello", bound: bound, nodeAddress: asksForAddress ? address : "127.0.0.1", advertise: nil,
+        id: nil, tags: [], meta: [:], weights: nil, check: check,
+        security: server.checkedSecurity, deregisterCriticalAfter: .seconds(60))
     }
   }
 
@@ -161,6 +165,254 @@ import TrunkTesting
     await #expect(throws: CancellationError.self) { try await run.value }
     #expect(!agent.requests.contains { $0.path.contains("deregister") })
     #expect(server.serving == ["+hello"])
+    agent.stop()
+  }
+
+  // MARK: What the agent says
+
+  /// The agent's answers for `hello` at 127.0.0.1:5, as registered, with a check in a state.
+  private static let asRegistered =
+    #"{"ID":"hello-127.0.0.1-5","Service":"hello","Tags":[],"Meta":{},"Port":5,"Address":"127.0.0.1"}"#
+  private static func check(_ status: String, _ output: String = "") -> String {
+    #"{"service:hello-127.0.0.1-5":{"CheckID":"c","Status":"\#(status)","Output":"\#(output)"}}"#
+  }
+
+  @Test(
+    "the default address is the node's as the agent tells it; where that may not be read it is empty",
+    arguments: [
+      (.answer(200, body: #"{"Member":{"Addr":"10.1.2.3"}}"#), "10.1.2.3"),
+      (.answer(403, body: "Permission denied"), nil), (.answer(200, body: #"{"Member":7}"#), nil),
+    ] as [(ScriptedConsulAgent.Reaction, String?)])
+  func nodeAddress(reaction: ScriptedConsulAgent.Reaction, address: String?) async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      request.path == "/v1/agent/self" ? reaction : .json("[]", index: 1)
+    }
+    let server = TestServer(.host("0.0.0.0", 5))
+    let registration = registration(of: server, at: agent.address, asksForAddress: true)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { agent.requests.count >= 2 })
+    let sent = try #require(agent.requests.first { $0.path.hasSuffix("/register") }).text
+    if let address {
+      #expect(sent.contains(#""Address":"\#(address)""#))
+      #expect(sent.contains(#""ID":"hello-\#(address)-5""#))
+      #expect(sent.contains(#""GRPC":"\#(address):5/hello""#))
+    } else {
+      #expect(!sent.contains(#""Address""#))
+      #expect(sent.contains(#""ID":"hello-5""#))
+      #expect(sent.contains(#""GRPC":"127.0.0.1:5/hello""#))
+    }
+    registration.shutDown()
+    try await run.value
+    agent.stop()
+  }
+
+  @Test("a check that is critical is said once, with its output, and so is its recovery")
+  func critical() async throws {
+    let log = Log()
+    let isWell = Locked(false)
+    let agent = try await ScriptedConsulAgent.start { request in
+      switch request.path {
+      case "/v1/agent/checks":
+        .answer(
+          200,
+          body: Self.check(isWell.withLock { $0 } ? "passing" : "critical", "rpc error:\\nrefused"))
+      case "/v1/agent/service/hello-127.0.0.1-5": .answer(200, body: Self.asRegistered)
+      default: .json("[]", index: 1)
+      }
+    }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(of: server, at: agent.address, log: log)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { agent.requests.count { $0.path == "/v1/agent/checks" } >= 5 })
+    #expect(
+      log.lines.filter { $0.contains("critical") } == [
+        "warning consul \(agent.address): the check of hello-127.0.0.1-5 is critical: "
+          + "rpc error: refused"
+      ])
+    isWell.withLock { $0 = true }
+    #expect(try await eventually { log.lines.contains { $0.contains("not critical any more") } })
+    registration.shutDown()
+    try await run.value
+    agent.stop()
+  }
+
+  @Test("a crashed server that is back at once does not keep its former life's critical check")
+  func crashed() async throws {
+    let isNew = Locked(false)
+    let agent = try await ScriptedConsulAgent.start { request in
+      switch request.path {
+      case "/v1/agent/checks":
+        return .answer(200, body: Self.check(isNew.withLock { $0 } ? "passing" : "critical"))
+      case "/v1/agent/service/hello-127.0.0.1-5": return .answer(200, body: Self.asRegistered)
+      case let path where path.contains("/deregister/"): isNew.withLock { $0 = true }
+      default: break
+      }
+      return .json("[]", index: 1)
+    }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(of: server, at: agent.address)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { agent.requests.count >= 6 })
+    let writes = agent.requests.filter { $0.method == "PUT" }.map {
+      $0.path.split(separator: "/")[3]
+    }
+    #expect(writes == ["register", "deregister", "register"])
+    registration.shutDown()
+    try await run.value
+    agent.stop()
+  }
+
+  @Test(
+    "what somebody else changed is registered again, and said once",
+    arguments: [
+      (#"{"Service":"hello","Port":6,"Address":"127.0.0.1"}"#, check("passing"), "its port is 6"),
+      (#"{"Service":"other"}"#, check("passing"), #"its name is "other""#),
+      (#"{"Tags":["x"]}"#, check("passing"), "its tags differ"),
+      (asRegistered, "{}", "its check is gone"),
+    ])
+  func drift(service: String, checks: String, what: String) async throws {
+    let log = Log()
+    let agent = try await ScriptedConsulAgent.start { request in
+      switch request.path {
+      case "/v1/agent/checks": .answer(200, body: checks)
+      case "/v1/agent/service/hello-127.0.0.1-5": .answer(200, body: service)
+      default: .json("[]", index: 1)
+      }
+    }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(of: server, at: agent.address, log: log)
+    let run = Task { try await registration.run() }
+    #expect(
+      try await eventually { agent.requests.count { $0.path.hasSuffix("/register") } >= 3 })
+    #expect(log.lines.filter { $0.contains("somebody else") }.count == 1)
+    #expect(log.lines.contains { $0.contains(": \(what); registering again") }, "\(log.lines)")
+    registration.shutDown()
+    try await run.value
+    agent.stop()
+  }
+
+  @Test("odd values in the agent's answers are no drift") func oddAnswers() async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      switch request.path {
+      case "/v1/agent/checks":
+        .answer(200, body: #"{"a":7,"service:hello-127.0.0.1-5":{"Status":["passing"]}}"#)
+      case "/v1/agent/service/hello-127.0.0.1-5":
+        .answer(200, body: #"{"Service":"hello","Port":"5","Tags":null,"Meta":[1],"Address":7}"#)
+      default: .json("[]", index: 1)
+      }
+    }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(of: server, at: agent.address)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { agent.requests.count >= 9 })
+    #expect(agent.requests.count { $0.path.hasSuffix("/register") } == 1)
+    registration.shutDown()
+    try await run.value
+    agent.stop()
+  }
+
+  @Test("a token that was replaced: registered again under the new one, once")
+  func tokenReplaced() async throws {
+    let path = "/tmp/trunkcall-token-\(UInt64.random(in: 0 ... .max))"
+    defer { unlink(path) }
+    try "old".write(toFile: path, atomically: true, encoding: .utf8)
+    let agent = try await ScriptedConsulAgent.start { request in
+      switch request.path {
+      case "/v1/agent/checks": .answer(200, body: Self.check("passing"))
+      case "/v1/agent/service/hello-127.0.0.1-5": .answer(200, body: Self.asRegistered)
+      default: .json("[]", index: 1)
+      }
+    }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(of: server, at: agent.address, token: .file(path))
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { agent.requests.count >= 3 })
+    try await Task.sleep(for: .milliseconds(20))
+    try "new".write(toFile: path, atomically: true, encoding: .utf8)
+    func tokens() -> [String?] {
+      agent.requests.filter { $0.path.hasSuffix("/register") }.map { $0.headers["x-consul-token"] }
+    }
+    #expect(try await eventually { tokens() == ["old", "new"] })
+    let now = agent.requests.count
+    #expect(try await eventually { agent.requests.count >= now + 4 })
+    #expect(tokens() == ["old", "new"])
+    registration.shutDown()
+    try await run.value
+    agent.stop()
+  }
+
+  @Test("deregistered is said when it is so; nothing is said of what never was")
+  func leaving() async throws {
+    for (shown, deregistered) in [(false, true), (true, false)] {
+      let log = Log()
+      let agent = try await ScriptedConsulAgent.start { request in
+        .json(
+          shown
+            ? #"[{"Node":{},"Service":{"ID":"hello-127.0.0.1-5","Address":"127.0.0.1","Port":5}}]"#
+            : "[]", index: 1)
+      }
+      let registration = registration(
+        of: TestServer(.host("127.0.0.1", 5)), at: agent.address, log: log)
+      let run = Task { try await registration.run() }
+      #expect(try await eventually { agent.requests.count >= 3 })
+      registration.shutDown()
+      try await run.value
+      #expect(log.lines.contains { $0.contains("deregistered") } == deregistered)
+      #expect(log.lines.contains { $0.contains("the catalogue still shows it") } == shown)
+      agent.stop()
+    }
+    let log = Log()
+    let away = registration(of: TestServer(.host("127.0.0.1", 5)), at: "127.0.0.1:1", log: log)
+    let run = Task { try await away.run() }
+    #expect(try await eventually { log.lines.count == 1 })
+    away.shutDown()
+    try await run.value
+    #expect(log.lines.filter { !$0.hasPrefix("debug") }.count == 1, "\(log.lines)")
+  }
+
+  @Test("a TTL check follows the server's health") func ttlHealth() async throws {
+    let agent = try await ScriptedConsulAgent.start(answering: [.json("[]", index: 1)])
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(of: server, at: agent.address, check: .ttl(.seconds(10)))
+    let run = Task { try await registration.run() }
+    func last() -> Substring? {
+      agent.requests.last { $0.path.contains("/check/") }?.path.split(separator: "/")[3]
+    }
+    #expect(try await eventually { last() == "pass" })
+    await server.setServing("hello", false)
+    #expect(try await eventually { last() == "fail" })
+    await server.setServing("hello", true)
+    #expect(try await eventually { last() == "pass" })
+    registration.shutDown()
+    try await run.value
+    agent.stop()
+  }
+
+  @Test("a check that cannot work with the server is warned of once") func obstacles() async throws
+  {
+    var tls = CheckedSecurity()
+    tls.usesTLS = true
+    var mutual = tls
+    mutual.requiresClientCertificates = true
+    func obstacle(
+      _ check: ConsulCheck, _ security: CheckedSecurity = .init(), health: Bool = true
+    ) -> String? { check.obstacle(security, hasHealthService: health) }
+    #expect(obstacle(.grpc()) == nil && obstacle(.grpc(), tls) == nil)
+    #expect(obstacle(.grpc(), health: false)?.contains("HealthService()") == true)
+    #expect(obstacle(.tcp(), mutual, health: false) == nil)
+    #expect(obstacle(.grpc(), mutual)?.contains("enable_agent_tls_for_checks") == true)
+    #expect(obstacle(.grpc(tls: .off), tls)?.contains("plaintext, the server TLS") == true)
+    #expect(obstacle(.grpc(tls: .init()))?.contains("TLS, the server plaintext") == true)
+
+    let log = Log()
+    let agent = try await ScriptedConsulAgent.start(answering: [.json("[]", index: 1)])
+    let server = TestServer(.host("127.0.0.1", 5), hasHealthService: false)
+    let registration = registration(of: server, at: agent.address, log: log)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { agent.requests.count >= 4 })
+    #expect(log.lines.count { $0.contains("has no health service") } == 1)
+    registration.shutDown()
+    try await run.value
     agent.stop()
   }
 }

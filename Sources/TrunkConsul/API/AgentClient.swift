@@ -109,6 +109,9 @@ package final class AgentClient: Sendable {
     }
   }
 
+  /// Sent with the next request; nil if there is none.
+  func currentToken() throws(ConsulError) -> String? { try token.current() }
+
   private func encode(_ request: HTTPRequest) throws -> [UInt8] {
     var request = request
     request.path = address.prefix + request.path

@@ -21,21 +21,38 @@ extension AgentClient {
     _ = try await send(request, timeout: timeout)
   }
 
-  /// Whether the agent knows the service (R-10).
-  func knows(serviceID: String, timeout: Duration) async throws -> Bool {
-    var request = HTTPRequest(.get, "v1", "agent", "service", serviceID)
+  /// The service as the agent has it; nil if it does not know it (R-10).
+  func service(_ id: String, timeout: Duration) async throws -> AgentService? {
+    var request = HTTPRequest(.get, "v1", "agent", "service", id)
     addTenancy(to: &request)
     do {
-      _ = try await send(request, timeout: timeout)
-      return true
+      let answer = try await send(request, timeout: timeout)
+      return (try? JSONDecoder().decode(AgentService.self, from: Data(answer.body)))
+        ?? AgentService()
     } catch ConsulError.refused(_, 404, _) {
-      return false
+      return nil
     }
   }
 
-  /// Tells the agent that a service with a TTL lives; false if it does not know the check (R-10).
-  func beat(serviceID: String, timeout: Duration) async throws -> Bool {
-    var request = HTTPRequest(.put, "v1", "agent", "check", "pass", "service:\(serviceID)")
+  /// The check that belongs to a service; `.unknown` if the agent's answer cannot be read.
+  func check(ofService id: String, timeout: Duration) async throws -> AgentCheck.Finding {
+    var request = HTTPRequest(.get, "v1", "agent", "checks")
+    if !id.contains("\"") { request.addQuery("filter", "ServiceID == \"\(id)\"") }
+    addTenancy(to: &request)
+    let answer = try await send(request, timeout: timeout)
+    guard
+      let checks = try? JSONDecoder().decode(
+        [String: Readable<AgentCheck>].self, from: Data(answer.body))
+    else { return .unknown }
+    guard let check = checks["service:\(id)"] else { return .missing }
+    return check.value.map { .found($0) } ?? .unknown
+  }
+
+  /// Tells the agent how a service with a TTL is; false if it does not know the check (R-10).
+  func beat(serviceID: String, isServing: Bool, timeout: Duration) async throws -> Bool {
+    var request = HTTPRequest(
+      .put, "v1", "agent", "check", isServing ? "pass" : "fail", "service:\(serviceID)")
+    if !isServing { request.addQuery("note", "the health service says NOT_SERVING") }
     addTenancy(to: &request)
     do {
       _ = try await send(request, timeout: timeout)
@@ -67,7 +84,7 @@ extension AgentClient {
     return try entries(of: response).entries.contains {
       // The id is unique on its node only (Q-10), hence the address.
       $0.service.id == definition.id && $0.service.port == Int(definition.port)
-        && $0.service.address == definition.address
+        && $0.service.address == definition.address ?? ""
     }
   }
 
@@ -86,17 +103,21 @@ extension AgentClient {
 
   /// The agent's version, `1.8.7`; nil if it does not say.
   func version(timeout: Duration) async throws -> ConsulVersion? {
-    struct About: Decodable {
-      struct Config: Decodable {
-        var version: String?
-        enum CodingKeys: String, CodingKey { case version = "Version" }
-      }
-      var config: Config?
-      enum CodingKeys: String, CodingKey { case config = "Config" }
+    try await about(timeout: timeout).version.flatMap(ConsulVersion.init)
+  }
+
+  /// The address that the agent's node has for others; nil if it may not be read, or is not said.
+  func nodeAddress(timeout: Duration) async throws -> String? {
+    do {
+      return try await about(timeout: timeout).nodeAddress
+    } catch ConsulError.refused(_, let status, _) where status == 403 || status == 404 {
+      return nil
     }
+  }
+
+  private func about(timeout: Duration) async throws -> AgentAbout {
     let answer = try await send(HTTPRequest(.get, "v1", "agent", "self"), timeout: timeout)
-    let about = try? JSONDecoder().decode(About.self, from: Data(answer.body))
-    return about?.config?.version.flatMap(ConsulVersion.init)
+    return (try? JSONDecoder().decode(AgentAbout.self, from: Data(answer.body))) ?? AgentAbout()
   }
 
   /// The instances of an answer.

@@ -15,9 +15,9 @@ public struct ConsulCheck: Sendable, Hashable {
   package var kind: Kind
   /// Between two checks, or the life of a TTL. The agent raises less than 1 s to 1 s.
   package var interval: Duration
-  /// How long one check may take; nil leaves it to the agent (10 s).
+  /// How long one check may take; nil: as ``effectiveTimeout`` says.
   package var timeout: Duration?
-  /// How the agent speaks to a server that wants TLS; nil: plaintext.
+  /// How the agent speaks to the server; nil: as the server does, without verifying it.
   package var tls: TLS?
 
   /// TLS from the agent to the server (R-5). A server that requires client certificates gets the
@@ -27,6 +27,14 @@ public struct ConsulCheck: Sendable, Hashable {
     public var verifiesServer: Bool
     /// The name to expect; left out for agents before 1.9, which do not know the field.
     public var serverName: String?
+    var isOff = false
+
+    /// Plaintext, whatever the server says of itself: for something before it that ends TLS.
+    public static let off: TLS = {
+      var tls = TLS()
+      tls.isOff = true
+      return tls
+    }()
 
     public init(verifiesServer: Bool = true, serverName: String? = nil) {
       self.verifiesServer = verifiesServer
@@ -43,13 +51,47 @@ public struct ConsulCheck: Sendable, Hashable {
 
   /// The agent calls `grpc.health.v1.Health/Check` with the service's name (R-6).
   /// - Parameters:
+  ///   - timeout: default: 3 s, or the interval if that is shorter.
   ///   - address: where the *agent* reaches the server; the advertised address if nil (R-3).
-  ///   - tls: for a server that wants TLS.
+  ///   - tls: default: TLS if the server speaks TLS. The agent does not verify it then: it is next
+  ///     to it, asks for an address, and has CAs of its own.
   public static func grpc(
     every interval: Duration = .seconds(10), timeout: Duration? = nil, at address: Address? = nil,
     tls: TLS? = nil
   ) -> ConsulCheck {
     ConsulCheck(kind: .grpc(address), interval: interval, timeout: timeout, tls: tls)
+  }
+
+  /// A frozen server turns critical within the interval and this. A health service answers at once or
+  /// not at all, so the agent's own 10 s would only lengthen that; nil leaves it to the agent.
+  var effectiveTimeout: Duration? {
+    if timeout == nil, case .grpc = kind { return min(max(interval, .seconds(1)), .seconds(3)) }
+    return timeout
+  }
+
+  /// What the agent speaks to a server; nil: plaintext.
+  func effectiveTLS(of security: CheckedSecurity) -> TLS? {
+    guard let tls else { return security.usesTLS ? TLS(verifiesServer: false) : nil }
+    return tls.isOff ? nil : tls
+  }
+
+  /// Why it cannot work with this server; nil if nothing speaks against it.
+  func obstacle(_ security: CheckedSecurity, hasHealthService: Bool) -> String? {
+    guard case .grpc = kind else { return nil }
+    let speaksTLS = effectiveTLS(of: security) != nil
+    if !hasHealthService {
+      return "the server has no health service, which the agent's gRPC check asks; "
+        + "add HealthService() to its services, or take another check"
+    }
+    if speaksTLS != security.usesTLS {
+      return "the agent's gRPC check speaks \(speaksTLS ? "TLS" : "plaintext"), "
+        + "the server \(security.usesTLS ? "TLS" : "plaintext")"
+    }
+    if security.requiresClientCertificates {
+      return "the server requires client certificates, and the agent shows one to checks only with "
+        + "enable_agent_tls_for_checks in its configuration"
+    }
+    return nil
   }
 
   /// The agent connects, no more.
@@ -66,8 +108,9 @@ public struct ConsulCheck: Sendable, Hashable {
     ConsulCheck(kind: .http(url), interval: interval, timeout: timeout)
   }
 
-  /// The registration tells the agent that it lives, three times within `life` (R-9): for servers
-  /// that the agent cannot reach.
+  /// The registration tells the agent how the server is, three times within `life` (R-9) and every
+  /// 3 s at least: passing, or critical while its health service says NOT_SERVING for the name. For
+  /// servers that the agent cannot reach.
   public static func ttl(_ life: Duration) -> ConsulCheck {
     ConsulCheck(kind: .ttl, interval: life, timeout: nil)
   }

@@ -7,13 +7,16 @@ internal import TrunkDiscovery
 ///     begin -> REGISTERING --registered--> HELD --woke--> CONFIRMING --confirmed--> HELD
 ///                ^  ^  '--failed--> AWAY --woke--.            |  '--failed--> AWAY
 ///                |  '----------------------------'            |
-///                '------------------- forgotten --------------'
+///                '---------- forgotten, drifted, renewed -----'
 ///
 /// Rules:
 /// - An agent that cannot be asked is asked again, for ever, after 0.25 s...5 s: it is
 ///   near, a question is cheap, and a server must be back soon after its agent is.
 /// - An agent that lost its state is told again as soon as it says that it does not know us; in
 ///   doubt as well, since the same registration once more wakes nobody (R-12, V-5).
+/// - Where somebody else changed what we registered, or the token was replaced, it is registered
+///   again; the agent keeps the token of a registration and uses it for the catalogue.
+/// - A check that turns critical is said once, with its output, and so is its recovery.
 /// - What is wrong is said when it begins, when it changes, and once a minute while it lasts.
 package struct RegistrationState: Sendable {
   package typealias Instant = ContinuousClock.Instant
@@ -29,6 +32,13 @@ package struct RegistrationState: Sendable {
     case registered(again: Bool)
     case forgotten
     case trouble(String)
+    /// Another changed it in the agent: what.
+    case drifted(String)
+    /// The token is another one than it was registered with.
+    case renewed
+    /// The agent's check fails: its output.
+    case critical(String)
+    case passing
   }
   package struct Step: Sendable, Hashable {
     package var news: News?
@@ -42,6 +52,10 @@ package struct RegistrationState: Sendable {
   private var wasRegistered = false
   private var backoff = Backoff()
   private var said: (text: String, at: Instant)?
+  private var saidDrift: (text: String, at: Instant)?
+  /// The next registration mends something that was said a moment ago.
+  private var isQuiet = false
+  private var isCritical = false
   private static let repeatAfter = Duration.seconds(60)
 
   /// - Parameter life: of a TTL check; nil for checks that the agent makes.
@@ -58,18 +72,41 @@ package struct RegistrationState: Sendable {
   package mutating func woke() -> Step { Step(news: nil, next: afterSleep) }
 
   package mutating func registered(using random: inout some RandomNumberGenerator) -> Step {
-    let news = News.registered(again: wasRegistered)
+    let news = isQuiet ? nil : News.registered(again: wasRegistered)
     wasRegistered = true
+    isQuiet = false
     settle()
     // a TTL starts to run when it is registered.
     return beats ? Step(news: news, next: .confirm) : Step(news: news, next: rest(&random))
   }
 
-  package mutating func confirmed(using random: inout some RandomNumberGenerator) -> Step {
-    let news = said == nil ? nil : News.registered(again: true)
+  /// - Parameter critical: what the agent's check says while it fails; nil while it does not.
+  package mutating func confirmed(
+    critical: String? = nil, using random: inout some RandomNumberGenerator
+  ) -> Step {
+    var news = said == nil ? nil : News.registered(again: true)
+    if isCritical != (critical != nil) {
+      isCritical = critical != nil
+      news = critical.map { .critical($0) } ?? .passing
+    }
     settle()
     return Step(news: news, next: rest(&random))
   }
+
+  /// - Parameter what: of it is not as it was registered.
+  package mutating func drifted(_ what: String, at now: Instant) -> Step {
+    let isKnown = saidDrift.map {
+      $0.text == what && now - $0.at < RegistrationState.repeatAfter
+    }
+    if isKnown == true {
+      isQuiet = true
+      return Step(news: nil, next: .register)
+    }
+    saidDrift = (what, now)
+    return Step(news: .drifted(what), next: .register)
+  }
+
+  package mutating func renewed() -> Step { Step(news: .renewed, next: .register) }
 
   package mutating func forgotten() -> Step { Step(news: .forgotten, next: .register) }
 

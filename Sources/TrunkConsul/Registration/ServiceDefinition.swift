@@ -48,18 +48,22 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
 
   /// - Parameters:
   ///   - bound: where the server listens.
+  ///   - nodeAddress: of the agent's node, as it says itself; nil if that cannot be read: then the
+  ///     address stays empty, which means the node's.
+  ///   - security: what the server speaks, for a check that does not say.
   ///   - advertise: what others should connect to; port 0 stands for the bound port.
   /// - Throws: ``ConsulError/nothingToAdvertise(service:)``.
   package init(
-    _ name: String, bound: [Address], advertise: Address?, id: String?, tags: [String],
-    meta: [String: String], weights: ConsulWeights?, check: ConsulCheck,
-    deregisterCriticalAfter: Duration?
+    _ name: String, bound: [Address], nodeAddress: String? = nil, advertise: Address?, id: String?,
+    tags: [String], meta: [String: String], weights: ConsulWeights?, check: ConsulCheck,
+    security: CheckedSecurity = CheckedSecurity(), deregisterCriticalAfter: Duration?
   ) throws(ConsulError) {
-    guard let (host, port) = ServiceDefinition.reachable(advertise, bound: bound) else {
-      throw .nothingToAdvertise(service: name)
-    }
+    guard
+      let (host, port) = ServiceDefinition.reachable(
+        advertise, bound: bound, nodeAddress: nodeAddress)
+    else { throw .nothingToAdvertise(service: name) }
     // host and port in the id, so that a restart replaces and clones do not collide.
-    self.id = id ?? "\(name)-\(host)-\(port)"
+    self.id = id ?? [name, host, "\(port)"].compactMap { $0 }.joined(separator: "-")
     self.name = name
     self.tags = tags.isEmpty ? nil : tags
     address = host
@@ -67,32 +71,57 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     self.meta = meta.isEmpty ? nil : meta
     self.weights = weights.map { Weights(passing: $0.passing, warning: $0.warning) }
     self.check = ServiceDefinition.check(
-      check, name: name, advertised: .host(host, port), deregisterAfter: deregisterCriticalAfter)
+      // Without an address of its own it is on the agent's node, and the agent beside it.
+      check, name: name, advertised: .host(host ?? "127.0.0.1", port), security: security,
+      deregisterAfter: deregisterCriticalAfter)
   }
 
-  private static func reachable(_ advertise: Address?, bound: [Address]) -> (String, UInt16)? {
-    let first = bound.lazy.compactMap { address -> (String, UInt16)? in
+  /// Whether what others connect to is not said by the listener and has to come from the agent.
+  package static func needsNodeAddress(bound: [Address], advertise: Address?) -> Bool {
+    guard case .host(let host, _)? = preferred(bound), advertise == nil else { return false }
+    return isWildcard(host)
+  }
+
+  /// A nil host stands for the node's address.
+  private static func reachable(
+    _ advertise: Address?, bound: [Address], nodeAddress: String?
+  ) -> (String?, UInt16)? {
+    let first = preferred(bound).flatMap { address -> (String, UInt16)? in
       if case .host(let host, let port) = address { (host, port) } else { nil }
-    }.first
+    }
     switch advertise {
     case .host(let host, 0): return first.map { (host, $0.1) }
     case .host(let host, let port): return (host, port)
     case .unix, .unixAbstract: return nil
     case nil:
       guard let first else { return nil }
-      // A wildcard is no address to connect to; the local one serves agent and clients beside it.
-      return ["0.0.0.0", "::", ""].contains(first.0) ? ("127.0.0.1", first.1) : first
+      // A wildcard is no address to connect to, and 127.0.0.1 is another host everywhere else.
+      return isWildcard(first.0) ? (nodeAddress, first.1) : (first.0, first.1)
     }
   }
 
+  /// Where others may reach it: not the loopback if there is anything else.
+  private static func preferred(_ bound: [Address]) -> Address? {
+    let hosts = bound.filter { if case .host = $0 { true } else { false } }
+    return hosts.first {
+      guard case .host(let host, _) = $0 else { return false }
+      return !host.hasPrefix("127.") && host != "::1" && host != "localhost"
+    } ?? hosts.first
+  }
+
+  private static func isWildcard(_ host: String) -> Bool {
+    ["0.0.0.0", "::", ""].contains(host)
+  }
+
   private static func check(
-    _ check: ConsulCheck, name: String, advertised: Address, deregisterAfter: Duration?
+    _ check: ConsulCheck, name: String, advertised: Address, security: CheckedSecurity,
+    deregisterAfter: Duration?
   ) -> Check? {
     var made = Check()
     switch check.kind {
     case .grpc(let address):
       made.grpc = "\(address ?? advertised)/\(name)"
-      if let tls = check.tls {
+      if let tls = check.effectiveTLS(of: security) {
         made.grpcUseTLS = true
         made.tlsSkipVerify = tls.verifiesServer ? nil : true
         made.tlsServerName = tls.serverName
@@ -105,7 +134,7 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     // V-13: a TTL has no interval, everything else needs one.
     if check.kind != .ttl {
       made.interval = ConsulDuration.text(check.interval)
-      made.timeout = check.timeout.map(ConsulDuration.text)
+      made.timeout = check.effectiveTimeout.map(ConsulDuration.text)
     }
     made.deregisterAfter = deregisterAfter.map(ConsulDuration.text)
     // R-7, V-14: honest, because the server listens and says SERVING by now.

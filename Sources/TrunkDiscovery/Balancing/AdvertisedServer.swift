@@ -8,4 +8,25 @@ public protocol AdvertisedServer: AnyObject, Sendable {
   func listeningAddresses() async throws -> [Address]
   /// Sets what the health service answers for `name` (empty: the whole server).
   func setServing(_ name: String, _ serving: Bool) async
+  /// What the health service answers for `name`; nil if it has not been told, or there is none.
+  /// Default nil.
+  func isServing(_ name: String) -> Bool?
+  /// Whether there is a health service to ask from outside. Default true.
+  var hasHealthService: Bool { get }
+  /// What a registry's check has to speak. Default: plaintext.
+  var checkedSecurity: CheckedSecurity { get }
+}
+
+extension AdvertisedServer {
+  public func isServing(_ name: String) -> Bool? { nil }
+  public var hasHealthService: Bool { true }
+  public var checkedSecurity: CheckedSecurity { CheckedSecurity() }
+}
+
+/// How a server secures its connections, as far as a health check has to know.
+public struct CheckedSecurity: Sendable, Hashable {
+  public var usesTLS = false
+  /// It refuses clients without a certificate.
+  public var requiresClientCertificates = false
+  public init() {}
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import Logging
+internal import TrunkDiscovery
 internal import TrunkSockets
 
 #if TLS
@@ -24,6 +25,18 @@ public struct ServerSecurity: Sendable {
     /// TLS 1.2 or 1.3 with ALPN `h2`.
     public static func tls(_ tls: ServerTLS) -> ServerSecurity { ServerSecurity(kind: .tls(tls)) }
   #endif
+
+  /// What a registry's health check has to know.
+  var checked: CheckedSecurity {
+    var checked = CheckedSecurity()
+    #if TLS
+      if case .tls(let tls) = kind {
+        checked.usesTLS = true
+        if case .required = tls.clientCertificates { checked.requiresClientCertificates = true }
+      }
+    #endif
+    return checked
+  }
 }
 
 #if TLS

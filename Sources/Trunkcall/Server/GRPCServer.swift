@@ -102,6 +102,15 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     for service in health { service.setServing(name, serving) }
   }
 
+  public func isServing(_ name: String) -> Bool? {
+    let answers = health.compactMap { $0.isServing(name) }
+    return answers.isEmpty ? nil : answers.allSatisfy { $0 }
+  }
+
+  public var hasHealthService: Bool { !health.isEmpty }
+
+  public var checkedSecurity: CheckedSecurity { security.checked }
+
   // MARK: Introspection
 
   /// Figures since the start, over all loops and for each of them.

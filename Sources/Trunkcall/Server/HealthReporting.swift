@@ -5,6 +5,12 @@
 public protocol HealthReporting: RPCService {
   /// `name` is empty for the server as a whole.
   func setServing(_ name: String, _ serving: Bool)
+  /// What it answers for `name`; nil if it has not been told. Default nil.
+  func isServing(_ name: String) -> Bool?
   /// Everything is NOT_SERVING from now on, whatever is set later.
   func beginShutdown()
+}
+
+extension HealthReporting {
+  public func isServing(_ name: String) -> Bool? { nil }
 }

@@ -30,7 +30,7 @@ enum HelloworldRegistration {
   /// What was sent for it, keys in alphabetical order.
   static let request =
     #"{"Address":"127.0.0.1","Check":{"DeregisterCriticalServiceAfter":"1m","#
-    + #""GRPC":"127.0.0.1:50051/helloworld","Interval":"10s","Status":"passing"},"#
+    + #""GRPC":"127.0.0.1:50051/helloworld","Interval":"10s","Status":"passing","Timeout":"3s"},"#
     + #""ID":"helloworld-127.0.0.1-50051","Name":"helloworld","Port":50051,"#
     + #""Tags":["helloworld"]}"#
 }

@@ -71,6 +71,21 @@ import TrunkDiscovery
     #expect(state.woke().next == .register)
   }
 
+  @Test("a fight over an id is said once a minute, while it is registered again each time")
+  mutating func fight() {
+    var state = RegistrationState()
+    _ = state.begin()
+    _ = state.registered(using: &random)
+    #expect(
+      state.drifted("its port is 6", at: start)
+        == .init(news: .drifted("its port is 6"), next: .register))
+    #expect(state.registered(using: &random).news == .registered(again: true))
+    let later = start + .seconds(59)
+    #expect(state.drifted("its port is 6", at: later) == .init(news: nil, next: .register))
+    #expect(state.registered(using: &random).news == nil)
+    #expect(state.drifted("its port is 6", at: start + .seconds(60)).news != nil)
+  }
+
   @Test("a TTL is fed at once and at least three times in its life (R-9)") mutating func ttl()
     throws
   {
@@ -84,13 +99,15 @@ import TrunkDiscovery
 
 @Suite("What is registered") struct ServiceDefinitionTests {
   private func define(
-    _ bound: [Address] = [.host("0.0.0.0", 50_051)], advertise: Address? = nil, id: String? = nil,
+    _ bound: [Address] = [.host("0.0.0.0", 50_051)], node: String? = "127.0.0.1",
+    security: CheckedSecurity = CheckedSecurity(), advertise: Address? = nil, id: String? = nil,
     tags: [String] = [], meta: [String: String] = [:], weights: ConsulWeights? = nil,
     check: ConsulCheck = .grpc(), after: Duration? = .seconds(60)
   ) throws -> ServiceDefinition {
     try ServiceDefinition(
-      "helloworld", bound: bound, advertise: advertise, id: id, tags: tags, meta: meta,
-      weights: weights, check: check, deregisterCriticalAfter: after)
+      "helloworld", bound: bound, nodeAddress: node, advertise: advertise, id: id, tags: tags,
+      meta: meta, weights: weights, check: check, security: security,
+      deregisterCriticalAfter: after)
   }
   private func json(_ definition: ServiceDefinition) throws -> String {
     String(decoding: try definition.json(), as: UTF8.self)
@@ -127,6 +144,34 @@ import TrunkDiscovery
     let definition = try define([bound], advertise: advertise)
     #expect(definition.address == host)
     #expect(definition.port == port)
+  }
+
+  @Test("the node's address stands for a wildcard alone; without one the address stays empty")
+  func node() throws {
+    #expect(try define(node: "10.1.2.3").address == "10.1.2.3")
+    #expect(try define(node: "10.1.2.3").check?.grpc == "10.1.2.3:50051/helloworld")
+    #expect(try define([.host("127.0.0.1", 5)], node: "10.1.2.3").address == "127.0.0.1")
+    #expect(try define([.host("127.0.0.1", 5), .host("10.9.9.9", 5)]).address == "10.9.9.9")
+    let empty = try define(node: nil)
+    #expect(empty.address == nil && empty.id == "helloworld-50051")
+    #expect(empty.check?.grpc == "127.0.0.1:50051/helloworld")
+    func needs(_ host: String, _ advertise: Address? = nil) -> Bool {
+      ServiceDefinition.needsNodeAddress(bound: [.host(host, 5)], advertise: advertise)
+    }
+    #expect(needs("0.0.0.0") && needs("::"))
+    #expect(!needs("127.0.0.1") && !needs("10.0.0.1") && !needs("0.0.0.0", .host("pub", 0)))
+  }
+
+  @Test("a gRPC check speaks what the server speaks unless told otherwise") func followsSecurity()
+    throws
+  {
+    var tls = CheckedSecurity()
+    tls.usesTLS = true
+    let check = try #require(try define(security: tls).check)
+    #expect(check.grpcUseTLS == true && check.tlsSkipVerify == true)
+    #expect(try define(security: tls, check: .grpc(tls: .off)).check?.grpcUseTLS == nil)
+    #expect(try define(security: tls, check: .grpc(tls: .init())).check?.tlsSkipVerify == nil)
+    #expect(try define().check?.grpcUseTLS == nil)
   }
 
   @Test("a server on a unix socket alone cannot be registered") func nothing() {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import Logging
 import Synchronization
 import TrunkDiscovery
 import TrunkSockets
@@ -9,9 +10,15 @@ final class TestServer: AdvertisedServer {
   private let addresses: [Address]
   private let told = Locked<[String]>([])
   private let onServing: @Sendable (Bool) -> Void
+  let hasHealthService: Bool
+  let checkedSecurity = CheckedSecurity()
 
-  init(_ addresses: Address..., onServing: @escaping @Sendable (Bool) -> Void = { _ in }) {
+  init(
+    _ addresses: Address..., hasHealthService: Bool = true,
+    onServing: @escaping @Sendable (Bool) -> Void = { _ in }
+  ) {
     self.addresses = addresses
+    self.hasHealthService = hasHealthService
     self.onServing = onServing
   }
   /// `+name` and `-name` in order.
@@ -21,6 +28,33 @@ final class TestServer: AdvertisedServer {
   func setServing(_ name: String, _ serving: Bool) async {
     told.withLock { $0.append((serving ? "+" : "-") + name) }
     onServing(serving)
+  }
+  func isServing(_ name: String) -> Bool? {
+    told.withLock { $0.last { $0.dropFirst() == name } }.map { $0.hasPrefix("+") }
+  }
+}
+
+/// What was logged: `level text`.
+final class Log: Sendable {
+  private let entries = Locked<[String]>([])
+  var lines: [String] { entries.withLock { $0 } }
+  var logger: Logger {
+    Logger(label: "test") { [self] _ in
+      Handler { line in self.entries.withLock { $0.append(line) } }
+    }
+  }
+
+  private struct Handler: LogHandler {
+    let take: @Sendable (String) -> Void
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.trace
+
+    init(_ take: @escaping @Sendable (String) -> Void) { self.take = take }
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+      get { metadata[key] }
+      set { metadata[key] = newValue }
+    }
+    func log(event: LogEvent) { take("\(event.level) \(event.message)") }
   }
 }
 

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import Logging
+internal import TrunkDiscovery
+
+/// What a registration finds out about itself, and what it says.
+extension ConsulRegistration {
+  enum Confirmation {
+    /// With the output of a check that fails.
+    case well(critical: String?)
+    case forgotten
+    case drifted(String)
+  }
+
+  /// Whether the agent has the service as it was registered, or, with a TTL, tells it how it is.
+  func confirm(
+    _ definition: ServiceDefinition, by client: AgentClient
+  ) async throws -> Confirmation {
+    let timeout = timing.requestTimeout
+    if check.kind == .ttl {
+      let isServing = server.isServing(name) ?? true
+      let isKnown = try await client.beat(
+        serviceID: definition.id, isServing: isServing, timeout: timeout)
+      return isKnown ? .well(critical: nil) : .forgotten
+    }
+    guard let found = try await client.service(definition.id, timeout: timeout) else {
+      return .forgotten
+    }
+    if let what = found.drift(from: definition) { return .drifted(what) }
+    guard check.isMadeByAgent else { return .well(critical: nil) }
+    switch try await client.check(ofService: definition.id, timeout: timeout) {
+    case .unknown: return .well(critical: nil)
+    case .missing: return .drifted("its check is gone")
+    case .found(let check):
+      return .well(critical: check.status == "critical" ? check.output : nil)
+    }
+  }
+
+  /// What is wrong from the start.
+  func warn() {
+    if !DNSLabel.isValid(name) {
+      logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")  // R-2
+    }
+    let obstacle = check.obstacle(
+      server.checkedSecurity, hasHealthService: server.hasHealthService)
+    if let obstacle { logger.warning("\(name) may turn critical in consul: \(obstacle)") }
+  }
+
+  func tell(
+    _ news: RegistrationState.News?, _ definition: ServiceDefinition, _ client: AgentClient
+  ) {
+    let (agent, id) = ("consul \(client.name)", definition.id)
+    switch news {
+    case nil: break
+    case .registered(let again):
+      logger.info("registered with \(agent)\(again ? " again" : "") as \(id)")
+    case .forgotten: logger.notice("\(agent) forgot \(id), registering again")
+    case .trouble(let reason):
+      logger.warning("\(agent): \(reason); \(id) is served all the same, trying again")
+    case .drifted(let what):
+      logger.warning("\(agent): somebody else changed \(id): \(what); registering again")
+    case .renewed: logger.notice("the token for \(agent) was replaced, registering \(id) again")
+    case .critical(let output):
+      logger.warning(
+        "\(agent): the check of \(id) is critical: \(ConsulRegistration.line(output))")
+    case .passing: logger.notice("\(agent): the check of \(id) is not critical any more")
+    }
+  }
+
+  /// What a check printed may have any shape and length.
+  private static func line(_ output: String) -> String {
+    let flat = output.split(whereSeparator: \.isNewline).joined(separator: " ").trimmed
+    let shown = flat.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.prefix(300)
+    return shown.isEmpty ? "no output yet" : String(String.UnicodeScalarView(shown))
+  }
+}
+
+extension ConsulCheck {
+  /// Whether the agent makes it by itself.
+  var isMadeByAgent: Bool {
+    switch kind {
+    case .grpc, .tcp, .http: true
+    case .ttl, .none: false
+    }
+  }
+}
