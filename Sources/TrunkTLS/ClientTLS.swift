@@ -5,7 +5,8 @@
   /// How a client secures its connections: TLS 1.2 or 1.3, HTTP/2 by ALPN (RFC 9113 §3.2).
   ///
   /// Files are read when the first connection is made, so that a mistake in them shows in the story
-  /// of the calls that fail, and again until that works: a mended file is picked up.
+  /// of the calls that fail, and again until that works: a mended file is picked up. Files that change
+  /// later are read again, see ``reloadInterval``.
   public struct ClientTLS: Sendable {
     /// What is checked of a server.
     public enum Verification: Sendable, Hashable {
@@ -32,6 +33,10 @@
     public var minimumVersion = TLSVersion.tls12
     /// Resumes sessions with servers it has spoken to (RFC 8446 §2.2). Default true.
     public var resumesSessions = true
+    /// How often, at most, certificates, keys and trust in files are looked at when a connection is
+    /// made; old connections go on. Files that cannot be used leave the old ones in force and are
+    /// logged. Default 1 s; nil never looks again. A folder of CAs is OpenSSL's to watch.
+    public var reloadInterval: Duration? = .seconds(1)
 
     public init(
       trust: TLSTrust = .system, identity: TLSIdentity? = nil, serverName: String? = nil,

@@ -73,6 +73,35 @@
       try await agent.kill()
     }
 
+    @Test("a CA that is replaced in its file is used: the server registers")
+    func rotatedCA() async throws {
+      let certificates = try await TestCertificates.make()
+      let agent = try await start(certificates)
+      let path = "/tmp/trunkcall-ca-\(UInt64.random(in: 0 ... .max)).pem"
+      defer { unlink(path) }
+      func install(_ name: String) throws {
+        let file = try #require(fopen(path, "w"))
+        defer { fclose(file) }
+        let bytes = certificates.bytes(name)
+        fwrite(bytes, 1, bytes.count, file)
+      }
+      // A certificate, but not the one that signed the agent's.
+      try install("client.pem")
+      var variables = environment(agent, certificates)
+      variables["CONSUL_CACERT"] = path
+      let server = try ChildProcess(
+        ChildProcess.built("greeter-server"), ["--host", "127.0.0.1", "--port", "0"],
+        environment: variables)
+      let refused = try await server.line(containing: "certificate", within: .seconds(30))
+      #expect(refused?.contains("limit of 200") == false, "\(server.text)")
+      try install("ca.pem")
+      let line = try await server.line(containing: "registered with consul", within: .seconds(20))
+      #expect(line != nil, "\(server.text)")
+      server.signal(SIGTERM)
+      #expect(try await server.exit(within: .seconds(15)) == 0)
+      try await agent.kill()
+    }
+
     @Test("without a token the story says what is missing (C-22); without a certificate, too")
     func refused() async throws {
       let certificates = try await TestCertificates.make()

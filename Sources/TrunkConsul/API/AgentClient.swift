@@ -17,7 +17,7 @@ package final class AgentClient: Sendable {
   let agent: ConsulAgent
   private let token: TokenSource
   private let loop: EventLoop
-  private let security: AgentSecurity?
+  private let security: AgentSecurity.Filter?
   private let limits: HTTPLimits
   /// Connections that wait for their next request, at most ``maximumIdle``.
   private let idle = Locked<[ByteStream]>([])
@@ -29,7 +29,7 @@ package final class AgentClient: Sendable {
   package init(_ agent: ConsulAgent, limits: HTTPLimits = HTTPLimits()) throws(ConsulError) {
     try agent.validate()
     address = try agent.parsedAddress()
-    security = agent.isSecure(address) ? AgentSecurity(agent.tls, address) : nil
+    security = agent.isSecure(address) ? AgentSecurity.filter(agent.tls, address) : nil
     name = address.description
     self.agent = agent
     token = TokenSource(agent.token)
@@ -83,7 +83,7 @@ package final class AgentClient: Sendable {
       }
       let fresh = try await ByteStream.connect(
         to: address.destination, on: loop,
-        timeout: min(deadline.remaining, AgentClient.connectTimeout), filter: security?.filter)
+        timeout: min(deadline.remaining, AgentClient.connectTimeout), filter: security)
       do {
         return try await roundTrip(bytes, on: fresh, until: deadline)
       } catch let stale as StaleConnection {
@@ -133,6 +133,8 @@ package final class AgentClient: Sendable {
     /// C-10, V-7: at its limit an agent resets a new connection without a word.
     var reasonWhenFresh: String {
       guard let cause else { return "the connection was closed without an answer" }
+      // A handshake that failed has a reason of its own.
+      guard cause.errno != 0 else { return "\(cause)" }
       return "\(cause) (perhaps the agent's limit of 200 connections from one address)"
     }
   }

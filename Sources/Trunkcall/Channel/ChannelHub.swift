@@ -147,6 +147,6 @@ struct ChannelParts: Sendable {
     ConnectionSettings(
       http2: options.http2, socket: options.socket, lookUpTimeout: options.lookUpTimeout,
       livenessTimeout: options.livenessTimeout, keepalive: options.keepalive,
-      maxWaitingCalls: max(0, options.maxQueuedCalls), filter: security.filter)
+      maxWaitingCalls: max(0, options.maxQueuedCalls), filter: security.filter(logger: logger))
   }
 }

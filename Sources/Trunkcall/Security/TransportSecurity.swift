@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Logging
 internal import TrunkDiscovery
 internal import TrunkSockets
 
@@ -34,14 +35,20 @@ public struct ChannelSecurity: Sendable {
   /// the address that was dialled; nil for plaintext.
   typealias Filter =
     @Sendable (_ authority: String, _ address: Address) throws(SocketError) -> any ByteFilter
-  var filter: Filter? {
+  func filter(logger: Logger) -> Filter? {
     switch kind {
     case .plaintext: return nil
     #if TLS
       case .tls(let tls):
-        let connections = ConnectionSecurity(tls)
+        let connector = TLSConnector(tls) { problem in
+          if let problem {
+            logger.error("certificates changed and cannot be used; the old ones stay: \(problem)")
+          } else {
+            logger.info("certificates were reloaded")
+          }
+        }
         return { authority, address throws(SocketError) in
-          try connections.filter(authority: authority, address: address)
+          try connector.filter(name: TLSName.host(of: authority), server: "\(address)")
         }
     #endif
     }
@@ -49,36 +56,6 @@ public struct ChannelSecurity: Sendable {
 }
 
 #if TLS
-  /// The TLS side of a channel's connections. Certificates and trust are read when the first
-  /// connection is made, and again as long as that fails.
-  final class ConnectionSecurity: Sendable {
-    private let tls: ClientTLS
-    private let context = Locked<TLSContext?>(nil)
-
-    init(_ tls: ClientTLS) { self.tls = tls }
-
-    /// - Parameters:
-    ///   - authority: of the calls; its host is the name that is expected.
-    ///   - address: tells apart servers whose sessions are resumed.
-    func filter(authority: String, address: Address) throws(SocketError) -> any ByteFilter {
-      let made = context.withLock { context -> Result<TLSContext, TLSError> in
-        if let context { return .success(context) }
-        do throws(TLSError) {
-          let new = try TLSContext.client(tls)
-          context = new
-          return .success(new)
-        } catch { return .failure(error) }
-      }
-      do throws(TLSError) {
-        return try TLSEngine(
-          client: try made.get(), serverName: tls.serverName ?? TLSName.host(of: authority),
-          server: "\(address)")
-      } catch {
-        throw SocketError("TLS", errno: 0, detail: "TLS: \(error)")
-      }
-    }
-  }
-
   /// `orders.example` of `orders.example:443`, `::1` of `[::1]:443`.
   enum TLSName {
     static func host(of authority: String) -> String {
