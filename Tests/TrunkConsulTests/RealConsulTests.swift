@@ -158,6 +158,77 @@ import TrunkDiscovery
     try await run.value
   }
 
+  @Test("all critical at once: kept while they are registered; a deregistered one leaves at once")
+  func allCritical() async throws {
+    let agent = try RealAgent.get()
+    let watching = try watching("storm")
+    for port in [21, 22] as [UInt16] { try await agent.put("storm", port: port) }
+    #expect(await watching.report { $0.ports == [21, 22] } != nil)
+    for port in [21, 22] as [UInt16] { try await agent.turn("storm", port: port, to: "fail") }
+    let kept = try #require(await watching.report { $0.note?.contains("kept for 30s") == true })
+    #expect(kept.ports == [21, 22])
+    try await agent.remove("storm", port: 21)
+    #expect(await watching.report(within: .seconds(10)) { $0.ports == [22] } != nil)
+    try await agent.turn("storm", port: 22, to: "pass")
+    let back = await watching.report { $0.note?.hasSuffix("1 instance, 1 passing") == true }
+    #expect(back?.ports == [22])
+    try await agent.remove("storm", port: 22)
+    #expect(await watching.report(within: .seconds(10)) { $0.ports == [] } != nil)
+  }
+
+  @Test("a server that crashed and is back at once is passing again within a second")
+  func crashedAndBack() async throws {
+    let agent = try RealAgent.get()
+    // Nobody listens there: the agent's check turns critical, as after a crash.
+    let server = TestServer(.host("127.0.0.1", 31))
+    let old = try registration("crash", server, check: .grpc(every: .seconds(1)))
+    let crashed = Task { try await old.run() }
+    let path = ["v1", "agent", "checks"]
+    func status() async throws -> String {
+      let text = try await agent.get(path[0], path[1], path[2])
+      let mine = text.split(separator: "\"CheckID\": \"service:crash-127.0.0.1-31\"").dropFirst()
+        .first
+      return mine.map { $0.contains("\"critical\"") ? "critical" : "passing" } ?? "none"
+    }
+    #expect(try await eventually { try await status() == "critical" })
+    crashed.cancel()
+    _ = try? await crashed.value
+    // The next check of this one is a minute away: what is seen is the registration's doing.
+    let new = try registration("crash", server, check: .grpc(every: .seconds(60)))
+    let run = Task { try await new.run() }
+    #expect(try await eventually(within: .seconds(2)) { try await status() == "passing" })
+    new.shutDown()
+    try await run.value
+  }
+
+  @Test("a check or service that others removed or replaced is there again within seconds")
+  func drift() async throws {
+    let agent = try RealAgent.get()
+    let server = TestServer(.host("127.0.0.1", 41))
+    let registration = try registration("drift", server, check: .grpc(every: .seconds(60)))
+    let run = Task { try await registration.run() }
+    let client = try AgentClient(agent.agent)
+    let id = "drift-127.0.0.1-41"
+    func port() async throws -> Int? {
+      try await client.service(id, timeout: .seconds(5))?.port
+    }
+    func hasCheck() async throws -> Bool {
+      try await client.check(ofService: id, timeout: .seconds(5)) != .missing
+    }
+    #expect(try await eventually { try await port() == 41 })
+    _ = try await client.send(
+      HTTPRequest(.put, "v1", "agent", "check", "deregister", "service:\(id)"),
+      timeout: .seconds(5))
+    #expect(try await !hasCheck())
+    #expect(try await eventually { try await hasCheck() })
+    var other = HTTPRequest(.put, "v1", "agent", "service", "register")
+    other.body = Array(#"{"ID":"\#(id)","Name":"drift","Port":42}"#.utf8)
+    _ = try await client.send(other, timeout: .seconds(5))
+    #expect(try await eventually { try await port() == 41 })
+    registration.shutDown()
+    try await run.value
+  }
+
   @Test("an agent that restarts empty: the set is kept, and registered again within 15 s (A3)")
   func restart() async throws {
     let agent = try RealAgent.get()
