@@ -119,9 +119,9 @@ public nonisolated enum Grpc_Testing_TestService {
   }
 
   /// Calls `grpc.testing.TestService`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -132,28 +132,28 @@ public nonisolated enum Grpc_Testing_TestService {
     public nonisolated(nonsending) func emptyCall(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
-      try await invoker.unary(Methods.emptyCall, request, options ?? self.options)
+      try await invoker.unary(Methods.emptyCall, request, self.options.adding(options))
     }
 
     /// As ``emptyCall(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func emptyCallResponse(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
-      try await invoker.unaryResponse(Methods.emptyCall, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.emptyCall, request, self.options.adding(options))
     }
 
     /// One request followed by one response.
     public nonisolated(nonsending) func unaryCall(
       _ request: Grpc_Testing_SimpleRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_SimpleResponse {
-      try await invoker.unary(Methods.unaryCall, request, options ?? self.options)
+      try await invoker.unary(Methods.unaryCall, request, self.options.adding(options))
     }
 
     /// As ``unaryCall(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func unaryCallResponse(
       _ request: Grpc_Testing_SimpleRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_SimpleResponse> {
-      try await invoker.unaryResponse(Methods.unaryCall, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.unaryCall, request, self.options.adding(options))
     }
 
     /// One request followed by one response. Response has cache control
@@ -162,14 +162,16 @@ public nonisolated enum Grpc_Testing_TestService {
     public nonisolated(nonsending) func cacheableUnaryCall(
       _ request: Grpc_Testing_SimpleRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_SimpleResponse {
-      try await invoker.unary(Methods.cacheableUnaryCall, request, options ?? self.options)
+      try await invoker.unary(Methods.cacheableUnaryCall, request, self.options.adding(options))
     }
 
     /// As ``cacheableUnaryCall(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func cacheableUnaryCallResponse(
       _ request: Grpc_Testing_SimpleRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_SimpleResponse> {
-      try await invoker.unaryResponse(Methods.cacheableUnaryCall, request, options ?? self.options)
+      try await invoker.unaryResponse(
+        Methods.cacheableUnaryCall, request, self.options.adding(options)
+      )
     }
 
     /// One request followed by a sequence of responses (streamed download).
@@ -178,7 +180,7 @@ public nonisolated enum Grpc_Testing_TestService {
       _ request: Grpc_Testing_StreamingOutputCallRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<Grpc_Testing_StreamingOutputCallResponse> {
       try await invoker.serverStreaming(
-        Methods.streamingOutputCall, request, options ?? self.options
+        Methods.streamingOutputCall, request, self.options.adding(options)
       )
     }
 
@@ -187,7 +189,7 @@ public nonisolated enum Grpc_Testing_TestService {
     public nonisolated(nonsending) func streamingInputCall(
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ClientStreamingCall<Grpc_Testing_StreamingInputCallRequest, Grpc_Testing_StreamingInputCallResponse> {
-      try await invoker.clientStreaming(Methods.streamingInputCall, options ?? self.options)
+      try await invoker.clientStreaming(Methods.streamingInputCall, self.options.adding(options))
     }
 
     /// A sequence of requests with each request served by the server immediately.
@@ -196,7 +198,7 @@ public nonisolated enum Grpc_Testing_TestService {
     public nonisolated(nonsending) func fullDuplexCall(
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse> {
-      try await invoker.bidirectional(Methods.fullDuplexCall, options ?? self.options)
+      try await invoker.bidirectional(Methods.fullDuplexCall, self.options.adding(options))
     }
 
     /// A sequence of requests followed by a sequence of responses.
@@ -206,7 +208,7 @@ public nonisolated enum Grpc_Testing_TestService {
     public nonisolated(nonsending) func halfDuplexCall(
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse> {
-      try await invoker.bidirectional(Methods.halfDuplexCall, options ?? self.options)
+      try await invoker.bidirectional(Methods.halfDuplexCall, self.options.adding(options))
     }
 
     /// The test server will not implement this method. It will be used
@@ -214,14 +216,16 @@ public nonisolated enum Grpc_Testing_TestService {
     public nonisolated(nonsending) func unimplementedCall(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
-      try await invoker.unary(Methods.unimplementedCall, request, options ?? self.options)
+      try await invoker.unary(Methods.unimplementedCall, request, self.options.adding(options))
     }
 
     /// As ``unimplementedCall(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func unimplementedCallResponse(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
-      try await invoker.unaryResponse(Methods.unimplementedCall, request, options ?? self.options)
+      try await invoker.unaryResponse(
+        Methods.unimplementedCall, request, self.options.adding(options)
+      )
     }
   }
 }
@@ -345,9 +349,9 @@ public nonisolated enum Grpc_Testing_UnimplementedService {
   }
 
   /// Calls `grpc.testing.UnimplementedService`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -358,14 +362,16 @@ public nonisolated enum Grpc_Testing_UnimplementedService {
     public nonisolated(nonsending) func unimplementedCall(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
-      try await invoker.unary(Methods.unimplementedCall, request, options ?? self.options)
+      try await invoker.unary(Methods.unimplementedCall, request, self.options.adding(options))
     }
 
     /// As ``unimplementedCall(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func unimplementedCallResponse(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
-      try await invoker.unaryResponse(Methods.unimplementedCall, request, options ?? self.options)
+      try await invoker.unaryResponse(
+        Methods.unimplementedCall, request, self.options.adding(options)
+      )
     }
   }
 }
@@ -417,9 +423,9 @@ public nonisolated enum Grpc_Testing_ReconnectService {
   }
 
   /// Calls `grpc.testing.ReconnectService`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -429,27 +435,27 @@ public nonisolated enum Grpc_Testing_ReconnectService {
     public nonisolated(nonsending) func start(
       _ request: Grpc_Testing_ReconnectParams, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
-      try await invoker.unary(Methods.start, request, options ?? self.options)
+      try await invoker.unary(Methods.start, request, self.options.adding(options))
     }
 
     /// As ``start(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func startResponse(
       _ request: Grpc_Testing_ReconnectParams, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
-      try await invoker.unaryResponse(Methods.start, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.start, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func stop(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_ReconnectInfo {
-      try await invoker.unary(Methods.stop, request, options ?? self.options)
+      try await invoker.unary(Methods.stop, request, self.options.adding(options))
     }
 
     /// As ``stop(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func stopResponse(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_ReconnectInfo> {
-      try await invoker.unaryResponse(Methods.stop, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.stop, request, self.options.adding(options))
     }
   }
 }
@@ -510,9 +516,9 @@ public nonisolated enum Grpc_Testing_LoadBalancerStatsService {
   }
 
   /// Calls `grpc.testing.LoadBalancerStatsService`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -523,14 +529,14 @@ public nonisolated enum Grpc_Testing_LoadBalancerStatsService {
     public nonisolated(nonsending) func getClientStats(
       _ request: Grpc_Testing_LoadBalancerStatsRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_LoadBalancerStatsResponse {
-      try await invoker.unary(Methods.getClientStats, request, options ?? self.options)
+      try await invoker.unary(Methods.getClientStats, request, self.options.adding(options))
     }
 
     /// As ``getClientStats(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func getClientStatsResponse(
       _ request: Grpc_Testing_LoadBalancerStatsRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_LoadBalancerStatsResponse> {
-      try await invoker.unaryResponse(Methods.getClientStats, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.getClientStats, request, self.options.adding(options))
     }
 
     /// Gets the accumulated stats for RPCs sent by a test client.
@@ -538,7 +544,9 @@ public nonisolated enum Grpc_Testing_LoadBalancerStatsService {
       _ request: Grpc_Testing_LoadBalancerAccumulatedStatsRequest,
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_LoadBalancerAccumulatedStatsResponse {
-      try await invoker.unary(Methods.getClientAccumulatedStats, request, options ?? self.options)
+      try await invoker.unary(
+        Methods.getClientAccumulatedStats, request, self.options.adding(options)
+      )
     }
 
     /// As ``getClientAccumulatedStats(_:options:)``, with metadata and peer beside the message.
@@ -547,7 +555,7 @@ public nonisolated enum Grpc_Testing_LoadBalancerStatsService {
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_LoadBalancerAccumulatedStatsResponse> {
       try await invoker.unaryResponse(
-        Methods.getClientAccumulatedStats, request, options ?? self.options
+        Methods.getClientAccumulatedStats, request, self.options.adding(options)
       )
     }
   }
@@ -612,9 +620,9 @@ public nonisolated enum Grpc_Testing_XdsUpdateHealthService {
   }
 
   /// Calls `grpc.testing.XdsUpdateHealthService`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -624,27 +632,27 @@ public nonisolated enum Grpc_Testing_XdsUpdateHealthService {
     public nonisolated(nonsending) func setServing(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
-      try await invoker.unary(Methods.setServing, request, options ?? self.options)
+      try await invoker.unary(Methods.setServing, request, self.options.adding(options))
     }
 
     /// As ``setServing(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func setServingResponse(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
-      try await invoker.unaryResponse(Methods.setServing, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.setServing, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func setNotServing(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_Empty {
-      try await invoker.unary(Methods.setNotServing, request, options ?? self.options)
+      try await invoker.unary(Methods.setNotServing, request, self.options.adding(options))
     }
 
     /// As ``setNotServing(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func setNotServingResponse(
       _ request: Grpc_Testing_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_Empty> {
-      try await invoker.unaryResponse(Methods.setNotServing, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.setNotServing, request, self.options.adding(options))
     }
   }
 }
@@ -699,9 +707,9 @@ public nonisolated enum Grpc_Testing_XdsUpdateClientConfigureService {
   }
 
   /// Calls `grpc.testing.XdsUpdateClientConfigureService`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -712,14 +720,14 @@ public nonisolated enum Grpc_Testing_XdsUpdateClientConfigureService {
     public nonisolated(nonsending) func configure(
       _ request: Grpc_Testing_ClientConfigureRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Testing_ClientConfigureResponse {
-      try await invoker.unary(Methods.configure, request, options ?? self.options)
+      try await invoker.unary(Methods.configure, request, self.options.adding(options))
     }
 
     /// As ``configure(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func configureResponse(
       _ request: Grpc_Testing_ClientConfigureRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Testing_ClientConfigureResponse> {
-      try await invoker.unaryResponse(Methods.configure, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.configure, request, self.options.adding(options))
     }
   }
 }

@@ -153,9 +153,9 @@ struct ServiceWriter {
   private func writeClient(_ out: inout Lines) {
     out.add(
       "", "  /// Calls `\(service.fullName)`.",
-      "  \(access)nonisolated struct Client: Swift.Sendable {",
+      "  \(access)nonisolated struct Client: \(names.runtime("ServiceClient")) {",
       "    \(access)var invoker: any \(names.runtime("CallInvoker"))",
-      "    /// For calls that are given none of their own.",
+      "    /// For every call; what a call brings of its own wins, field by field.",
       "    \(access)var options = \(names.runtime("CallOptions"))()", "",
       "    \(access)init(_ invoker: any \(names.runtime("CallInvoker"))) {",
       "      self.invoker = invoker", "    }")
@@ -186,7 +186,7 @@ struct ServiceWriter {
       ") async throws(\(names.runtime("RPCError"))) -> \(result) {")
     out.call(
       "      try await invoker.\(verb)(",
-      ["Methods.\(method.name)", "\(argument)options ?? self.options"], ")")
+      ["Methods.\(method.name)", "\(argument)self.options.adding(options)"], ")")
     out.add("    }")
   }
 

@@ -64,9 +64,9 @@ public nonisolated enum Trunkcall_Test_Echo {
   }
 
   /// Calls `trunkcall.test.Echo`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -77,14 +77,14 @@ public nonisolated enum Trunkcall_Test_Echo {
     public nonisolated(nonsending) func unary(
       _ request: Trunkcall_Test_EchoRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Trunkcall_Test_EchoReply {
-      try await invoker.unary(Methods.unary, request, options ?? self.options)
+      try await invoker.unary(Methods.unary, request, self.options.adding(options))
     }
 
     /// As ``unary(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func unaryResponse(
       _ request: Trunkcall_Test_EchoRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Trunkcall_Test_EchoReply> {
-      try await invoker.unaryResponse(Methods.unary, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.unary, request, self.options.adding(options))
     }
 
     /// Any number of requests; the reply joins their texts with a space and their payloads end to end,
@@ -92,14 +92,14 @@ public nonisolated enum Trunkcall_Test_Echo {
     public nonisolated(nonsending) func collect(
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ClientStreamingCall<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply> {
-      try await invoker.clientStreaming(Methods.collect, options ?? self.options)
+      try await invoker.clientStreaming(Methods.collect, self.options.adding(options))
     }
 
     /// `count` replies, numbered from 0; the delays come before each one, the status after the last.
     public nonisolated(nonsending) func expand(
       _ request: Trunkcall_Test_EchoRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<Trunkcall_Test_EchoReply> {
-      try await invoker.serverStreaming(Methods.expand, request, options ?? self.options)
+      try await invoker.serverStreaming(Methods.expand, request, self.options.adding(options))
     }
 
     /// A reply for each request (`count` of them, numbered from 0, if count is above 1), at once; ends
@@ -107,7 +107,7 @@ public nonisolated enum Trunkcall_Test_Echo {
     public nonisolated(nonsending) func chat(
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply> {
-      try await invoker.bidirectional(Methods.chat, options ?? self.options)
+      try await invoker.bidirectional(Methods.chat, self.options.adding(options))
     }
   }
 }

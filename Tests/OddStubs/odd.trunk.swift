@@ -121,9 +121,9 @@ public nonisolated enum TypeService {
   }
 
   /// Calls `Type`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -133,164 +133,164 @@ public nonisolated enum TypeService {
     public nonisolated(nonsending) func init_(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> TypeService_Client.Service {
-      try await invoker.unary(Methods.init_, request, options ?? self.options)
+      try await invoker.unary(Methods.init_, request, self.options.adding(options))
     }
 
     /// As ``init_(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func initResponse(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client.Service> {
-      try await invoker.unaryResponse(Methods.init_, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.init_, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func self_(
       _ request: TypeService_Methods, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> ServerCall {
-      try await invoker.unary(Methods.self_, request, options ?? self.options)
+      try await invoker.unary(Methods.self_, request, self.options.adding(options))
     }
 
     /// As ``self_(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func selfResponse(
       _ request: TypeService_Methods, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<ServerCall> {
-      try await invoker.unaryResponse(Methods.self_, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.self_, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func `import`(
       _ request: SwiftProtobuf.Google_Protobuf_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> SwiftProtobuf.Google_Protobuf_Empty {
-      try await invoker.unary(Methods.`import`, request, options ?? self.options)
+      try await invoker.unary(Methods.`import`, request, self.options.adding(options))
     }
 
     /// As ```import`(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func importResponse(
       _ request: SwiftProtobuf.Google_Protobuf_Empty, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<SwiftProtobuf.Google_Protobuf_Empty> {
-      try await invoker.unaryResponse(Methods.`import`, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.`import`, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func options_(
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ClientStreamingCall<TypeService_Client, TypeService_Methods> {
-      try await invoker.clientStreaming(Methods.options_, options ?? self.options)
+      try await invoker.clientStreaming(Methods.options_, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func invoker_(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<TypeService_Methods> {
-      try await invoker.serverStreaming(Methods.invoker_, request, options ?? self.options)
+      try await invoker.serverStreaming(Methods.invoker_, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func register(
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<TypeService_Client, Odd_Deep_Down_Outer.Inner> {
-      try await invoker.bidirectional(Methods.register, options ?? self.options)
+      try await invoker.bidirectional(Methods.register, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func get(
       _ request: Odd_Deep_Down_Outer, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Odd_Deep_Down_Outer.Inner {
-      try await invoker.unary(Methods.get, request, options ?? self.options)
+      try await invoker.unary(Methods.get, request, self.options.adding(options))
     }
 
     /// As ``get(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func getResponse(
       _ request: Odd_Deep_Down_Outer, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Odd_Deep_Down_Outer.Inner> {
-      try await invoker.unaryResponse(Methods.get, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.get, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func get_(
       _ request: Odd_Deep_Down_Outer, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Odd_Deep_Down_Outer.Inner {
-      try await invoker.unary(Methods.get_, request, options ?? self.options)
+      try await invoker.unary(Methods.get_, request, self.options.adding(options))
     }
 
     /// As ``get_(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func getResponse_(
       _ request: Odd_Deep_Down_Outer, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Odd_Deep_Down_Outer.Inner> {
-      try await invoker.unaryResponse(Methods.get_, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.get_, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func name(
       _ request: Trunkcall, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Trunkcall {
-      try await invoker.unary(Methods.name, request, options ?? self.options)
+      try await invoker.unary(Methods.name, request, self.options.adding(options))
     }
 
     /// As ``name(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func nameResponse(
       _ request: Trunkcall, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Trunkcall> {
-      try await invoker.unaryResponse(Methods.name, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.name, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func _1(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
-      try await invoker.unary(Methods._1, request, options ?? self.options)
+      try await invoker.unary(Methods._1, request, self.options.adding(options))
     }
 
     /// As ``_1(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func _1Response(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
-      try await invoker.unaryResponse(Methods._1, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods._1, request, self.options.adding(options))
     }
 
     /// What the plain form of the next but one would be called with metadata.
     public nonisolated(nonsending) func findResponse(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
-      try await invoker.unary(Methods.findResponse, request, options ?? self.options)
+      try await invoker.unary(Methods.findResponse, request, self.options.adding(options))
     }
 
     /// As ``findResponse(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func findResponseResponse(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
-      try await invoker.unaryResponse(Methods.findResponse, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.findResponse, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func find(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
-      try await invoker.unary(Methods.find, request, options ?? self.options)
+      try await invoker.unary(Methods.find, request, self.options.adding(options))
     }
 
     /// As ``find(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func findResponse_(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
-      try await invoker.unaryResponse(Methods.find, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.find, request, self.options.adding(options))
     }
 
     public nonisolated(nonsending) func httpGet(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
-      try await invoker.unary(Methods.httpGet, request, options ?? self.options)
+      try await invoker.unary(Methods.httpGet, request, self.options.adding(options))
     }
 
     /// As ``httpGet(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func httpGetResponse(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
-      try await invoker.unaryResponse(Methods.httpGet, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.httpGet, request, self.options.adding(options))
     }
 
     /// NOTE: This method was marked as deprecated in the .proto file
     public nonisolated(nonsending) func getAllThings(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> TypeService_Client {
-      try await invoker.unary(Methods.getAllThings, request, options ?? self.options)
+      try await invoker.unary(Methods.getAllThings, request, self.options.adding(options))
     }
 
     /// As ``getAllThings(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func getAllThingsResponse(
       _ request: TypeService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<TypeService_Client> {
-      try await invoker.unaryResponse(Methods.getAllThings, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.getAllThings, request, self.options.adding(options))
     }
   }
 }
@@ -413,9 +413,9 @@ public nonisolated enum Client2 {
   }
 
   /// Calls `Client2`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -450,9 +450,9 @@ public nonisolated enum AnyService {
   }
 
   /// Calls `any`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -462,14 +462,14 @@ public nonisolated enum AnyService {
     public nonisolated(nonsending) func `any`(
       _ request: AnyService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> AnyService_Client {
-      try await invoker.unary(Methods.`any`, request, options ?? self.options)
+      try await invoker.unary(Methods.`any`, request, self.options.adding(options))
     }
 
     /// As ```any`(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func anyResponse(
       _ request: AnyService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<AnyService_Client> {
-      try await invoker.unaryResponse(Methods.`any`, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.`any`, request, self.options.adding(options))
     }
   }
 }
@@ -506,9 +506,9 @@ public nonisolated enum Class {
   }
 
   /// Calls `class`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -518,14 +518,14 @@ public nonisolated enum Class {
     public nonisolated(nonsending) func `class`(
       _ request: Class_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Class_Client {
-      try await invoker.unary(Methods.`class`, request, options ?? self.options)
+      try await invoker.unary(Methods.`class`, request, self.options.adding(options))
     }
 
     /// As ```class`(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func classResponse(
       _ request: Class_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Class_Client> {
-      try await invoker.unaryResponse(Methods.`class`, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.`class`, request, self.options.adding(options))
     }
   }
 }
@@ -562,9 +562,9 @@ public nonisolated enum DoubleService {
   }
 
   /// Calls `Double`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -574,14 +574,14 @@ public nonisolated enum DoubleService {
     public nonisolated(nonsending) func double(
       _ request: DoubleService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> DoubleService_Client {
-      try await invoker.unary(Methods.double, request, options ?? self.options)
+      try await invoker.unary(Methods.double, request, self.options.adding(options))
     }
 
     /// As ``double(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func doubleResponse(
       _ request: DoubleService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<DoubleService_Client> {
-      try await invoker.unaryResponse(Methods.double, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.double, request, self.options.adding(options))
     }
   }
 }
@@ -618,9 +618,9 @@ public nonisolated enum SwiftProtobufService {
   }
 
   /// Calls `SwiftProtobuf`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -630,14 +630,14 @@ public nonisolated enum SwiftProtobufService {
     public nonisolated(nonsending) func swiftProtobuf(
       _ request: SwiftProtobufService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> SwiftProtobufService_Client {
-      try await invoker.unary(Methods.swiftProtobuf, request, options ?? self.options)
+      try await invoker.unary(Methods.swiftProtobuf, request, self.options.adding(options))
     }
 
     /// As ``swiftProtobuf(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func swiftProtobufResponse(
       _ request: SwiftProtobufService_Client, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<SwiftProtobufService_Client> {
-      try await invoker.unaryResponse(Methods.swiftProtobuf, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.swiftProtobuf, request, self.options.adding(options))
     }
   }
 }

@@ -32,9 +32,9 @@ nonisolated enum StrictOne {
   }
 
   /// Calls `a_b.c1.One`.
-  nonisolated struct Client: Swift.Sendable {
+  nonisolated struct Client: _Trunkcall.ServiceClient {
     var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     var options = _Trunkcall.CallOptions()
 
     init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -47,7 +47,7 @@ nonisolated enum StrictOne {
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_Int64Value> {
       try await invoker.bidirectional(
         Methods.aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns,
-        options ?? self.options
+        self.options.adding(options)
       )
     }
   }
@@ -78,9 +78,9 @@ nonisolated enum StrictTwo {
   }
 
   /// Calls `a_b.c1.Two`.
-  nonisolated struct Client: Swift.Sendable {
+  nonisolated struct Client: _Trunkcall.ServiceClient {
     var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     var options = _Trunkcall.CallOptions()
 
     init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -90,14 +90,14 @@ nonisolated enum StrictTwo {
     nonisolated(nonsending) func call(
       _ request: SwiftProtobuf.Google_Protobuf_StringValue, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> SwiftProtobuf.Google_Protobuf_StringValue {
-      try await invoker.unary(Methods.call, request, options ?? self.options)
+      try await invoker.unary(Methods.call, request, self.options.adding(options))
     }
 
     /// As ``call(_:options:)``, with metadata and peer beside the message.
     nonisolated(nonsending) func callResponse(
       _ request: SwiftProtobuf.Google_Protobuf_StringValue, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<SwiftProtobuf.Google_Protobuf_StringValue> {
-      try await invoker.unaryResponse(Methods.call, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.call, request, self.options.adding(options))
     }
   }
 }

@@ -61,9 +61,9 @@ public nonisolated enum Grpc_Health_V1_Health {
   }
 
   /// Calls `grpc.health.v1.Health`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -75,14 +75,14 @@ public nonisolated enum Grpc_Health_V1_Health {
     public nonisolated(nonsending) func check(
       _ request: Grpc_Health_V1_HealthCheckRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Health_V1_HealthCheckResponse {
-      try await invoker.unary(Methods.check, request, options ?? self.options)
+      try await invoker.unary(Methods.check, request, self.options.adding(options))
     }
 
     /// As ``check(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func checkResponse(
       _ request: Grpc_Health_V1_HealthCheckRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Health_V1_HealthCheckResponse> {
-      try await invoker.unaryResponse(Methods.check, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.check, request, self.options.adding(options))
     }
 
     /// Performs a watch for the serving status of the requested service.
@@ -103,7 +103,7 @@ public nonisolated enum Grpc_Health_V1_Health {
     public nonisolated(nonsending) func watch(
       _ request: Grpc_Health_V1_HealthCheckRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<Grpc_Health_V1_HealthCheckResponse> {
-      try await invoker.serverStreaming(Methods.watch, request, options ?? self.options)
+      try await invoker.serverStreaming(Methods.watch, request, self.options.adding(options))
     }
 
     /// List provides a non-atomic snapshot of the health of all the available
@@ -114,14 +114,14 @@ public nonisolated enum Grpc_Health_V1_Health {
     public nonisolated(nonsending) func list(
       _ request: Grpc_Health_V1_HealthListRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Grpc_Health_V1_HealthListResponse {
-      try await invoker.unary(Methods.list, request, options ?? self.options)
+      try await invoker.unary(Methods.list, request, self.options.adding(options))
     }
 
     /// As ``list(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func listResponse(
       _ request: Grpc_Health_V1_HealthListRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Grpc_Health_V1_HealthListResponse> {
-      try await invoker.unaryResponse(Methods.list, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.list, request, self.options.adding(options))
     }
   }
 }

@@ -1,32 +1,79 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import TrunkSockets
 
 /// What one call may be told besides its message.
+///
+/// A generated client has options for all its calls, and a call may bring its own: then what the call
+/// says wins, field by field, and what it leaves open is as the client says (``adding(_:)``).
 public struct CallOptions: Sendable {
   /// From the start of the call until its status; nil waits without limit. The deadline on the wire
-  /// is the earliest of this, the service config's `timeout`, and the deadline inherited from the
-  /// handler that makes the call.
+  /// is the earliest of this, ``deadline``, the service config's `timeout`, and the deadline inherited
+  /// from the handler that makes the call.
   public var timeout: Duration?
+  /// When the call has to have its status, for several calls that share one deadline; nil: no such
+  /// time. One that has passed fails the call with DEADLINE_EXCEEDED.
+  public var deadline: ContinuousClock.Instant?
   /// Hold the call while no server can be reached, instead of failing it (gRPC wait-for-ready.md).
   /// nil: as the service config says, else false.
   public var waitForReady: Bool?
-  public var metadata = Metadata()
+  public var metadata: Metadata
   /// Whether a call made inside a handler takes over the handler's deadline. Default true.
-  public var inheritsDeadline = true
+  public var inheritsDeadline: Bool
   /// Largest response message in bytes; nil: the channel's (default 4 MiB).
   public var maxReceiveMessageSize: Int?
   /// Asked for metadata before this call, after the channel's.
-  public var credentials: [any CallCredentials] = []
+  public var credentials: [any CallCredentials]
   /// How requests are compressed; nil: as the channel says (default: not). `.identity` turns it off
   /// for this call. A server that lacks the algorithm answers UNIMPLEMENTED (gRPC compression.md).
   public var compression: Compression?
 
-  public init() {}
-  public init(timeout: Duration? = nil, waitForReady: Bool? = nil, metadata: Metadata = Metadata())
-  {
+  public init() { self.init(timeout: nil) }
+
+  public init(
+    timeout: Duration? = nil, deadline: ContinuousClock.Instant? = nil, waitForReady: Bool? = nil,
+    metadata: Metadata = Metadata(), inheritsDeadline: Bool = true,
+    maxReceiveMessageSize: Int? = nil, credentials: [any CallCredentials] = [],
+    compression: Compression? = nil
+  ) {
     self.timeout = timeout
+    self.deadline = deadline
     self.waitForReady = waitForReady
     self.metadata = metadata
+    self.inheritsDeadline = inheritsDeadline
+    self.maxReceiveMessageSize = maxReceiveMessageSize
+    self.credentials = credentials
+    self.compression = compression
+  }
+
+  /// These, the client's, with a call's own in front: a field that the call has set wins; metadata and
+  /// credentials of the call come after these; either may keep a handler's deadline from the call.
+  /// `timeout` and `deadline` are two fields: the earlier one holds.
+  @inlinable public func adding(_ own: CallOptions?) -> CallOptions {
+    guard let own else { return self }
+    return own.over(self)
+  }
+
+  @usableFromInline func over(_ base: CallOptions) -> CallOptions {
+    var merged = base
+    if let timeout { merged.timeout = timeout }
+    if let deadline { merged.deadline = deadline }
+    if let waitForReady { merged.waitForReady = waitForReady }
+    if !metadata.isEmpty { merged.metadata.append(contentsOf: metadata) }
+    if !inheritsDeadline { merged.inheritsDeadline = false }
+    if let maxReceiveMessageSize { merged.maxReceiveMessageSize = maxReceiveMessageSize }
+    if !credentials.isEmpty { merged.credentials += credentials }
+    if let compression { merged.compression = compression }
+    return merged
+  }
+
+  /// `CLOCK_MONOTONIC` nanoseconds: the earliest of what these options and the handler that makes the
+  /// call say; `.max` for none.
+  func end(from start: UInt64) -> UInt64 {
+    var end = timeout.map { start.adding($0) } ?? .max
+    if let deadline { end = min(end, start.adding(ContinuousClock.now.duration(to: deadline))) }
+    if inheritsDeadline, let inherited = InheritedDeadline.current { end = min(end, inherited) }
+    return end
   }
 }
 

@@ -22,6 +22,7 @@ public enum _Trunkcall {
   public typealias RPCError = Trunkcall.RPCError
   public typealias RPCService = Trunkcall.RPCService
   public typealias ServerCall = Trunkcall.ServerCall
+  public typealias ServiceClient = Trunkcall.ServiceClient
   public typealias StubFormat = Trunkcall.StubFormat
   public typealias UnaryResponse<Message: Sendable> = Trunkcall.UnaryResponse<Message>
 }

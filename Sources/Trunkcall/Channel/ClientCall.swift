@@ -87,10 +87,7 @@ final class ClientCall: @unchecked Sendable {
     self.metadata = metadata
     self.isUnary = isUnary
     start = Clock.now()
-    deadline = request.options.timeout.map { [start] in start.adding($0) } ?? .max
-    if request.options.inheritsDeadline, let inherited = InheritedDeadline.current {
-      deadline = min(deadline, inherited)
-    }
+    deadline = request.options.end(from: start)
     waitForReady = request.options.waitForReady
     compression = request.options.compression ?? hub.settings.compression
     sendLimit = hub.settings.maxSendMessageSize

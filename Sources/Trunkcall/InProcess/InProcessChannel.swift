@@ -40,16 +40,19 @@ public struct InProcessChannel: CallInvoker {
     serverInterceptors: [any ServerInterceptor] = [], limits: Limits = Limits(),
     authority: String = "in-process"
   ) {
-    methods = MethodIndex(services, dispatch: { _ in .concurrent })
+    methods = MethodIndex(services, serverInterceptors, dispatch: { _ in .concurrent })
     self.interceptors = interceptors
     self.serverInterceptors = serverInterceptors
     self.limits = limits
     self.authority = authority
+    let names = methods.services
+    for case let health as any HealthReporting in services { health.serves(names) }
   }
 
   public func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse {
-    guard interceptors.isEmpty, serverInterceptors.isEmpty, call.options.credentials.isEmpty,
-      case .unary(let handler)? = find(call.method)?.handler
+    guard !interceptors.apply(to: call.method), call.options.credentials.isEmpty,
+      let method = find(call.method), method.interceptors.isEmpty,
+      case .unary(let handler) = method.handler
     else { return try await asStream(call, frame) }
     let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
     let payload = try limits.request(frame)
@@ -79,30 +82,31 @@ public struct InProcessChannel: CallInvoker {
   }
 
   public func stream(_ call: CallRequest) async throws(RPCError) -> any ClientStream {
-    guard !interceptors.isEmpty else { return try open(call) }
-    return try await interceptors.open(call) { request throws(RPCError) in try open(request) }
+    guard interceptors.apply(to: call.method) else { return try await authorizedOpen(call) }
+    return try await interceptors.open(call) { request throws(RPCError) in
+      try await authorizedOpen(request)
+    }
   }
 
   // MARK: Inside
 
+  /// Nobody is on the way: credentials are asked as by a channel with TLS.
+  private func authorizedOpen(_ call: CallRequest) async throws(RPCError) -> any ClientStream {
+    guard !call.options.credentials.isEmpty else { return try open(call) }
+    return try open(try await call.authorized([], isSecure: true, authority: authority))
+  }
+
   private func open(_ call: CallRequest) throws(RPCError) -> any ClientStream {
     let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
-    guard call.options.credentials.isEmpty else {
-      throw RPCError(.unauthenticated, "call credentials are not sent within a process")
-    }
-    guard let method = find(call.method) else {
-      throw RPCError(
-        .unimplemented,
-        methods.hasService(of: call.method.text)
-          ? "unknown method \(call.method)" : "unknown service of \(call.method)", origin: .peer)
-    }
+    let method = find(call.method)
+    let handler = method?.handler ?? MethodTable.unknown(methods.unknownMethod(call.method.text))
     let deadline = deadline(of: call)
     let context = InProcessCall(call, metadata, authority: authority, deadline: deadline)
     let parts = InProcessStream.Parts(context, limits, deadlines)
-    let serverInterceptors = serverInterceptors
+    let interceptors = method?.interceptors ?? serverInterceptors.applying(to: call.method)
     return InProcessStream(parts) { parts in
-      try await serverInterceptors.run(ServerCall(parts.call), parts, parts) { call, source, sink in
-        switch method.handler {
+      try await interceptors.run(ServerCall(parts.call), parts, parts) { call, source, sink in
+        switch handler {
         case .streaming(let body): try await body(source, sink, call)
         case .unary(let body):
           try await sink.send(try await body(try await source.onlyRequest(), call))
@@ -128,13 +132,9 @@ public struct InProcessChannel: CallInvoker {
     return index < 0 ? nil : methods.methods[index]
   }
 
-  /// The earlier one of the call's and the handler's that makes it.
   private func deadline(of call: CallRequest) -> UInt64? {
-    let own = call.options.timeout.map { Clock.now().adding($0) }
-    guard call.options.inheritsDeadline, let inherited = InheritedDeadline.current else {
-      return own
-    }
-    return min(own ?? .max, inherited)
+    let end = call.options.end(from: Clock.now())
+    return end == .max ? nil : end
   }
 }
 

@@ -27,24 +27,28 @@ public struct CallCredentialsRequest: Sendable {
   public var path: String
 }
 
-extension GRPCChannel {
-  /// The call with what its credentials, and the channel's, add to it.
-  func authorized(_ request: CallRequest) async throws(RPCError) -> CallRequest {
-    let all = hub.settings.credentials + request.options.credentials
-    let isSecure = hub.settings.isSecure
+extension CallRequest {
+  /// The call with what the channel's credentials, and its own, add to it.
+  /// - Parameter isSecure: nobody on the way can read what they add.
+  func authorized(
+    _ channel: [any CallCredentials], isSecure: Bool, authority: String
+  ) async throws(RPCError) -> CallRequest {
+    let all = channel + options.credentials
     guard isSecure || all.allSatisfy(\.allowsPlaintext) else {
       throw RPCError(
         .unauthenticated, "call credentials are not sent over a channel without TLS")
     }
-    let path = request.method.text
+    let path = method.text
     let service = path.prefix(upTo: path.lastIndex(of: "/") ?? path.endIndex)
     let asked = CallCredentialsRequest(
-      serviceURL: "\(isSecure ? "https" : "http")://\(hub.settings.authority)\(service)",
-      path: path)
+      serviceURL: "\(isSecure ? "https" : "http")://\(authority)\(service)", path: path)
     let start = Clock.now()
+    let end = options.end(from: start)
+    let left: Duration? =
+      end == .max ? nil : .nanoseconds(end > start ? Int64(clamping: end - start) : 0)
     let added: Metadata
     do {
-      added = try await CallCredentialsRequest.ask(all, asked, within: request.options.timeout)
+      added = try await CallCredentialsRequest.ask(all, asked, within: left)
     } catch let error as RPCError {
       throw error.code == .deadlineExceeded ? error : error.fromControlPlane
     } catch is CancellationError {
@@ -52,9 +56,10 @@ extension GRPCChannel {
     } catch {
       throw RPCError(.unauthenticated, "no call credentials: \(error)")
     }
-    var request = request
+    var request = self
+    request.options.credentials = []
     request.options.metadata.append(contentsOf: added)
-    if let timeout = request.options.timeout {
+    if let timeout = options.timeout {
       // The deadline counts from the start of the call.
       request.options.timeout = timeout - .nanoseconds(Int64(clamping: Clock.now() &- start))
     }

@@ -44,9 +44,9 @@ public nonisolated enum Bench_Bench {
   }
 
   /// Calls `bench.Bench`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -57,28 +57,28 @@ public nonisolated enum Bench_Bench {
     public nonisolated(nonsending) func echo(
       _ request: Bench_Payload, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Bench_Payload {
-      try await invoker.unary(Methods.echo, request, options ?? self.options)
+      try await invoker.unary(Methods.echo, request, self.options.adding(options))
     }
 
     /// As ``echo(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func echoResponse(
       _ request: Bench_Payload, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Bench_Payload> {
-      try await invoker.unaryResponse(Methods.echo, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.echo, request, self.options.adding(options))
     }
 
     /// `count` messages of `size` bytes, each of them 'x'.
     public nonisolated(nonsending) func down(
       _ request: Bench_DownRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.ResponseStream<Bench_Payload> {
-      try await invoker.serverStreaming(Methods.down, request, options ?? self.options)
+      try await invoker.serverStreaming(Methods.down, request, self.options.adding(options))
     }
 
     /// A reply for each request, with its body; ends when the requests end.
     public nonisolated(nonsending) func pingPong(
       options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.BidirectionalCall<Bench_Payload, Bench_Payload> {
-      try await invoker.bidirectional(Methods.pingPong, options ?? self.options)
+      try await invoker.bidirectional(Methods.pingPong, self.options.adding(options))
     }
   }
 }

@@ -27,9 +27,9 @@ public nonisolated enum Helloworld_Greeter {
   }
 
   /// Calls `helloworld.Greeter`.
-  public nonisolated struct Client: Swift.Sendable {
+  public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For calls that are given none of their own.
+    /// For every call; what a call brings of its own wins, field by field.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -40,14 +40,14 @@ public nonisolated enum Helloworld_Greeter {
     public nonisolated(nonsending) func sayHello(
       _ request: Helloworld_HelloRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> Helloworld_HelloReply {
-      try await invoker.unary(Methods.sayHello, request, options ?? self.options)
+      try await invoker.unary(Methods.sayHello, request, self.options.adding(options))
     }
 
     /// As ``sayHello(_:options:)``, with metadata and peer beside the message.
     public nonisolated(nonsending) func sayHelloResponse(
       _ request: Helloworld_HelloRequest, options: _Trunkcall.CallOptions? = nil
     ) async throws(_Trunkcall.RPCError) -> _Trunkcall.UnaryResponse<Helloworld_HelloReply> {
-      try await invoker.unaryResponse(Methods.sayHello, request, options ?? self.options)
+      try await invoker.unaryResponse(Methods.sayHello, request, self.options.adding(options))
     }
   }
 }
