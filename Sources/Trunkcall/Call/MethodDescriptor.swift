@@ -28,8 +28,8 @@ public struct MethodDescriptor<Request: Sendable, Response: Sendable>: Sendable 
   }
 }
 
-/// A method's path, as text and as it goes on the wire.
-public struct MethodName: Sendable, Hashable, CustomStringConvertible {
+/// A method's path, as text and as it goes on the wire: `/package.Service/Method`.
+public struct MethodName: Sendable, Hashable, CustomStringConvertible, ExpressibleByStringLiteral {
   public let text: String
   package let bytes: [UInt8]
 
@@ -37,7 +37,13 @@ public struct MethodName: Sendable, Hashable, CustomStringConvertible {
     self.text = text
     bytes = Array(text.utf8)
   }
+  public init(stringLiteral text: String) { self.init(text) }
   public var description: String { text }
+  /// `package.Service`; empty if the path has no two parts.
+  public var service: String {
+    guard let slash = text.lastIndex(of: "/"), slash > text.startIndex else { return "" }
+    return String(text[text.index(after: text.startIndex)..<slash])
+  }
 
   public static func == (a: MethodName, b: MethodName) -> Bool { a.bytes == b.bytes }
   public func hash(into hasher: inout Hasher) { hasher.combine(bytes) }

@@ -28,8 +28,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   ///   - balancer: the policy while the service config names none.
   ///   - security: default `.plaintext`; `.tls()` encrypts.
   ///   - interceptors: around every call, the first one outermost.
-  /// - Throws: ``TargetError``: malformed, unknown scheme, or what the resolver refuses. A failing
-  ///   network is no error here.
+  /// - Throws: ``TargetError``: malformed, unknown scheme, or what the resolver refuses; an unknown
+  ///   policy. A failing network is no error here.
   public init(
     to target: String, resolvers: [any Resolver] = [],
     balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
@@ -41,6 +41,13 @@ public final class GRPCChannel: CallInvoker, Sendable {
     registry.defaultScheme = options.defaultScheme
     for resolver in resolvers { registry.register(resolver) }
     let (target, resolver) = try registry.find(target)
+    do throws(ServiceConfigError) {
+      try balancers.check(option: balancer, config: options.defaultServiceConfig)
+    } catch {
+      let what =
+        error.path == "balancer" ? "balancer" : "\(error.path) of the default service config"
+      throw target.error(.badBalancer, column: 0, "\(what): \(error.reason)")
+    }
     let parts = ChannelParts(
       target: target, resolver: resolver, authority: resolver.authority(of: target),
       registry: balancers, balancer: balancer, security: security, options: options, logger: logger)
@@ -109,7 +116,9 @@ public final class GRPCChannel: CallInvoker, Sendable {
 
   public func unary(_ request: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse
   {
-    guard interceptors.isEmpty else { return try await intercepted(request, frame) }
+    guard !interceptors.apply(to: request.method) else {
+      return try await intercepted(request, frame)
+    }
     if needsCredentials(request) { return try await send(try await authorized(request), frame) }
     return try await send(request, frame)
   }
@@ -133,13 +142,21 @@ public final class GRPCChannel: CallInvoker, Sendable {
   }
 
   public func stream(_ request: CallRequest) async throws(RPCError) -> any ClientStream {
-    guard interceptors.isEmpty else { return try await openThroughInterceptors(request) }
+    guard !interceptors.apply(to: request.method) else {
+      return try await openThroughInterceptors(request)
+    }
     if needsCredentials(request) { return try open(try await authorized(request)) }
     return try open(request)
   }
 
   private func needsCredentials(_ request: CallRequest) -> Bool {
     !request.options.credentials.isEmpty || !hub.settings.credentials.isEmpty
+  }
+
+  private func authorized(_ request: CallRequest) async throws(RPCError) -> CallRequest {
+    let settings = hub.settings
+    return try await request.authorized(
+      settings.credentials, isSecure: settings.isSecure, authority: settings.authority)
   }
 
   private func open(_ request: CallRequest) throws(RPCError) -> any ClientStream {

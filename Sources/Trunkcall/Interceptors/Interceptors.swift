@@ -1,11 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Stands around every call that a channel makes: it may change the request, answer without the
-/// network, retry, or wrap the stream to see and change every message, metadata and status.
+/// What interceptors of either side have in common: for which methods they are there.
+public protocol Interceptor: Sendable {
+  /// Whether it stands around calls of `method`; the answer is always the same. Default: true.
+  ///
+  /// Calls that no interceptor applies to do not pay for the others. A server asks once for each of
+  /// its methods, and for every call of a method that it does not have.
+  func applies(to method: MethodName) -> Bool
+}
+
+extension Interceptor {
+  public func applies(to method: MethodName) -> Bool { true }
+
+  /// The same for these services alone: `"shop.Orders"`, or `Shop_Orders.name` of the stubs.
+  public func on(services: String...) -> InterceptorScope<Self> {
+    InterceptorScope(self, services: services)
+  }
+
+  /// The same for these methods alone: `"/shop.Orders/Place"`, or `Shop_Orders.Methods.place.path` of
+  /// the stubs.
+  public func on(methods: MethodName...) -> InterceptorScope<Self> {
+    InterceptorScope(self, methods: methods)
+  }
+}
+
+/// Stands around the calls that a channel makes: it may change the request (`call.options.metadata`,
+/// the timeout, even the method), answer without the network, retry, or wrap the stream to see and
+/// change every message, metadata and status.
 ///
 /// Without interceptors a channel does not pay for the possibility.
-public protocol ClientInterceptor: Sendable {
+///
+/// ```swift
+/// struct Tenant: ClientInterceptor {
+///   let name: String
+///   func intercept(_ call: CallRequest, _ next: Next) async throws(RPCError) -> any ClientStream {
+///     var call = call
+///     call.options.metadata.add(name, for: "x-tenant")
+///     return try await next(call)
+///   }
+/// }
+/// ```
+public protocol ClientInterceptor: Interceptor {
   /// Goes on with the call: the next interceptor, and after the last one the channel.
   typealias Next =
     nonisolated(nonsending) @Sendable (CallRequest) async throws(RPCError) ->
@@ -16,9 +52,15 @@ public protocol ClientInterceptor: Sendable {
   ) async throws(RPCError) -> any ClientStream
 }
 
-/// Stands around every handler: it may refuse the call, change metadata, or hand on its own source
-/// and sink to see and change every message. What it throws is the call's status.
-public protocol ServerInterceptor: Sendable {
+/// Stands around the server's handlers: it may refuse the call, change the request's metadata
+/// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every message.
+/// What it throws is the call's status.
+///
+/// It sees calls of methods that the server does not have as well: `next` throws UNIMPLEMENTED there.
+/// A handler that ends with its cancellation when the deadline has passed throws DEADLINE_EXCEEDED out
+/// of `next`. It does not see calls that end before their handlers start: malformed ones, those that the
+/// server sheds, and those whose deadline has passed by then.
+public protocol ServerInterceptor: Interceptor {
   /// Goes on with the call: the next interceptor, and after the last one the handler. It returns
   /// when the handler has.
   typealias Next =
@@ -32,12 +74,19 @@ public protocol ServerInterceptor: Sendable {
 }
 
 extension [any ClientInterceptor] {
+  /// Whether any of them does.
+  @inline(__always) func apply(to method: MethodName) -> Bool {
+    !isEmpty && contains { $0.applies(to: method) }
+  }
+
   /// Runs the chain from `index` on; `end` opens the real stream.
   func open(
     _ call: CallRequest, from index: Int = 0,
     _ end: @escaping ClientInterceptor.Next
   ) async throws(RPCError) -> any ClientStream {
-    guard index < count else { return try await end(call) }
+    guard let index = self[index...].firstIndex(where: { $0.applies(to: call.method) }) else {
+      return try await end(call)
+    }
     return try await self[index].intercept(call) { [self] request throws(RPCError) in
       try await open(request, from: index + 1, end)
     }
@@ -45,14 +94,31 @@ extension [any ClientInterceptor] {
 }
 
 extension [any ServerInterceptor] {
+  /// Those that do.
+  func applying(to method: MethodName) -> [any ServerInterceptor] {
+    filter { $0.applies(to: method) }
+  }
+
+  /// Runs the chain from `index` on, all of which applies.
   func run(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
     from index: Int = 0,
     _ end: @escaping ServerInterceptor.Next
   ) async throws {
-    guard index < count else { return try await end(call, requests, responses) }
+    guard index < count else {
+      do { return try await end(call, requests, responses) } catch {
+        throw call.hasExpired && error.isCancellation
+          ? RPCError(.deadlineExceeded, "the deadline has passed") : error
+      }
+    }
     try await self[index].intercept(call, requests, responses) { [self] call, requests, responses in
       try await run(call, requests, responses, from: index + 1, end)
     }
+  }
+}
+
+extension Error {
+  fileprivate var isCancellation: Bool {
+    self is CancellationError || (self as? RPCError)?.code == .cancelled
   }
 }

@@ -4,6 +4,8 @@
   public import ServiceLifecycle
 
   extension GRPCServer: Service {}
+  /// Before the services that use it in a group, which stops the last one first.
+  extension GRPCChannel: Service {}
 #endif
 
 /// Ties `run()` to the graceful shutdown of a swift-service-lifecycle group, where that is built in.

@@ -83,6 +83,11 @@ public struct MethodTable: Sendable {
   }
 }
 
+extension MethodTable {
+  /// In the place of a handler that is not there, for interceptors to stand around.
+  static func unknown(_ status: RPCError) -> Handler { .streaming { _, _, _ in throw status } }
+}
+
 extension MessageSource {
   /// The one request of a method that takes one (statuscodes.md: else UNIMPLEMENTED).
   @usableFromInline func onlyRequest() async throws(RPCError) -> [UInt8] {
@@ -118,13 +123,18 @@ final class MethodIndex: Sendable {
   }
 
   /// What services serve, in the order of their names.
-  convenience init(_ services: [any RPCService], dispatch: (MethodName) -> HandlerDispatch) {
+  convenience init(
+    _ services: [any RPCService], _ interceptors: [any ServerInterceptor],
+    dispatch: (MethodName) -> HandlerDispatch
+  ) {
     var table = MethodTable()
     for service in services { service.register(in: &table) }
     let sorted = table.handlers.sorted { $0.key.text < $1.key.text }
     self.init(
       sorted.enumerated().map { index, entry in
-        ServedMethod(entry.key, entry.value, index: index, dispatch: dispatch(entry.key))
+        ServedMethod(
+          entry.key, entry.value, index: index, dispatch: dispatch(entry.key),
+          interceptors: interceptors.applying(to: entry.key))
       })
   }
 
@@ -139,8 +149,18 @@ final class MethodIndex: Sendable {
     }
   }
 
+  /// Their services, sorted.
+  var services: [String] { Set(methods.map(\.name.service)).sorted() }
+
+  /// The status of calls of a method that is not there.
+  func unknownMethod(_ path: String) -> RPCError {
+    RPCError(
+      .unimplemented,
+      hasService(of: path) ? "unknown method \(path)" : "unknown service of \(path)")
+  }
+
   /// The service exists, if not the method.
-  func hasService(of path: String) -> Bool {
+  private func hasService(of path: String) -> Bool {
     guard let slash = path.dropFirst().firstIndex(of: "/") else { return false }
     let prefix = path[...slash]
     return methods.contains { $0.name.text.hasPrefix(prefix) }

@@ -24,17 +24,20 @@ final class ServedMethod: Sendable {
   /// Position in the server's table, and in each loop's list of executors.
   let index: Int
   let dispatch: HandlerDispatch
+  /// Those of the server's that apply to it.
+  let interceptors: [any ServerInterceptor]
   private let isHog = Atomic<Bool>(false)
 
   init(
     _ name: MethodName, _ makeHandler: @escaping @Sendable () -> MethodTable.Handler, index: Int,
-    dispatch: HandlerDispatch
+    dispatch: HandlerDispatch, interceptors: [any ServerInterceptor] = []
   ) {
     self.name = name
     self.makeHandler = makeHandler
     handler = makeHandler()
     self.index = index
     self.dispatch = dispatch
+    self.interceptors = interceptors
   }
 
   /// Whether the next call's handler starts on the global pool.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import TrunkSockets
 
 #if TLS
   public import TrunkTLS
@@ -33,9 +34,24 @@ public struct ServerCall: Sendable {
   public var userAgent: String { context.userAgent }
   /// Time left until the client's deadline, not below zero; nil without one.
   public var timeRemaining: Duration? { context.timeRemaining }
-  /// The client's deadline; nil without one.
+  /// The client's deadline, also when it has passed; nil without one.
   public var deadline: ContinuousClock.Instant? {
-    timeRemaining.map { ContinuousClock.now.advanced(by: $0) }
+    context.deadline.map { end in
+      let now = Clock.now()
+      let instant = ContinuousClock.now
+      return end >= now
+        ? instant.advanced(by: .nanoseconds(Int64(clamping: end - now)))
+        : instant.advanced(by: .zero - .nanoseconds(Int64(clamping: now - end)))
+    }
+  }
+  /// Whether the client's deadline has passed: it has its status, DEADLINE_EXCEEDED, and the handler's
+  /// task is cancelled.
+  public var hasExpired: Bool { context.deadline.map { $0 <= Clock.now() } ?? false }
+
+  /// The same call with other metadata of the request, for an interceptor to hand on. What else it is,
+  /// and what it answers, stays the client's call.
+  public func with(metadata: Metadata) -> ServerCall {
+    ServerCall(ChangedCall(context, metadata))
   }
 
   /// Whether the request message that the handler took last came compressed; it is given to the
@@ -84,6 +100,8 @@ protocol ServerCallContext: AnyObject, Sendable {
   var peer: String { get }
   var authority: String { get }
   var userAgent: String { get }
+  /// `CLOCK_MONOTONIC` nanoseconds; nil for none.
+  var deadline: UInt64? { get }
   var timeRemaining: Duration? { get }
   var lastMessageWasCompressed: Bool { get }
   var requestCompression: Compression { get }
@@ -95,4 +113,38 @@ protocol ServerCallContext: AnyObject, Sendable {
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError)
   func sendInitialMetadata()
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError)
+}
+
+/// A call whose metadata an interceptor has changed.
+private final class ChangedCall: ServerCallContext {
+  private let call: any ServerCallContext
+  let requestMetadata: Metadata
+
+  init(_ call: any ServerCallContext, _ metadata: Metadata) {
+    self.call = call
+    requestMetadata = metadata
+  }
+
+  var methodName: String { call.methodName }
+  var peer: String { call.peer }
+  var authority: String { call.authority }
+  var userAgent: String { call.userAgent }
+  var deadline: UInt64? { call.deadline }
+  var timeRemaining: Duration? { call.timeRemaining }
+  var lastMessageWasCompressed: Bool { call.lastMessageWasCompressed }
+  var requestCompression: Compression { call.requestCompression }
+  var clientAccepts: CompressionSet { call.clientAccepts }
+  #if TLS
+    var tlsPeer: TLSPeer? { call.tlsPeer }
+  #endif
+  func compressResponses(with compression: Compression) throws(RPCError) -> Bool {
+    try call.compressResponses(with: compression)
+  }
+  func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
+    try call.addInitialMetadata(metadata)
+  }
+  func sendInitialMetadata() { call.sendInitialMetadata() }
+  func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
+    try call.addTrailingMetadata(metadata)
+  }
 }

@@ -22,7 +22,9 @@ final class ServerCore: Sendable {
     _ services: [any RPCService], _ interceptors: [any ServerInterceptor], _ options: ServerOptions,
     _ logger: Logger
   ) {
-    methods = MethodIndex(services) { options.dispatchByMethod[$0.text] ?? options.dispatch }
+    methods = MethodIndex(services, interceptors) {
+      options.dispatchByMethod[$0.text] ?? options.dispatch
+    }
     self.options = options
     http2 = options.http2
     keepalive = options.keepalive
@@ -81,6 +83,18 @@ final class ServerLoop: @unchecked Sendable {
     handshakeLimit = max(1, (server.options.maxHandshakes + loops - 1) / max(1, loops))
     handlerLimit = max(1, (server.options.maxHandlers + loops - 1) / max(1, loops))
     methods = server.methods.methods.map { LoopMethod($0, on: loop, server.logger) }
+  }
+
+  /// In the place of a method that the server does not have, for the interceptors that apply to it; nil
+  /// without any.
+  func unknownMethod(_ path: String, _ status: RPCError) -> LoopMethod? {
+    let name = MethodName(path)
+    let interceptors = server.interceptors.applying(to: name)
+    guard !interceptors.isEmpty else { return nil }
+    let method = ServedMethod(
+      name, { MethodTable.unknown(status) }, index: -1, dispatch: .concurrent,
+      interceptors: interceptors)
+    return LoopMethod(method, on: loop, server.logger)
   }
 
   /// The method of a `:path`.

@@ -133,15 +133,14 @@ extension ServerStream {
     creditAll()
   }
 
-  func unknownMethod() -> RPCError {
+  /// Why the call has no method; noted if its path is none.
+  func unknownMethod() -> (error: RPCError, isMalformed: Bool) {
     let isPath = path.withContiguousBytes { MethodPath($0) != nil }
     guard isPath else {
       connection.context.counters.note(.badPath)
-      return RPCError(.unimplemented, "malformed method path \(path)")
+      return (RPCError(.unimplemented, "malformed method path \(path)"), true)
     }
-    return connection.server.methods.hasService(of: path)
-      ? RPCError(.unimplemented, "unknown method \(path)")
-      : RPCError(.unimplemented, "unknown service of \(path)")
+    return (connection.server.methods.unknownMethod(path), false)
   }
 
   func startDeadline(_ deadline: UInt64) {

@@ -39,6 +39,8 @@ extension ServerStream {
     aside?.task?.cancel()
   }
 
+  private var isIntercepted: Bool { method?.served.interceptors.isEmpty == false }
+
   private func begin() -> ReceivedMessage? {
     hasStarted = true
     connection.context.counters.started()
@@ -50,7 +52,7 @@ extension ServerStream {
   // A function for each way: the frame of a suspended handler has room for what its way needs only.
 
   private func run(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
-    guard deadline == nil, connection.server.interceptors.isEmpty else {
+    guard deadline == nil, !isIntercepted else {
       return await runWithin(deadline, handler, payload)
     }
     await runBare(handler, payload)
@@ -60,7 +62,7 @@ extension ServerStream {
   private func runWithin(
     _ deadline: UInt64?, _ handler: MethodTable.Handler, _ payload: ReceivedMessage?
   ) async {
-    let intercepted = !connection.server.interceptors.isEmpty
+    let intercepted = isIntercepted
     guard let deadline else { return await runThroughInterceptors(handler, payload) }
     await InheritedDeadline.$current.withValue(deadline) {
       if intercepted {
@@ -107,7 +109,7 @@ extension ServerStream {
     _ handler: MethodTable.Handler, _ payload: ReceivedMessage?
   ) async {
     let call = ServerCall(self)
-    let interceptors = connection.server.interceptors
+    let interceptors = method?.served.interceptors ?? []
     do {
       switch handler {
       case .unary(let body):

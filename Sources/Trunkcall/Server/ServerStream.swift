@@ -246,7 +246,12 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       connection.context.counters.note(.badHeader)
       return answer(RPCError(.internal, "malformed request header \(name)"))
     }
-    guard let method else { return answer(unknownMethod()) }
+    if method == nil {
+      let status = unknownMethod()
+      method = status.isMalformed ? nil : connection.context.unknownMethod(path, status.error)
+      guard method != nil else { return answer(status.error) }
+    }
+    guard let method else { return }
     if let encoding = aside?.odd?.encoding {
       makeAside().refusesEncoding = true
       return answer(unknownEncoding(encoding))

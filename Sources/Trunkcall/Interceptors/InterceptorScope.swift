@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// An interceptor that stands around the calls of some services or methods alone
+/// (``Interceptor/on(services:)``, ``Interceptor/on(methods:)``).
+public struct InterceptorScope<Base: Interceptor>: Interceptor {
+  public let base: Base
+  /// `/package.Service/` each.
+  private let prefixes: [[UInt8]]
+  private let methods: Set<MethodName>
+
+  /// - Parameters:
+  ///   - services: `package.Service`; every method of theirs, also one that the server does not have.
+  ///   - methods: `/package.Service/Method`.
+  public init(_ base: Base, services: [String] = [], methods: [MethodName] = []) {
+    self.base = base
+    prefixes = services.map { Array("/\($0)/".utf8) }
+    self.methods = Set(methods)
+  }
+
+  public func applies(to method: MethodName) -> Bool {
+    (methods.contains(method) || prefixes.contains { method.bytes.starts(with: $0) })
+      && base.applies(to: method)
+  }
+}
+
+extension InterceptorScope: ClientInterceptor where Base: ClientInterceptor {
+  public nonisolated(nonsending) func intercept(
+    _ call: CallRequest, _ next: ClientInterceptor.Next
+  ) async throws(RPCError) -> any ClientStream {
+    try await base.intercept(call, next)
+  }
+}
+
+extension InterceptorScope: ServerInterceptor where Base: ServerInterceptor {
+  public nonisolated(nonsending) func intercept(
+    _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
+    _ next: ServerInterceptor.Next
+  ) async throws {
+    try await base.intercept(call, requests, responses, next)
+  }
+}
