@@ -194,7 +194,7 @@ let package = Package(
       "TrunkcallTests",
       [
         "Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkTesting",
-        "ProcessSupport", "TestCertificates", logging, deque,
+        "ProcessSupport", "TestCertificates", logging, deque, lifecycle,
       ]),
     tests("ConformanceTests", ["Trunkcall", "TrunkSockets", "TrunkWire", "TrunkTesting"]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),

@@ -37,7 +37,12 @@ private func find(_ text: String) throws(TargetError) -> (Target, any Resolver) 
   @Test(
     "each kind of mistake has its own error and column",
     arguments: [
-      ("consul://:8500/x", .unknownScheme, 1, "unknown scheme \"consul\""),
+      (
+        "consul://:8500/x", .unknownScheme, 1,
+        "unknown scheme \"consul\": add the resolver with resolvers: [.consul()]"
+      ),
+      ("dsn:///name", .unknownScheme, 1, "unknown scheme \"dsn\", did you mean dns?"),
+      ("uni:/tmp/x", .unknownScheme, 1, "unknown scheme \"uni\", did you mean unix?"),
       ("etcd:name", .unknownScheme, 1, "unknown scheme \"etcd\""),
       ("localhost:", .missingPort, 10, "a colon without a port"),
       ("localhost:99999", .badPort, 11, "port \"99999\""),

@@ -125,6 +125,97 @@ import TrunkWire
     #expect(error?.path == "pick_first.shuffleAddressList")
   }
 
+  @Test("a config made in code says what the same JSON says, and is refused where that is")
+  func inCode() throws {
+    let retry = try RetryPolicy(
+      maxAttempts: 4, initialBackoff: .milliseconds(100), maxBackoff: .seconds(1),
+      backoffMultiplier: 2, retryableStatusCodes: [.unavailable])
+    var config = ServiceConfig()
+    config.balancers = [BalancerChoice("round_robin")]
+    config.retryThrottling = try RetryThrottling(maxTokens: 10, tokenRatio: 0.1)
+    config.healthCheckService = "shop"
+    try config.set(MethodConfig(timeout: .seconds(1)))
+    try config.set(MethodConfig(waitForReady: true, retryPolicy: retry), service: "shop.Orders")
+    try config.set(
+      MethodConfig(hedgingPolicy: HedgingPolicy(maxAttempts: 2)), service: "shop.Orders",
+      method: "Get")
+    let json = #"""
+      {"loadBalancingConfig": [{"round_robin": {}}],
+       "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+       "healthCheckConfig": {"serviceName": "shop"},
+       "methodConfig": [
+        {"name": [{}], "timeout": "1s"},
+        {"name": [{"service": "shop.Orders"}], "waitForReady": true, "retryPolicy": {
+          "maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "1s", "backoffMultiplier": 2,
+          "retryableStatusCodes": ["UNAVAILABLE"]}},
+        {"name": [{"service": "shop.Orders", "method": "Get"}],
+         "hedgingPolicy": {"maxAttempts": 2}}]}
+      """#
+    #expect(try config == ServiceConfig(json: json))
+    try config.set(nil, service: "shop.Orders", method: "Get")
+    #expect(config.method("/shop.Orders/Get")?.waitForReady == true)
+
+    func refused(_ path: String, _ body: () throws -> Void) {
+      let error = #expect(throws: ServiceConfigError.self) { try body() }
+      #expect(error?.path == path)
+    }
+    refused("retryPolicy.maxAttempts") {
+      _ = try RetryPolicy(
+        maxAttempts: 1, initialBackoff: .seconds(1), maxBackoff: .seconds(1),
+        retryableStatusCodes: [.unavailable])
+    }
+    refused("retryPolicy.retryableStatusCodes") {
+      _ = try RetryPolicy(
+        maxAttempts: 2, initialBackoff: .seconds(1), maxBackoff: .seconds(1),
+        retryableStatusCodes: [])
+    }
+    refused("retryPolicy.backoffMultiplier") {
+      _ = try RetryPolicy(
+        maxAttempts: 2, initialBackoff: .seconds(1), maxBackoff: .seconds(1),
+        backoffMultiplier: .nan, retryableStatusCodes: [.unavailable])
+    }
+    refused("hedgingPolicy.hedgingDelay") {
+      _ = try HedgingPolicy(maxAttempts: 2, hedgingDelay: .seconds(-1))
+    }
+    refused("retryThrottling.maxTokens") {
+      _ = try RetryThrottling(maxTokens: .infinity, tokenRatio: 1)
+    }
+    refused("methodConfig.name.service") { try config.set(MethodConfig(), method: "Get") }
+    refused("methodConfig.timeout") { try config.set(MethodConfig(timeout: .seconds(-1))) }
+    refused("methodConfig") {
+      try config.set(
+        MethodConfig(retryPolicy: retry, hedgingPolicy: HedgingPolicy(maxAttempts: 2)))
+    }
+  }
+
+  @Test(
+    "an unknown policy is refused with the nearest name, wherever it stands",
+    arguments: [
+      ("round_robbin", "round_robin"), ("roundrobin", "round_robin"),
+      ("Round_Robin", "round_robin"),
+      ("pickfirst", "pick_first"), ("pick_frist", "pick_first"), ("xyz", nil),
+      (String(repeating: "round_robin", count: 100_000), nil),
+    ] as [(String, String?)])
+  func nearest(_ name: String, _ meant: String?) throws {
+    let registry = BalancerRegistry()
+    var older = ServiceConfig()
+    older.balancer = name
+    var list = ServiceConfig()
+    list.balancers = [BalancerChoice(name)]
+    let configs: [(String, ServiceConfig?)] = [
+      (name, nil), ("pick_first", older), ("pick_first", list),
+    ]
+    for (option, config) in configs {
+      let error = #expect(throws: ServiceConfigError.self) {
+        try registry.check(option: option, config: config)
+      }
+      #expect(error?.reason.hasPrefix("unknown policy") == true)
+      #expect(
+        error?.reason.contains("did you mean \(meant ?? "")") == (meant != nil),
+        "\(error?.reason.suffix(100) ?? "")")
+    }
+  }
+
   @Test("JSON nested beyond reason is an error, not a crash") func deep() {
     let json = String(repeating: "[", count: 100_000)
     #expect(throws: ServiceConfigError.self) { try ServiceConfig(json: json) }

@@ -27,7 +27,8 @@ private func adHoc(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
   AdHocService.method(name)
 }
 
-@Suite("One table of rules for channels over a network and within the process", .timeLimit(.minutes(2)))
+@Suite(
+  "One table of rules for channels over a network and within the process", .timeLimit(.minutes(2)))
 struct ChannelRulesTests {
   enum Fate: Sendable { case arrives, leftOut, refused }
 
@@ -80,7 +81,8 @@ struct ChannelRulesTests {
     },
   ])
 
-  @Test("each name is settable, left out or refused in each place, as the table says",
+  @Test(
+    "each name is settable, left out or refused in each place, as the table says",
     arguments: ChannelKind.allCases)
   func names(_ kind: ChannelKind) async throws {
     try await withInvoker(kind, ChannelRulesTests.service) { invoker in
@@ -143,7 +145,8 @@ struct ChannelRulesTests {
     }
   }
 
-  @Test("what a handler received it can send back, in headers, trailers and a status",
+  @Test(
+    "what a handler received it can send back, in headers, trailers and a status",
     arguments: ChannelKind.allCases)
   func echo(_ kind: ChannelKind) async throws {
     try await withInvoker(kind, ChannelRulesTests.service) { invoker in
@@ -160,7 +163,8 @@ struct ChannelRulesTests {
     }
   }
 
-  @Test("a failed call says its server and what came before the failure",
+  @Test(
+    "a failed call says its server and what came before the failure",
     arguments: ChannelKind.allCases)
   func failed(_ kind: ChannelKind) async throws {
     try await withInvoker(kind, ChannelRulesTests.service) { invoker in

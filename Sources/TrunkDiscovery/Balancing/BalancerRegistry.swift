@@ -29,9 +29,7 @@ public struct BalancerRegistry: Sendable {
     _ name: String, json: [UInt8] = Array("{}".utf8)
   ) throws(ServiceConfigError) -> any Balancer {
     guard let type = types[name] else {
-      throw ServiceConfigError(
-        path: "loadBalancingPolicy",
-        "unknown policy \"\(name)\"; allowed: \(names.joined(separator: ", "))")
+      throw ServiceConfigError(path: "loadBalancingPolicy", unknown(name))
     }
     return try type.make(json: json)
   }
@@ -50,17 +48,34 @@ public struct BalancerRegistry: Sendable {
       }
       throw ServiceConfigError(
         path: "loadBalancingConfig",
-        "no known policy among \(list.map(\.name)); allowed: \(names.joined(separator: ", "))")
+        list.count == 1
+          ? unknown(list[0].name)
+          : "no known policy among \(list.map(\.name)); allowed: \(names.joined(separator: ", "))")
     }
     if let name = config?.balancer {
       guard contains(name) else {
-        throw ServiceConfigError(
-          path: "loadBalancingPolicy",
-          "unknown policy \"\(name)\"; allowed: \(names.joined(separator: ", "))")
+        throw ServiceConfigError(path: "loadBalancingPolicy", unknown(name))
       }
       return BalancerChoice(name)
     }
     return BalancerChoice(option ?? PickFirst.name)
+  }
+
+  /// What a channel is told when it is made: its own policy, and a service config that it is given, are
+  /// to be good.
+  package func check(option: String, config: ServiceConfig?) throws(ServiceConfigError) {
+    do throws(ServiceConfigError) { _ = try make(option) } catch {
+      throw ServiceConfigError(
+        path: "balancer", contains(option) ? error.reason : unknown(option))
+    }
+    guard let config else { return }
+    let choice = try choose(config, option: option)
+    _ = try make(choice.name, json: choice.json)
+  }
+
+  private func unknown(_ name: String) -> String {
+    "unknown policy \"\(name)\"\(NearestName.hint(name, among: names)); allowed: "
+      + names.joined(separator: ", ")
   }
 }
 

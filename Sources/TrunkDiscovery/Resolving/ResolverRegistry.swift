@@ -56,7 +56,15 @@ public struct ResolverRegistry: Sendable {
   private func unknown(_ scheme: String, _ target: Target) -> TargetError {
     target.error(
       .unknownScheme, column: 1,
-      "unknown scheme \"\(scheme)\"; allowed: \(schemes.joined(separator: ", "))")
+      "unknown scheme \"\(scheme)\"\(hint(scheme)); allowed: \(schemes.joined(separator: ", "))")
+  }
+
+  /// Consul's resolver is in a module of its own, which the channel has to be given.
+  private func hint(_ scheme: String) -> String {
+    if scheme == "consul" {
+      return ": add the resolver with resolvers: [.consul()], of the module TrunkConsul"
+    }
+    return NearestName.hint(scheme, among: schemes)
   }
 
   private func noDefault(_ target: Target) -> TargetError {

@@ -16,19 +16,46 @@ public struct MethodConfig: Sendable, Hashable {
   public var retryPolicy: RetryPolicy?
   public var hedgingPolicy: HedgingPolicy?
 
-  public init() {}
+  public init(
+    timeout: Duration? = nil, waitForReady: Bool? = nil, maxRequestMessageBytes: Int? = nil,
+    maxResponseMessageBytes: Int? = nil, retryPolicy: RetryPolicy? = nil,
+    hedgingPolicy: HedgingPolicy? = nil
+  ) {
+    self.timeout = timeout
+    self.waitForReady = waitForReady
+    self.maxRequestMessageBytes = maxRequestMessageBytes
+    self.maxResponseMessageBytes = maxResponseMessageBytes
+    self.retryPolicy = retryPolicy
+    self.hedgingPolicy = hedgingPolicy
+  }
 
   init(_ fields: JSONReader) throws(ServiceConfigError) {
-    let bytes = 0...Int(UInt32.max)
+    let bytes = MethodConfig.bytes
     timeout = try fields.duration("timeout")
     waitForReady = try fields.bool("waitForReady")
     maxRequestMessageBytes = try fields.integer("maxRequestMessageBytes", in: bytes)
     maxResponseMessageBytes = try fields.integer("maxResponseMessageBytes", in: bytes)
     retryPolicy = try fields.object("retryPolicy").map(RetryPolicy.init)
     hedgingPolicy = try fields.object("hedgingPolicy").map(HedgingPolicy.init)
+    try check(fields.path)
+  }
+
+  func check(_ path: String) throws(ServiceConfigError) {
     guard retryPolicy == nil || hedgingPolicy == nil else {
+      throw ServiceConfigError(path: path, "retryPolicy and hedgingPolicy exclude each other")
+    }
+    if let timeout, timeout < .zero {
+      throw ServiceConfigError(path: "\(path).timeout", "0s and more is needed")
+    }
+    for (name, limit) in [
+      ("maxRequestMessageBytes", maxRequestMessageBytes),
+      ("maxResponseMessageBytes", maxResponseMessageBytes),
+    ] {
+      guard let limit, !MethodConfig.bytes.contains(limit) else { continue }
       throw ServiceConfigError(
-        path: fields.path, "retryPolicy and hedgingPolicy exclude each other")
+        path: "\(path).\(name)", "0...\(MethodConfig.bytes.upperBound) is needed")
     }
   }
+
+  private static let bytes = 0...Int(UInt32.max)
 }

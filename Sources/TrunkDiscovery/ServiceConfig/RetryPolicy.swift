@@ -11,19 +11,41 @@ public struct RetryPolicy: Sendable, Hashable {
   public var backoffMultiplier: Double
   public var retryableStatusCodes: Set<RPCError.Code>
 
+  /// - Throws: ``ServiceConfigError`` for what the JSON form does not allow either: fewer than 2
+  ///   attempts, a back-off or multiplier of zero, no status code.
+  public init(
+    maxAttempts: Int, initialBackoff: Duration, maxBackoff: Duration,
+    backoffMultiplier: Double = 1.6, retryableStatusCodes: Set<RPCError.Code>
+  ) throws(ServiceConfigError) {
+    self.maxAttempts = maxAttempts
+    self.initialBackoff = initialBackoff
+    self.maxBackoff = maxBackoff
+    self.backoffMultiplier = backoffMultiplier
+    self.retryableStatusCodes = retryableStatusCodes
+    try check("retryPolicy")
+  }
+
+  private func check(_ path: String) throws(ServiceConfigError) {
+    func need(_ isGood: Bool, _ name: String, _ reason: String) throws(ServiceConfigError) {
+      guard isGood else { throw ServiceConfigError(path: "\(path).\(name)", reason) }
+    }
+    try need(maxAttempts >= 2, "maxAttempts", "2 and more is needed")
+    try need(initialBackoff > .zero, "initialBackoff", "more than 0s is needed")
+    try need(maxBackoff > .zero, "maxBackoff", "more than 0s is needed")
+    // NaN is not above either.
+    try need(backoffMultiplier > 0, "backoffMultiplier", "more than 0 is needed")
+    try need(
+      !retryableStatusCodes.isEmpty, "retryableStatusCodes", "at least one status code is needed")
+  }
+
   init(_ fields: JSONReader) throws(ServiceConfigError) {
     maxAttempts = try fields.attempts()
     initialBackoff = try fields.positiveDuration("initialBackoff")
     maxBackoff = try fields.positiveDuration("maxBackoff")
     backoffMultiplier = try fields.required(
       "backoffMultiplier", fields.number("backoffMultiplier"))
-    guard backoffMultiplier > 0 else {
-      throw fields.error("backoffMultiplier", "more than 0 is needed")
-    }
     retryableStatusCodes = try fields.codes("retryableStatusCodes") ?? []
-    guard !retryableStatusCodes.isEmpty else {
-      throw fields.error("retryableStatusCodes", "at least one status code is needed")
-    }
+    try check(fields.path)
   }
 }
 
@@ -35,6 +57,21 @@ public struct HedgingPolicy: Sendable, Hashable {
   public var hedgingDelay: Duration
   /// A status of these lets the other attempts go on; any other one ends the call.
   public var nonFatalStatusCodes: Set<RPCError.Code>
+
+  /// - Throws: ``ServiceConfigError`` for fewer than 2 attempts or a delay below zero.
+  public init(
+    maxAttempts: Int, hedgingDelay: Duration = .zero, nonFatalStatusCodes: Set<RPCError.Code> = []
+  ) throws(ServiceConfigError) {
+    guard maxAttempts >= 2 else {
+      throw ServiceConfigError(path: "hedgingPolicy.maxAttempts", "2 and more is needed")
+    }
+    guard hedgingDelay >= .zero else {
+      throw ServiceConfigError(path: "hedgingPolicy.hedgingDelay", "0s and more is needed")
+    }
+    self.maxAttempts = maxAttempts
+    self.hedgingDelay = hedgingDelay
+    self.nonFatalStatusCodes = nonFatalStatusCodes
+  }
 
   init(_ fields: JSONReader) throws(ServiceConfigError) {
     maxAttempts = try fields.attempts()
@@ -51,16 +88,33 @@ public struct RetryThrottling: Sendable, Hashable {
   /// At least 1.
   public var milliTokenRatio: Int
 
+  /// - Parameters:
+  ///   - maxTokens: more than 0 and at most 1000.
+  ///   - tokenRatio: at least 0.001: what a call that succeeds gives back; one that fails takes 1.
+  /// - Throws: ``ServiceConfigError`` for others.
+  public init(maxTokens: Double, tokenRatio: Double) throws(ServiceConfigError) {
+    try self.init(maxTokens: maxTokens, tokenRatio: tokenRatio, path: "retryThrottling")
+  }
+
   init(_ fields: JSONReader) throws(ServiceConfigError) {
-    let tokens = try fields.required("maxTokens", fields.number("maxTokens"))
+    try self.init(
+      maxTokens: fields.required("maxTokens", fields.number("maxTokens")),
+      tokenRatio: fields.required("tokenRatio", fields.number("tokenRatio")), path: fields.path)
+  }
+
+  private init(
+    maxTokens tokens: Double, tokenRatio ratio: Double, path: String
+  ) throws(ServiceConfigError) {
     guard tokens > 0, tokens <= 1000, let milli = Int(exactly: (tokens * 1000).rounded(.down)),
       milli > 0
-    else { throw fields.error("maxTokens", "more than 0 and at most 1000 is needed") }
-    let ratio = try fields.required("tokenRatio", fields.number("tokenRatio"))
+    else {
+      throw ServiceConfigError(
+        path: "\(path).maxTokens", "more than 0 and at most 1000 is needed")
+    }
     guard ratio >= 0.001, ratio <= 1_000_000,
       // 0.001 * 1000 is a hair above 1 in binary, 0.009 * 1000 a hair below 9.
       let milliRatio = Int(exactly: (ratio * 1000 + 1e-6).rounded(.down))
-    else { throw fields.error("tokenRatio", "at least 0.001 is needed") }
+    else { throw ServiceConfigError(path: "\(path).tokenRatio", "at least 0.001 is needed") }
     maxMilliTokens = milli
     milliTokenRatio = milliRatio
   }

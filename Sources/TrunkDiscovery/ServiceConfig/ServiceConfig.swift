@@ -45,6 +45,37 @@ public struct ServiceConfig: Sendable, Hashable {
     return methods[""]
   }
 
+  /// Sets what holds for a method's calls, or for all methods of a service that have no config of their
+  /// own, or for all services that have none.
+  ///
+  /// ```swift
+  /// var config = ServiceConfig()
+  /// try config.set(MethodConfig(timeout: .seconds(1)), service: "shop.Orders")
+  /// ```
+  /// - Parameters:
+  ///   - config: nil takes it away.
+  ///   - service: `package.Service`; nil for all of them.
+  ///   - method: nil for all of them.
+  /// - Throws: ``ServiceConfigError`` for a config that the JSON form would not allow, or a method without
+  ///   a service.
+  public mutating func set(
+    _ config: MethodConfig?, service: String? = nil, method: String? = nil
+  ) throws(ServiceConfigError) {
+    let key = try ServiceConfig.key(service ?? "", method ?? "", path: "methodConfig.name")
+    try config?.check("methodConfig")
+    methods[key] = config
+  }
+
+  private static func key(
+    _ service: String, _ method: String, path: String
+  ) throws(ServiceConfigError) -> String {
+    guard !service.isEmpty || method.isEmpty else {
+      throw ServiceConfigError(
+        path: "\(path).service", "missing; a method without a service matches nothing")
+    }
+    return service.isEmpty ? "" : "/\(service)/\(method)"
+  }
+
   /// A24: a list of objects, each with the policy's name as its only key.
   private static func balancers(
     _ fields: JSONReader
@@ -69,10 +100,7 @@ public struct ServiceConfig: Sendable, Hashable {
     for name in try fields.objects("name") ?? [] {
       let service = try name.string("service") ?? ""
       let method = try name.string("method") ?? ""
-      guard !service.isEmpty || method.isEmpty else {
-        throw name.error("service", "missing; a method without a service matches nothing")
-      }
-      let key = service.isEmpty ? "" : "/\(service)/\(method)"
+      let key = try ServiceConfig.key(service, method, path: name.path)
       guard methods.updateValue(config, forKey: key) == nil else {
         throw ServiceConfigError(
           path: name.path, "the name is there twice: \(key.isEmpty ? "default" : key)")

@@ -20,12 +20,15 @@ public struct TargetError: Error, Sendable, Hashable, CustomStringConvertible {
     case unknownParameter
     /// A parameter whose value is not allowed.
     case badParameter
+    /// The channel's load-balancing policy, or its default service config, cannot be used.
+    case badBalancer
   }
 
   public var kind: Kind
   /// As the user wrote it, secrets (passwords, tokens) starred out.
   public var target: String
-  /// Where the fault is, in characters of what the user wrote, from 1.
+  /// Where the fault is, in characters of what the user wrote, from 1; 0 if the fault is not in the
+  /// target.
   public var column: Int
   /// One line: what is wrong and what is allowed.
   public var reason: String
@@ -38,5 +41,8 @@ public struct TargetError: Error, Sendable, Hashable, CustomStringConvertible {
   }
 
   /// `target "consul://:8500/x": column 10: …`
-  public var description: String { "target \"\(target)\": column \(column): \(reason)" }
+  public var description: String {
+    column > 0
+      ? "target \"\(target)\": column \(column): \(reason)" : "target \"\(target)\": \(reason)"
+  }
 }

@@ -58,6 +58,7 @@ final class ClientConnection {
   @exclusivity(unchecked) private var keepaliveSleeps = false
   @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
   @exclusivity(unchecked) private var isAbandoned = false
+  @exclusivity(unchecked) private var hasReceived = false
   @exclusivity(unchecked) private var heardGoAway = false
   /// A call was answered on it.
   @exclusivity(unchecked) private var hasAnswered = false
@@ -328,6 +329,12 @@ final class ClientConnection {
 extension ClientConnection: ConnectionDriver {
   func received(_ bytes: UnsafeRawBufferPointer) {
     guard let session else { return }
+    if phase == .handshake, settings.filter == nil, !hasReceived,
+      let foreign = ForeignProtocol(bytes)
+    {
+      return broke(foreign.ofServer)
+    }
+    hasReceived = true
     session.receive(bytes)
     if session.isFinished { socket?.close(afterFlush: true) }
   }
@@ -345,6 +352,8 @@ extension ClientConnection: ConnectionDriver {
     if let violation = session?.violation {
       wasViolated = true
       broke("HTTP/2 connection error: \(violation)")
+    } else if phase == .handshake, !hasReceived, settings.filter == nil, error?.isTimeout != true {
+      broke(ForeignProtocol.closed)
     } else if let error {
       broke("\(error)")
     } else if session?.isTerminated == true {

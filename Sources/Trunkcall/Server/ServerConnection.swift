@@ -36,6 +36,7 @@ final class ServerConnection {
   @exclusivity(unchecked) private var phase = Phase.handshake
   @exclusivity(unchecked) private var handshakeTimer: LoopTimer?
   @exclusivity(unchecked) private var goAwayText = ""
+  @exclusivity(unchecked) private var foreign: ForeignProtocol?
 
   // See ServerConnection+Calls.swift
   @exclusivity(unchecked) var starting: [ServerStream] = []
@@ -133,6 +134,9 @@ final class ServerConnection {
 extension ServerConnection: ConnectionDriver {
   func received(_ bytes: UnsafeRawBufferPointer) {
     session.receive(bytes, now: loop.now)
+    if phase == .handshake, session.isTerminated || session.offence != nil {
+      foreign = ForeignProtocol(bytes)
+    }
     if session.offence != nil { punish() }
     startCalls()
     if let block = session.openHeaderBlock { watchHeaderBlock(block) }
@@ -170,7 +174,11 @@ extension ServerConnection: ConnectionDriver {
   func closed(_ error: SocketError?) {
     if phase == .handshake {
       context.handshakeEnded()
-      if let error { context.handshakeFailed(peer, error) }
+      if let foreign, context.filter == nil {
+        context.handshakeFailed(peer, SocketError("handshake", errno: 0, detail: foreign.ofClient))
+      } else if let error {
+        context.handshakeFailed(peer, error)
+      }
     }
     phase = .closed
     handshakeTimer?.cancel()

@@ -116,6 +116,9 @@
         let error = await failure { _ = try await call(channel, "Who") }
         #expect(error?.code == .unavailable)
         #expect(ContinuousClock.now - start < .seconds(5))
+        #expect(
+          error?.story.contains("perhaps it expects TLS: security: .tls()") == true,
+          "\(error?.story ?? "")")
         #expect(try await holds { server.statistics.handshakesFailed > 0 })
         await channel.close()
       }
