@@ -20,6 +20,12 @@ struct HealthBook: Sendable {
     return serving.updateValue(value, forKey: name) != value
   }
 
+  /// Whether that changes what `name` answers: it is well, unless something was said of it already.
+  mutating func add(_ name: String) -> Bool {
+    guard serving[name] == nil else { return false }
+    return set(name, true)
+  }
+
   /// The names whose answer changes.
   mutating func beginShutdown() -> [String] {
     isShuttingDown = true

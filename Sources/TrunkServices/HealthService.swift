@@ -6,8 +6,10 @@ public import Trunkcall
 
 /// `grpc.health.v1.Health`: Check, Watch and List (gRPC `doc/health-checking.md`, gRFC A90).
 ///
-/// The empty name stands for the whole server and is SERVING by default. A server tells its health
-/// services that a stop has begun: then every name is NOT_SERVING, whatever is set later.
+/// The empty name stands for the whole server. It and the names of all the server's services are
+/// SERVING by default, so that Kubernetes' gRPC probe, grpc_health_probe and Consul's check are answered
+/// without further ado. A server tells its health services that a stop has begun: then every name is
+/// NOT_SERVING, whatever is set later.
 public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting {
   typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
 
@@ -29,6 +31,14 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
 
   /// What `name` answers; nil for a name that was never set.
   public func isServing(_ name: String) -> Bool? { state.withLock { $0.book.isServing(name) } }
+
+  /// By the server: its services are SERVING, except those that something was set for before.
+  public func serves(_ services: [String]) {
+    state.withLock { state in
+      let changed = services.filter { state.book.add($0) }
+      state.tell(changed)
+    }
+  }
 
   /// Everything is NOT_SERVING from now on, and watches end after having said so.
   public func beginShutdown() {

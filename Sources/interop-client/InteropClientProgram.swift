@@ -87,6 +87,11 @@ struct InteropClientProgram: AsyncParsableCommand {
     }
   }
 
+  static func main() async {
+    await main(
+      BooleanFlags.withValues(CommandLine.arguments.dropFirst(), ["use_tls", "use_test_ca"]))
+  }
+
   func run() async throws {
     logToStandardError(logLevel)
     let client: InteropClient

@@ -25,6 +25,10 @@ struct InteropServer: AsyncParsableCommand {
   @Option(help: "What to log to stderr.")
   var logLevel: Logger.Level = .info
 
+  static func main() async {
+    await main(BooleanFlags.withValues(CommandLine.arguments.dropFirst(), ["use_tls"]))
+  }
+
   func run() async throws {
     logToStandardError(logLevel)
     let logger = Logger(label: "interop")

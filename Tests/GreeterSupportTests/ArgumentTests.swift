@@ -35,6 +35,22 @@ struct ArgumentTests {
     #expect(durations.map(\.defaultValueDescription) == ["250ms", "2s", "1m", "0s"])
   }
 
+  @Test(
+    "boolean flags work bare, with a value behind = or a space, and negated",
+    arguments: [
+      (["--use_tls"], ["--use_tls=true"]), (["--use_tls=true"], ["--use_tls=true"]),
+      (["--use_tls", "true"], ["--use_tls=true"]), (["--use_tls", "false"], ["--use_tls=false"]),
+      (["--use_tls=0"], ["--use_tls=false"]), (["--use_tls=Yes"], ["--use_tls=true"]),
+      (["--nouse_tls"], ["--use_tls=false"]), (["--use_tls=maybe"], ["--use_tls=maybe"]),
+      (["--use_tls", "--port=1"], ["--use_tls=true", "--port=1"]),
+      (["--port", "1", "--use_tls"], ["--port", "1", "--use_tls=true"]),
+      (["--use_test_ca", "--", "--use_tls"], ["--use_test_ca", "--", "--use_tls"]),
+      (["--normal"], ["--normal"]), ([], []),
+    ])
+  func flags(_ arguments: [String], _ expected: [String]) {
+    #expect(BooleanFlags.withValues(arguments, ["use_tls"]) == expected)
+  }
+
   @Test("control characters of a peer's text are written out, not sent to the terminal")
   func printable() {
     #expect(StandardErrorLog.printable("Hello wörld") == "Hello wörld")

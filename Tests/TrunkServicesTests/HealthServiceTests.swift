@@ -25,6 +25,35 @@ struct HealthServiceTests {
     #expect(error?.message == "unknown service nobody")
   }
 
+  private struct Greeter: RPCService {
+    func register(in table: inout MethodTable) {
+      for service in ["helloworld.Greeter", "shop.Orders"] {
+        table.unary(
+          MethodDescriptor<[UInt8], [UInt8]>(
+            service: service, method: "Do", request: .bytes, response: .bytes)
+        ) { payload, _ in payload }
+      }
+    }
+  }
+
+  @Test("the names of its server's services are SERVING without being set")
+  func ownNames() throws {
+    let health = HealthService()
+    health.setServing("shop.Orders", false)
+    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [health, Greeter()])
+    #expect(status(health, "helloworld.Greeter") == .serving)
+    #expect(status(health, "grpc.health.v1.Health") == .serving)
+    #expect(status(health, "shop.Orders") == .notServing, "it was set before")
+    #expect(status(health, "shop.Other") == nil)
+    health.setServing("helloworld.Greeter", false)
+    #expect(status(health, "helloworld.Greeter") == .notServing)
+    withExtendedLifetime(server) {}
+
+    let inProcess = HealthService()
+    _ = InProcessChannel([Greeter(), inProcess])
+    #expect(status(inProcess, "helloworld.Greeter") == .serving)
+  }
+
   @Test("Check answers what was set last")
   func set() {
     let health = HealthService()

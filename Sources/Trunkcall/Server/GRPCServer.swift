@@ -54,6 +54,8 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     self.security = security
     core = ServerCore(services, interceptors, options, logger)
     health = services.compactMap { $0 as? any HealthReporting }
+    let names = core.methods.services
+    for service in health { service.serves(names) }
   }
 
   // MARK: LongRunning

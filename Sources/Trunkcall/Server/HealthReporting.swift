@@ -3,6 +3,9 @@
 
 /// A service that tells whether the server is well; `GRPCServer` forwards what it is told.
 public protocol HealthReporting: RPCService {
+  /// The services of its server, `package.Service` each: well until something else is set. Called when
+  /// the server is made. The default does nothing.
+  func serves(_ services: [String])
   /// `name` is empty for the server as a whole.
   func setServing(_ name: String, _ serving: Bool)
   /// What it answers for `name`; nil if it has not been told. Default nil.
@@ -13,4 +16,5 @@ public protocol HealthReporting: RPCService {
 
 extension HealthReporting {
   public func isServing(_ name: String) -> Bool? { nil }
+  public func serves(_ services: [String]) {}
 }
