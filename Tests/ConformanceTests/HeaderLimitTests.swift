@@ -4,7 +4,9 @@ import Testing
 import TrunkTesting
 import Trunkcall
 
-@Suite("SETTINGS_MAX_HEADER_LIST_SIZE of the peer (RFC 9113 §6.5.2), and the content-type", .timeLimit(.minutes(2)))
+@Suite(
+  "SETTINGS_MAX_HEADER_LIST_SIZE of the peer (RFC 9113 §6.5.2), and the content-type",
+  .timeLimit(.minutes(2)))
 struct HeaderLimitTests {
   @Test("a request that the server would not take is refused with both sizes, and nothing is sent")
   func client() async throws {
@@ -29,8 +31,10 @@ struct HeaderLimitTests {
     struct Service: RPCService {
       func register(in table: inout MethodTable) {
         table.unary(ProbeService.method("Fail")) { _, _ in
-          var error = RPCError(.aborted, String(repeating: "why ", count: 500), metadata: ["k": "v"])
-          error.metadata.add(binary: [UInt8](repeating: 1, count: 3_000), for: "grpc-status-details-bin")
+          var error = RPCError(
+            .aborted, String(repeating: "why ", count: 500), metadata: ["k": "v"])
+          error.metadata.add(
+            binary: [UInt8](repeating: 1, count: 3_000), for: "grpc-status-details-bin")
           throw error
         }
         table.unary(ProbeService.method("Initial")) { _, call in
@@ -48,7 +52,8 @@ struct HeaderLimitTests {
       try await peer.call(1, "/t.Probe/Fail", messages: [[]])
       let failed = try await peer.response(1)
       #expect(failed.status == 10 && failed.trailer("k") == "v" || failed["k"] == "v")
-      #expect(failed["grpc-status-details-bin"] == nil && failed.message?.hasPrefix("why why") == true)
+      #expect(
+        failed["grpc-status-details-bin"] == nil && failed.message?.hasPrefix("why why") == true)
       for (stream, name) in [(3, "Initial"), (5, "Trailing")] as [(Int32, String)] {
         try await peer.call(stream, "/t.Probe/\(name)", messages: [[]])
         let response = try await peer.response(stream)
