@@ -18,7 +18,8 @@ struct CallOptionsTests {
     options.credentials.compactMap { ($0 as? Token)?.name }
   }
 
-  @Test("what a call sets wins, what it leaves open is the client's; metadata and credentials add up")
+  @Test(
+    "what a call sets wins, what it leaves open is the client's; metadata and credentials add up")
   func merged() {
     let deadline = ContinuousClock.now
     let client = CallOptions(
@@ -63,7 +64,8 @@ struct CallOptionsTests {
     }
     #expect(seconds(CallOptions()) == -1)
     #expect(seconds(CallOptions(timeout: hour, deadline: .now + hour * 2)) == 3_600)
-    #expect((3_590...3_600).contains(seconds(CallOptions(timeout: hour * 2, deadline: .now + hour))))
+    #expect(
+      (3_590...3_600).contains(seconds(CallOptions(timeout: hour * 2, deadline: .now + hour))))
     InheritedDeadline.$current.withValue(start + 60_000_000_000) {
       #expect(seconds(CallOptions(timeout: hour)) == 60)
       #expect(seconds(CallOptions(timeout: hour, inheritsDeadline: false)) == 3_600)
@@ -71,7 +73,8 @@ struct CallOptionsTests {
     #expect(CallOptions(deadline: .now - hour * 24 * 365 * 400).end(from: start) < start)
   }
 
-  @Test("a call whose deadline has passed is DEADLINE_EXCEEDED, and one in time is answered",
+  @Test(
+    "a call whose deadline has passed is DEADLINE_EXCEEDED, and one in time is answered",
     arguments: ChannelKind.allCases)
   func deadline(_ kind: ChannelKind) async throws {
     let service = AdHocService(unary: [

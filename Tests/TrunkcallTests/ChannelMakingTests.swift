@@ -68,7 +68,8 @@ struct ChannelMakingTests {
     }
   #endif
 
-  @Test("what a peer speaks instead of HTTP/2 is known by its first bytes",
+  @Test(
+    "what a peer speaks instead of HTTP/2 is known by its first bytes",
     arguments: [
       ([0x16, 3, 1, 2, 0, 1], .tls), ([0x15, 3, 3, 0, 2, 2, 70], .tls), ([0x16, 9, 1], nil),
       (Array("HTTP/1.1 400 Bad Request\r\n".utf8), .http1),
@@ -80,7 +81,8 @@ struct ChannelMakingTests {
     #expect(bytes.withUnsafeBytes { ForeignProtocol($0) } == expected)
   }
 
-  @Test("a plaintext server says once that a client speaks TLS or HTTP/1.1",
+  @Test(
+    "a plaintext server says once that a client speaks TLS or HTTP/1.1",
     arguments: [
       ([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3] + [UInt8](repeating: 0, count: 64), "speaks TLS"),
       (Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8), "speaks HTTP/1.1"),

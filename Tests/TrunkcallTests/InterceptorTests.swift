@@ -99,7 +99,8 @@ struct InterceptorTests {
     AdHocService.method(name)
   }
 
-  @Test("the handler gets the request's metadata as interceptors of both sides have changed it",
+  @Test(
+    "the handler gets the request's metadata as interceptors of both sides have changed it",
     arguments: ChannelKind.allCases)
   func changed(_ kind: ChannelKind) async throws {
     let server: [any ServerInterceptor] = [Tag(value: "3"), Tag(value: "4")]
@@ -115,7 +116,8 @@ struct InterceptorTests {
     }
   }
 
-  @Test("one with a scope stands around the calls of its services and methods alone",
+  @Test(
+    "one with a scope stands around the calls of its services and methods alone",
     arguments: ChannelKind.allCases)
   func scopes(_ kind: ChannelKind) async throws {
     let seen = Seen()
@@ -157,7 +159,8 @@ struct InterceptorTests {
     try await with(.inProcess, all) { _ = try await $0.unary(method("Echo"), []) }
   }
 
-  @Test("a server's interceptors see calls of methods that it does not have",
+  @Test(
+    "a server's interceptors see calls of methods that it does not have",
     arguments: ChannelKind.allCases)
   func unknown(_ kind: ChannelKind) async throws {
     let seen = Seen()
@@ -194,7 +197,8 @@ struct InterceptorTests {
     }
   }
 
-  @Test("a handler cancelled by the deadline ends as DEADLINE_EXCEEDED for them",
+  @Test(
+    "a handler cancelled by the deadline ends as DEADLINE_EXCEEDED for them",
     arguments: ChannelKind.allCases)
   func expired(_ kind: ChannelKind) async throws {
     struct Watch: ServerInterceptor {
