@@ -177,6 +177,17 @@ struct InterceptorTests {
     }
   }
 
+  @Test("they do not see a path that was too long to keep: what is left of it is another one")
+  func cut() async throws {
+    let seen = Seen()
+    try await with(.network, [], [Log("all", seen)]) { invoker in
+      let long = String(repeating: "x", count: 2_000)
+      let error = await failure { _ = try await invoker.unary(method(long), []) }
+      #expect(error?.code == .unimplemented)
+      #expect(seen.lines.isEmpty)
+    }
+  }
+
   @Test("one that answers an unknown method itself is heard", arguments: ChannelKind.allCases)
   func fallback(_ kind: ChannelKind) async throws {
     struct Fallback: ServerInterceptor {

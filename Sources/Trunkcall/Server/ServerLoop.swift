@@ -86,8 +86,11 @@ final class ServerLoop: @unchecked Sendable {
   }
 
   /// In the place of a method that the server does not have, for the interceptors that apply to it; nil
-  /// without any.
+  /// without any, and for a path that was cut: they would take it for another one.
   func unknownMethod(_ path: String, _ status: RPCError) -> LoopMethod? {
+    guard !server.interceptors.isEmpty, path.utf8.count < ServerStream.maxPathSize else {
+      return nil
+    }
     let name = MethodName(path)
     let interceptors = server.interceptors.applying(to: name)
     guard !interceptors.isEmpty else { return nil }

@@ -121,6 +121,9 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     return odd
   }
 
+  /// Bytes kept of a path that is no method's.
+  static let maxPathSize = 1_024
+
   /// Of a request for no method.
   var path: String { aside?.odd?.path ?? "" }
 
@@ -178,7 +181,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     case 5 where name.equals(":path"):
       method = connection.context.method(value)
       if method == nil {
-        makeOdd().path = String(decoding: value.prefix(1_024), as: UTF8.self)
+        makeOdd().path = String(decoding: value.prefix(ServerStream.maxPathSize), as: UTF8.self)
       }
     case 7 where name.equals(":method"): if value.equals("POST") { request.insert(.isPost) }
     case 7 where name.equals(":scheme"): break
