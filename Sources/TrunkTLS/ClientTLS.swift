@@ -23,7 +23,9 @@
     public var trust: TLSTrust
     /// The certificate to show to servers that ask for one.
     public var identity: TLSIdentity?
-    /// Sent as SNI and expected in the certificate, in place of the name in the target or endpoint.
+    /// Sent as SNI and expected in the certificate, in place of the name in the target or endpoint: a host
+    /// name or an IP address. An empty one, or another that no certificate could be for, is refused when
+    /// the channel is made.
     public var serverName: String?
     public var verification = Verification.full
     /// Has the last word on a server's certificate; throwing refuses it, with the error as the

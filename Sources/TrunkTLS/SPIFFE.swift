@@ -24,6 +24,9 @@
     ) -> @Sendable (TLSPeer) throws -> Void {
       let prefix = "spiffe://\(trustDomain)/"
       return { peer in
+        guard isTrustDomain(trustDomain) else {
+          throw TLSError("\"\(trustDomain)\" is no trust domain")
+        }
         let id = try identity(of: peer)
         guard id.hasPrefix(prefix) else {
           throw TLSError("\(id) is not of the trust domain \(trustDomain)")
@@ -36,6 +39,10 @@
         throw TLSError("the certificate of \(peer.subject) has no SPIFFE ID")
       }
       return id
+    }
+
+    private static func isTrustDomain(_ text: String) -> Bool {
+      !text.isEmpty && text.utf8.allSatisfy(isDomainByte)
     }
 
     /// `spiffe://`, a trust domain of `a-z 0-9 . - _`, and a path without empty or dot segments.

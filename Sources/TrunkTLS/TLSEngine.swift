@@ -52,7 +52,7 @@
       ssl = try TLSEngine.make(context)
       attach()
       SSL_set_connect_state(ssl)
-      if let serverName { try expect(serverName) }
+      try expect(serverName)
       if let sessionKey { context.sessions?.resume(sessionKey, on: ssl) }
     }
 
@@ -85,9 +85,14 @@
       SSL_set_bio(ssl, bio, bio)
     }
 
-    private func expect(_ name: String) throws(TLSError) {
-      // `orders.example.` is a name in DNS; in SNI and certificates it has no dot (RFC 6066 §3).
-      let name = name.last == "." ? String(name.dropLast()) : name
+    private func expect(_ serverName: String?) throws(TLSError) {
+      // Of an empty name OpenSSL makes "any name will do", of one with a dot in front "any subdomain".
+      guard let name = serverName.flatMap({ TLSServerName($0)?.text }) else {
+        guard context.checksName else { return }
+        throw TLSError(
+          serverName.map { "\"\($0)\" is no name that a certificate could be for" }
+            ?? "there is no server name to check the certificate for")
+      }
       let parameters = SSL_get0_param(ssl)
       let isAddress = X509_VERIFY_PARAM_set1_ip_asc(parameters, name) == 1
       // RFC 6066 §3: no address in SNI.

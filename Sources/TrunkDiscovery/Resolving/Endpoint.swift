@@ -31,7 +31,8 @@ extension Address: CustomStringConvertible {
 public struct Endpoint: Sendable, Hashable {
   /// In order of preference; never empty when it comes from a built-in resolver.
   public var addresses: [Address]
-  /// Replaces the channel's `:authority` (and later the TLS server name) for this endpoint.
+  /// Replaces the name in the target for this endpoint: in `:authority`, and as the name that its TLS
+  /// certificate is checked for. An empty one is none.
   public var serverName: String?
   /// Tells apart two instances that share an address over time, e.g. Consul's node and service id.
   public var instanceID: String?

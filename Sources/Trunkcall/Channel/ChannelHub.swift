@@ -147,6 +147,7 @@ struct ChannelParts: Sendable {
     ConnectionSettings(
       http2: options.http2, socket: options.socket, lookUpTimeout: options.lookUpTimeout,
       livenessTimeout: options.livenessTimeout, keepalive: options.keepalive,
-      maxWaitingCalls: max(0, options.maxQueuedCalls), filter: security.filter(logger: logger))
+      maxWaitingCalls: max(0, options.maxQueuedCalls), sendTimeout: options.sendTimeout,
+      filter: security.filter(logger: logger))
   }
 }

@@ -46,6 +46,9 @@ public struct ChannelOptions: Sendable {
   /// Calls that may wait for a server, and as many for a stream of each connection whose server
   /// takes no more at once. Default 10,000; beyond it RESOURCE_EXHAUSTED.
   public var maxQueuedCalls = 10_000
+  /// A server that takes none of the bytes that wait for it for this long has its connection closed; its
+  /// calls fail with UNAVAILABLE. Default 30 s.
+  public var sendTimeout: Duration = .seconds(30)
   /// For how long calls under way may go on after ``GRPCChannel/close()``. Default 10 s; then
   /// CANCELLED.
   public var closeDeadline: Duration = .seconds(10)

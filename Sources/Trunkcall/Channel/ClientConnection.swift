@@ -5,23 +5,6 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
-/// What a connection tells the home loop.
-enum ConnectionEvent: Sendable {
-  /// The server's SETTINGS arrived (5.4: not just TCP).
-  case ready
-  /// It never got that far.
-  case failed(String)
-  /// It takes no more calls; nil after a GOAWAY in good order. Those under way go on.
-  case ended(String?, ConnectionUse)
-  /// It had ended as `.undecided`.
-  case decided(answered: Bool)
-  /// The socket is closed; nothing more comes.
-  case gone
-  case outcomes([PickOutcome])
-  /// That server wants fewer PINGs (gRFC A8) than one in `keepaliveTime`, nanoseconds.
-  case tooManyPings(String, keepaliveTime: UInt64?)
-}
-
 /// One connection to a server: socket below, HTTP/2 session in the middle, calls above. Never leaves
 /// its loop.
 ///
@@ -44,14 +27,15 @@ final class ClientConnection {
   private enum Phase { case dialing, handshake, ready, draining, closed }
   @exclusivity(unchecked) private var phase = Phase.dialing
   private let address: Address
-  private let settings: ConnectionSettings
+  let settings: ConnectionSettings
   private let report: @Sendable (ConnectionEvent) -> Void
   @exclusivity(unchecked) private var dialer: Dialer?
-  @exclusivity(unchecked) private var socket: SocketConnection?
-  @exclusivity(unchecked) private var session: HTTP2Session?
+  @exclusivity(unchecked) var socket: SocketConnection?
+  @exclusivity(unchecked) var session: HTTP2Session?
   @exclusivity(unchecked) private var timer: LoopTimer?
   @exclusivity(unchecked) private var liveness: Liveness?
   @exclusivity(unchecked) private var livenessTimer: LoopTimer?
+  @exclusivity(unchecked) var sendTimer: LoopTimer?
   @exclusivity(unchecked) private var keepalive: Keepalive?
   @exclusivity(unchecked) private var keepaliveTimer: LoopTimer?
   /// No call, and none is asked without.
@@ -111,14 +95,6 @@ final class ClientConnection {
       closeIfDone()
     case .draining, .closed: break
     }
-  }
-
-  /// The time that its calls had to finish is over.
-  func cancelCalls(_ why: String) {
-    for stream in session?.allStreams ?? [] {
-      (stream as? CallStream)?.call.giveUp(RPCError(.cancelled, why))
-    }
-    socket?.close(afterFlush: true)
   }
 
   // MARK: Calls
@@ -276,7 +252,7 @@ final class ClientConnection {
   }
 
   /// Tells the home loop how it ended, once, and closes.
-  private func broke(_ why: String) {
+  func broke(_ why: String) {
     switch phase {
     case .closed: return
     case .dialing, .handshake: tell(.failed(why))
@@ -289,7 +265,8 @@ final class ClientConnection {
     failure = heardGoAway ? "\(failure); \(why)" : why
     phase = .closed
     // Each of these holds the connection.
-    for timer in [timer, livenessTimer, keepaliveTimer] { timer?.cancel() }
+    for timer in [timer, livenessTimer, keepaliveTimer, sendTimer] { timer?.cancel() }
+    sendTimer = nil
     timer = nil
     livenessTimer = nil
     keepaliveTimer = nil
@@ -409,25 +386,4 @@ extension ClientConnection: HTTP2SessionDelegate {
   }
 
   func needsFlush() { socket?.setNeedsFlush() }
-}
-
-/// What a channel's connections have in common.
-struct ConnectionSettings: Sendable {
-  var http2: HTTP2Settings
-  var socket: SocketOptions
-  var lookUpTimeout: Duration
-  var livenessTimeout: Duration?
-  var keepalive: Keepalive.Settings?
-  /// Calls that may wait for a stream of one connection.
-  var maxWaitingCalls: Int
-  /// TLS; nil for plaintext.
-  var filter: ChannelSecurity.Filter?
-
-  /// - Returns: the new time in nanoseconds; nil without keepalive, and if it is not `old` any more.
-  mutating func doubleKeepaliveTime(from old: UInt64?) -> UInt64? {
-    guard let time = keepalive?.time, time == old else { return nil }
-    let (doubled, overflow) = time.multipliedReportingOverflow(by: 2)
-    keepalive?.time = overflow ? .max : doubled
-    return keepalive?.time
-  }
 }

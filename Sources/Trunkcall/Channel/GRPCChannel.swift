@@ -28,8 +28,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   ///   - balancer: the policy while the service config names none.
   ///   - security: default `.plaintext`; `.tls()` encrypts.
   ///   - interceptors: around every call, the first one outermost.
-  /// - Throws: ``TargetError``: malformed, unknown scheme, or what the resolver refuses; an unknown
-  ///   policy. A failing network is no error here.
+  /// - Throws: ``TargetError``: malformed, unknown scheme, what the resolver refuses, an unknown policy, an
+  ///   empty name for the calls or for TLS. A failing network is no error here.
   public init(
     to target: String, resolvers: [any Resolver] = [],
     balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
@@ -48,8 +48,17 @@ public final class GRPCChannel: CallInvoker, Sendable {
         error.path == "balancer" ? "balancer" : "\(error.path) of the default service config"
       throw target.error(.badBalancer, column: 0, "\(what): \(error.reason)")
     }
+    let authority =
+      if let own = options.authority {
+        try Authority.checked(own, of: target)
+      } else {
+        try Authority.encoded(resolver.authority(of: target), of: target)
+      }
+    if let refusal = security.refusal {
+      throw TargetError(.malformed, target: target.text, column: 1, refusal)
+    }
     let parts = ChannelParts(
-      target: target, resolver: resolver, authority: resolver.authority(of: target),
+      target: target, resolver: resolver, authority: authority,
       registry: balancers, balancer: balancer, security: security, options: options, logger: logger)
     // Without descriptors for loops of its own the channel shares the process's.
     let ownGroup = options.loops.flatMap {
@@ -101,7 +110,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   public func resetBackoff() { hub.onHome { $0.resetBackoff() } }
 
   /// Closes the channel: new calls fail with UNAVAILABLE, those under way go on for at most
-  /// ``ChannelOptions/closeDeadline``. Returns when every connection is closed.
+  /// ``ChannelOptions/closeDeadline``. Returns when every connection is closed: at the latest 0.1 s after
+  /// that, whatever the servers do.
   public func close() async {
     let hub = hub
     await withUnsafeContinuation { waiter in

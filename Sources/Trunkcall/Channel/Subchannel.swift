@@ -131,7 +131,9 @@ final class Subchannel {
     _ name: ConnectionName, _ address: Address, on loopIndex: Int, deadline: UInt64
   ) {
     guard let hub = control.hub else { return }
-    let authority = authorityOverride ?? core.endpoint.serverName ?? defaultAuthority
+    // An empty server name is none.
+    let named = core.endpoint.serverName.flatMap { $0.isEmpty ? nil : Authority.escaped($0) }
+    let authority = authorityOverride ?? named ?? defaultAuthority
     let id = id
     // Later, never inside: a connection speaks from the middle of its session's callbacks. It keeps
     // the hub alive as long as it has something to say.

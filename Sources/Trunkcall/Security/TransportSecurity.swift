@@ -31,6 +31,20 @@ public struct ChannelSecurity: Sendable {
   /// Whether credentials may be sent.
   var isSecure: Bool { if case .plaintext = kind { false } else { true } }
 
+  /// Why no channel can have it.
+  var refusal: String? {
+    switch kind {
+    case .plaintext: nil
+    #if TLS
+      case .tls(let tls):
+        tls.serverName.flatMap { name in
+          TLSServerName(name) == nil
+            ? "ClientTLS.serverName is \"\(name)\"; allowed: a host name or an IP address" : nil
+        }
+    #endif
+    }
+  }
+
   /// Makes what stands between a connection and its socket, for the `:authority` of its calls and
   /// the address that was dialled; nil for plaintext.
   typealias Filter =

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkDiscovery
+
+/// The `:authority` of a channel's calls (RFC 3986 §3.2). Over TLS its host is the name that a server's
+/// certificate is checked for, so it is never empty.
+enum Authority {
+  /// What a resolver makes of a target, as it goes into a header: whatever an authority may not hold is
+  /// percent-encoded (gRPC naming.md), as in `team/orders`.
+  /// - Throws: ``TargetError`` if there is nothing.
+  static func encoded(_ text: String, of target: Target) throws(TargetError) -> String {
+    guard !text.isEmpty else {
+      throw TargetError(
+        .missingAddress, target: target.text, column: target.pathColumn,
+        "it has no endpoint to name in calls (:authority); allowed: an endpoint behind the scheme, or "
+          + "ChannelOptions.authority")
+    }
+    return escaped(text)
+  }
+
+  static func escaped(_ text: String) -> String {
+    let digits = Array("0123456789ABCDEF")
+    var encoded = ""
+    for byte in text.utf8 {
+      if isAllowed(byte) {
+        encoded.unicodeScalars.append(Unicode.Scalar(byte))
+      } else {
+        encoded += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+      }
+    }
+    return encoded
+  }
+
+  /// One that the application has set: as it is, or refused.
+  static func checked(_ text: String, of target: Target) throws(TargetError) -> String {
+    guard !text.isEmpty, text.utf8.allSatisfy({ isAllowed($0) || $0 == UInt8(ascii: "%") }) else {
+      throw TargetError(
+        .malformed, target: target.text, column: 1,
+        "ChannelOptions.authority is \"\(text)\"; allowed: host[:port], the rest percent-encoded")
+    }
+    return text
+  }
+
+  /// Unreserved, sub-delims, and what separates the parts.
+  private static func isAllowed(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"):
+      true
+    default: "-._~!$&'()*+,;=:@[]".utf8.contains(byte)
+    }
+  }
+}

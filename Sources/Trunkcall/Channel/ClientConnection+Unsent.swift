@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkHTTP2
+internal import TrunkSockets
+internal import TrunkWire
+
+/// A server that does not read: nothing waits for it without a limit.
+extension ClientConnection {
+  /// The time that its calls had to finish is over.
+  func cancelCalls(_ why: String) {
+    for stream in session?.allStreams ?? [] {
+      (stream as? CallStream)?.call.giveUp(RPCError(.cancelled, why))
+    }
+    socket?.close(afterFlush: true)
+    // A server that does not read gets none of it.
+    let timer = LoopTimer(on: loop) { self.broke("the server did not read") }
+    timer.schedule(after: ClientConnection.lastWordsTimeout)
+    sendTimer?.cancel()
+    sendTimer = timer
+  }
+  private static let lastWordsTimeout: Duration = .milliseconds(100)
+
+  /// The socket did not take everything.
+  func blocked() {
+    guard sendTimer == nil, let socket else { return }
+    let timer = LoopTimer(on: loop) {
+      self.sendTimer = nil
+      guard let socket = self.socket, socket.unsentCount > 0 else { return }
+      guard socket.lastSent.adding(self.settings.sendTimeout) <= Clock.now() else {
+        return self.blocked()
+      }
+      self.broke("the server took none of the bytes that wait for it")
+    }
+    timer.schedule(at: socket.lastSent.adding(settings.sendTimeout))
+    sendTimer = timer
+  }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkHTTP2
+internal import TrunkSockets
+
+/// What a channel's connections have in common.
+struct ConnectionSettings: Sendable {
+  var http2: HTTP2Settings
+  var socket: SocketOptions
+  var lookUpTimeout: Duration
+  var livenessTimeout: Duration?
+  var keepalive: Keepalive.Settings?
+  /// Calls that may wait for a stream of one connection.
+  var maxWaitingCalls: Int
+  var sendTimeout: Duration
+  /// TLS; nil for plaintext.
+  var filter: ChannelSecurity.Filter?
+
+  /// - Returns: the new time in nanoseconds; nil without keepalive, and if it is not `old` any more.
+  mutating func doubleKeepaliveTime(from old: UInt64?) -> UInt64? {
+    guard let time = keepalive?.time, time == old else { return nil }
+    let (doubled, overflow) = time.multipliedReportingOverflow(by: 2)
+    keepalive?.time = overflow ? .max : doubled
+    return keepalive?.time
+  }
+}
