@@ -15,7 +15,7 @@ struct ChannelCloseTests {
     private let descriptor: Int32
 
     init() throws {
-      descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+      descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | O_NONBLOCK, 0)
       var address = sockaddr_un()
       address.sun_family = sa_family_t(AF_UNIX)
       withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
@@ -33,8 +33,12 @@ struct ChannelCloseTests {
     }
 
     /// Takes the next connection and leaves it alone.
-    func accept() -> Int32 {
-      let connection = Glibc.accept(descriptor, nil, nil)
+    func accept() async throws -> Int32 {
+      var connection = Glibc.accept(descriptor, nil, nil)
+      while connection < 0 {
+        try await Task.sleep(for: .milliseconds(5))
+        connection = Glibc.accept(descriptor, nil, nil)
+      }
       // SETTINGS_INITIAL_WINDOW_SIZE 1 GiB, and as much for the connection (RFC 9113 §6.5, §6.9).
       let frames: [UInt8] =
         [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x40, 0, 0, 0] + [0, 0, 4, 8, 0, 0, 0, 0, 0, 0x40, 0, 0, 0]
@@ -57,7 +61,7 @@ struct ChannelCloseTests {
     let server = try DeafServer()
     let channel = try channel(server, closeDeadline: .milliseconds(300))
     channel.connect()
-    let connection = server.accept()
+    let connection = try await server.accept()
     defer { close(connection) }
     try await channel.ready(within: .seconds(10))
     let call = try await channel.bidirectional(AdHocService.method("M"))
@@ -84,7 +88,7 @@ struct ChannelCloseTests {
     let channel = try channel(
       server, closeDeadline: .milliseconds(100), sendTimeout: .milliseconds(300))
     channel.connect()
-    let connection = server.accept()
+    let connection = try await server.accept()
     defer { close(connection) }
     try await channel.ready(within: .seconds(10))
     let call = try await channel.bidirectional(AdHocService.method("M"))

@@ -47,5 +47,9 @@ public struct ResolverSession: Sendable {
   /// call found no server), no more often than ``Resolver/refreshInterval`` says, else the channel's
   /// minimum re-resolution interval (30 s, as in grpc-go).
   /// - Throws: `CancellationError` when the channel closes.
-  public func refreshRequested() async throws { try await onRefresh() }
+  public func refreshRequested() async throws {
+    try await onRefresh()
+    // A session of somebody's own may return when it is cancelled: no resolver's loop goes on then.
+    try Task.checkCancellation()
+  }
 }
