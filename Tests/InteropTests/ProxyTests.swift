@@ -17,9 +17,10 @@ private final class Nginx {
 
   init(to upstream: UInt16) async throws {
     port = try await freePorts(1)[0]
-    folder = "/tmp/trunkcall-nginx-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    let folder = "/tmp/trunkcall-nginx-\(getpid())-\(UInt32.random(in: 0 ... .max))"
     try FileManager.default.createDirectory(
       atPath: folder, withIntermediateDirectories: true)
+    self.folder = folder
     let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
       .map { "\($0)_temp_path \(folder)/\($0);" }.joined(separator: " ")
     let configuration = """
@@ -36,7 +37,10 @@ private final class Nginx {
     try configuration.write(toFile: folder + "/nginx.conf", atomically: true, encoding: .utf8)
     process = try ChildProcess(
       Nginx.binary(), ["-p", folder, "-c", folder + "/nginx.conf", "-e", folder + "/error.log"])
-    guard try await holds({ self.accepts }) else { throw SocketError("nginx", errno: ECONNREFUSED, detail: process.text) }
+    let port = port
+    guard try await holds({ Nginx.accepts(port) }) else {
+      throw SocketError("nginx", errno: ECONNREFUSED, detail: process.text)
+    }
   }
 
   deinit {
@@ -44,7 +48,7 @@ private final class Nginx {
     try? FileManager.default.removeItem(atPath: folder)
   }
 
-  private var accepts: Bool {
+  private static func accepts(_ port: UInt16) -> Bool {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(descriptor) }
     var address = sockaddr_in()
