@@ -128,12 +128,14 @@ struct ProxyTests {
       let nginx = try await Nginx(to: port)
       try await withChannel(to: "ipv4:127.0.0.1:\(nginx.port)") { channel in
         let errors = await call(channel, callers: 32, calls: 400)
-        #expect(errors.isEmpty, "\(errors.count) failed, the first: \(errors.first?.description ?? "")")
+        #expect(
+          errors.isEmpty, "\(errors.count) failed, the first: \(errors.first?.description ?? "")")
       }
     }
   }
 
-  @Test("an idle limit of 400 ms and an age of 1 s: no call fails, and no connection loop is tight",
+  @Test(
+    "an idle limit of 400 ms and an age of 1 s: no call fails, and no connection loop is tight",
     arguments: ["pick_first", "round_robin"])
   func shortLives(_ balancer: String) async throws {
     var options = ServerOptions()

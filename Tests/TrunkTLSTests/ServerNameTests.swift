@@ -9,7 +9,8 @@
   @Suite("The name that a certificate is checked for") struct ServerNameTests {
     /// What OpenSSL would take for "any name", "any subdomain", or a shorter name.
     static let noNames = [
-      nil, "", ".", "..", ".example", "a..b", "localhost\0.evil", "a b", "a/b", "ä", "*.example", "::g",
+      nil, "", ".", "..", ".example", "a..b", "localhost\0.evil", "a b", "a/b", "ä", "*.example",
+      "::g",
       String(repeating: "a", count: 254),
     ]
 
@@ -18,7 +19,9 @@
       for name in ["localhost", "orders.example", "orders.example.", "a_b-c.1", "10.0.0.7", "::1"] {
         #expect(TLSServerName(name)?.text == (name.hasSuffix(".") ? "orders.example" : name))
       }
-      for case let name? in ServerNameTests.noNames { #expect(TLSServerName(name) == nil, "\(name)") }
+      for case let name? in ServerNameTests.noNames {
+        #expect(TLSServerName(name) == nil, "\(name)")
+      }
     }
 
     @Test("without a name there is no connection where names are checked", arguments: noNames)
@@ -35,7 +38,9 @@
     @Test("no other empty or unusual value believes anybody")
     func trust() async throws {
       let certificates = try await TestCertificates.make()
-      for trust in [TLSTrust.certificates(.bytes([])), .certificates(.text("nothing")), .folder("")] {
+      for trust in [
+        TLSTrust.certificates(.bytes([])), .certificates(.text("nothing")), .folder(""),
+      ] {
         #expect(throws: TLSError.self) { try TLSContext.client(ClientTLS(trust: trust)) }
         #expect(throws: TLSError.self) {
           try TLSContext.server(

@@ -71,7 +71,8 @@ import TrunkTesting
   }
 
   #if TLS
-    @Test("so is one whose TLS name would turn the check off", arguments: ["", ".", ".example", "a b"])
+    @Test(
+      "so is one whose TLS name would turn the check off", arguments: ["", ".", ".example", "a b"])
     func tlsName(_ name: String) {
       let tls = ChannelSecurity.tls(ClientTLS(serverName: name))
       let error = refusal("dns:///localhost:1", security: tls)
