@@ -27,7 +27,7 @@ package enum FreeMemory {
     Task.detached {
       try? await Task.sleep(for: delay)
       isDue.store(false, ordering: .relaxed)
-      _ = try? await BlockingWork.run(timeout: .seconds(30), "trimming memory") {
+      _ = try? await BlockingWork.files.run(timeout: .seconds(30), "trimming memory") {
         trunk_trim_memory()
       }
     }

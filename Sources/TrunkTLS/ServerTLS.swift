@@ -29,7 +29,8 @@
     /// OpenSSL's list for TLS 1.3; nil: all of them.
     public var cipherSuites: String?
     /// How often certificates and keys in files are looked at; new connections get what is there,
-    /// old ones go on. A file that cannot be used leaves the old ones in force and is logged.
+    /// old ones go on. A file that cannot be read or used leaves the old ones in force and is
+    /// logged.
     /// Default 1 s; nil never looks.
     public var reloadInterval: Duration? = .seconds(1)
 
@@ -45,14 +46,19 @@
 
   extension ServerTLS {
     /// What every file that it names holds now; nil for one that cannot be read.
-    package var fileContents: [[UInt8]?] {
+    package var fileContents: [[UInt8]?] { files.map { try? PEMReader.bytes($0, "file") } }
+
+    /// What the entries of ``fileContents`` are called.
+    package var fileNames: [String] { files.map { PEMReader.name($0) } }
+
+    private var files: [PEM] {
       var files = identities.flatMap { [$0.certificates, $0.privateKey] }
       switch clientCertificates {
       case .none: break
       case .requested(let trust), .required(let trust):
         if case .certificates(let pem) = trust { files.append(pem) }
       }
-      return files.map { try? PEMReader.bytes($0, "file") }
+      return files
     }
   }
 #endif

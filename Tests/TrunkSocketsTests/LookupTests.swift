@@ -39,38 +39,43 @@ struct LookupTests {
     #expect(try SocketAddress(unix: "a", abstract: true).destination == .unixAbstract("a"))
   }
 
-  @Test("work that takes too long, or whose caller gives up, is not waited for")
-  func blockingWork() async throws {
-    let stuck = Gate()
-    defer { stuck.open() }
-    let slow = await #expect(throws: SocketError.self) {
-      try await BlockingWork.run(timeout: .milliseconds(5), "slow work") { stuck.wait() }
-    }
-    #expect(slow?.description == "slow work timed out")
-    let task = Task {
-      try await BlockingWork.run(timeout: .seconds(60), "work") { stuck.wait() }
-    }
-    task.cancel()
-    await #expect(throws: CancellationError.self) { try await task.value }
-  }
-
-  @Test("more work than threads all gets done")
-  func manyWorks() async throws {
-    let sum = try await withThrowingTaskGroup(of: Int.self) { group in
-      for number in 0..<40 {
-        group.addTask {
-          try await BlockingWork.run(timeout: .seconds(10), "work") { number }
-        }
+  @Test("a look-up of both families that hangs does not hold up what one family answers")
+  func systemHangs() async throws {
+    let v4 = SocketAddress(ip: "10.0.0.1", port: 7)
+    let found = try await HostLookup.unhindered(patience: .zero, delay: .zero) {
+      try await Task.sleep(for: .seconds(3_600))
+      return []
+    } apart: { family in
+      guard family == .v4 else {
+        try? await Task.sleep(for: .seconds(3_600))
+        return .success([])
       }
-      return try await group.reduce(0, +)
+      return .success([v4].compactMap { $0 })
+    } partial: { _ in
+      false
     }
-    #expect(sum == 780)
+    #expect(found.map(\.destination) == [.host("10.0.0.1", 7)])
   }
-}
 
-/// Holds threads back until it is opened.
-private final class Gate: Sendable {
-  private let isOpen = Atomic<Bool>(false)
-  func open() { isOpen.store(true, ordering: .relaxed) }
-  func wait() { while !isOpen.load(ordering: .relaxed) { usleep(500) } }
+  @Test("the look-up of both families has the last word, unless it fails after one family answered")
+  func systemAnswersLate() async throws {
+    let v4 = [SocketAddress(ip: "10.0.0.1", port: 7)].compactMap { $0 }
+    let both = [SocketAddress(ip: "::5", port: 7)].compactMap { $0 } + v4
+    for (late, expected) in [(both, both), (nil, v4)] {
+      let (isPartial, partial) = AsyncStream.makeStream(of: Void.self)
+      let found = try await HostLookup.unhindered(patience: .zero, delay: .zero) {
+        var iterator = isPartial.makeAsyncIterator()
+        await iterator.next()
+        guard let late else { throw SocketError.timedOut("look-up") }
+        return late
+      } apart: { family in
+        .success(family == .v4 ? v4 : [])
+      } partial: { addresses in
+        #expect(addresses.map(\.destination) == v4.map(\.destination))
+        partial.yield()
+        return true
+      }
+      #expect(found.map(\.destination) == expected.map(\.destination))
+    }
+  }
 }

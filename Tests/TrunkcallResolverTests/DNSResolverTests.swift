@@ -88,6 +88,54 @@ struct DNSResolverTests {
     #expect(!server.questions.contains { $0.hasPrefix("_grpc_config") })
   }
 
+  @Test("a family that the server answers does not wait for the other; a late answer is reported too")
+  func lateFamily() async throws {
+    let asked = Mutex(0)
+    let v6 = [UInt8](repeating: 0, count: 15) + [5]
+    let server = try DNSServer { _, type in
+      guard type == 28 else { return .init(records: [.init(1, [10, 0, 0, 1])]) }
+      let count = asked.withLock { asked in
+        asked += 1
+        return asked
+      }
+      // The first question is lost; libresolv asks again after 3 s.
+      return count == 1 ? nil : .init(records: [.init(28, v6)])
+    }
+    defer { server.stop() }
+    let line = Line()
+    let target = try Target.parse("dns://127.0.0.1:\(server.port)/svc.example:7")
+    let running = Task { try await DNSResolver().resolve(target, line.session) }
+    defer { running.cancel() }
+    var reports = line.reports.makeAsyncIterator()
+    let first = await reports.next()
+    #expect(first?.endpoints == [Endpoint(Address("10.0.0.1", 7))])
+    #expect(
+      first?.note == "dns svc.example by 127.0.0.1:\(server.port): 1 address, "
+        + "the other address family is not answered")
+    let second = await reports.next()
+    #expect(second?.endpoints == [Endpoint(Address("::5", 7)), Endpoint(Address("10.0.0.1", 7))])
+    #expect(second?.note == "dns svc.example by 127.0.0.1:\(server.port): 2 addresses")
+  }
+
+  @Test("look-ups that hang for one family hold up nobody's other family")
+  func hangingFamily() async throws {
+    let server = try DNSServer { _, type in
+      type == 28 ? nil : .init(records: [.init(1, [10, 0, 0, 1])])
+    }
+    defer { server.stop() }
+    let first = try await withThrowingTaskGroup(of: [Endpoint].self) { group in
+      // More than there are threads for a family: the last ones' IPv6 is never asked for at all.
+      for _ in 0..<12 {
+        group.addTask {
+          try await Line().first("dns://127.0.0.1:\(server.port)/svc.example:7").endpoints
+        }
+      }
+      return try await group.reduce(into: [[Endpoint]]()) { $0.append($1) }
+    }
+    #expect(first == Array(repeating: [Endpoint(Address("10.0.0.1", 7))], count: 12))
+    #expect(server.questions.filter { $0 == "svc.example 28" }.count <= 4)
+  }
+
   @Test("it looks again when the channel asks, and only then")
   func refresh() async throws {
     let last = Mutex<UInt8>(0)
@@ -106,6 +154,10 @@ struct DNSResolverTests {
     for number in 1...3 as ClosedRange<UInt8> {
       let resolution = await reports.next()
       #expect(resolution?.endpoints == [Endpoint(Address("10.0.0.\(number)", 443))])
+      // The other family's question may still be under way.
+      for _ in 0..<5_000 where server.questions.count < 2 * Int(number) {
+        try await Task.sleep(for: .milliseconds(2))
+      }
       #expect(server.questions.count == 2 * Int(number))
       line.refresh.yield()
     }

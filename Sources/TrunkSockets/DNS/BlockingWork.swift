@@ -2,70 +2,151 @@
 // Copyright 2026 The Trunkcall Authors
 internal import DequeModule
 internal import Glibc
-internal import Synchronization
 
-/// A few helper threads for calls that block (look-ups). They start on demand, end when idle, and a
-/// caller that gives up does not wait for them.
-package enum BlockingWork {
-  /// Threads at most; further work waits in line.
-  package static let threads = 4
+/// A few helper threads for one kind of calls that block. They start on demand and end when idle.
+/// Kinds are apart, so that look-ups which hang hold up neither files nor the other address family.
+///
+/// ```
+///   run ── queue is full ──► error
+///    └──► waits ── thread ──► body runs ── ends ──► result
+///           │                    └── timeout, cancelled: the result is dropped
+///           └── timeout, cancelled: leaves the queue, body never runs
+/// ```
+package final class BlockingWork: Sendable {
+  /// The system's look-ups (`getaddrinfo`, both families at once), and TXT records.
+  package static let lookUps = BlockingWork(threads: 4)
+  package static let lookUpsIPv4 = BlockingWork(threads: 4)
+  package static let lookUpsIPv6 = BlockingWork(threads: 4)
+  /// Certificate files, and memory that is given back.
+  package static let files = BlockingWork(threads: 2)
 
-  private struct State: Sendable {
-    var queue = Deque<@Sendable () -> Void>()
-    var running = 0
+  /// What waits for a thread of one kind at most.
+  package static let waitingLimit = 1_000
+
+  private struct Work: Sendable {
+    var number: UInt64
+    var body: @Sendable () -> Void
   }
-  private static let state = Locked(State())
+  private struct State: Sendable {
+    var queue = Deque<Work>()
+    var running = 0
+    /// Threads of `running` that have taken nothing yet.
+    var starting = 0
+    var waiting: Int { max(0, queue.count - starting) }
+    var lastNumber: UInt64 = 0
+  }
+  private let state = Locked(State())
+  private let threads: Int
+  private let waitingLimit: Int
 
-  /// Runs `body` on a helper thread.
-  /// - Throws: `SocketError` (`isTimeout`) when it takes longer, `CancellationError`.
-  package static func run<R: Sendable>(
+  /// - Parameter threads: at most; further work waits in line.
+  package init(threads: Int, waiting: Int = BlockingWork.waitingLimit) {
+    self.threads = threads
+    waitingLimit = waiting
+  }
+
+  /// How much waits for a thread.
+  package var waiting: Int { state.withLock { $0.waiting } }
+
+  /// Runs `body` on a helper thread; not at all if the time is over, or the caller was cancelled,
+  /// before a thread is free.
+  /// - Throws: `SocketError` (`isTimeout`) when it takes longer, or when ``waitingLimit`` is reached;
+  ///   `CancellationError`.
+  package func run<R: Sendable>(
     timeout: Duration, _ what: String, _ body: @escaping @Sendable () -> R
   ) async throws -> R {
     let outcome = Outcome<R>()
-    let work: @Sendable () -> Void = { outcome.settle(.success(body())) }
+    let number = state.withLock { state in
+      state.lastNumber &+= 1
+      return state.lastNumber
+    }
+    let work = Work(number: number) {
+      if !outcome.isSettled { outcome.settle(.success(body())) }
+    }
+    let abandon: @Sendable (any Error) -> Void = { error in
+      outcome.settle(.failure(error))
+      self.state.withLock { $0.queue.removeAll { $0.number == number } }
+    }
     return try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
         try await Task.sleep(for: timeout)
-        outcome.settle(.failure(SocketError(what, errno: ETIMEDOUT, detail: "\(what) timed out")))
+        abandon(SocketError(what, errno: ETIMEDOUT, detail: "\(what) timed out"))
       }
       defer { group.cancelAll() }
       return try await withTaskCancellationHandler {
         try await withCheckedThrowingContinuation { continuation in
           outcome.wait(continuation)
-          submit(work)
+          if let problem = submit(work) {
+            outcome.settle(
+              .failure(SocketError(what, errno: EAGAIN, detail: "\(what): \(problem)")))
+          }
         }
       } onCancel: {
-        outcome.settle(.failure(CancellationError()))
+        abandon(CancellationError())
       }
     }
   }
 
-  private static func submit(_ work: @escaping @Sendable () -> Void) {
-    let needsThread = state.withLock { state in
-      state.queue.append(work)
-      guard state.running < threads else { return false }
-      state.running += 1
-      return true
+  /// What is in the way.
+  private func submit(_ work: Work) -> String? {
+    enum Place {
+      case full
+      case inLine
+      case needsThread
     }
-    guard needsThread else { return }
-    var handle = pthread_t()
-    let started = spawnThread(
-      { _ in
-        BlockingWork.drain()
-        return nil
-      }, nil, &handle)
-    if started { pthread_detach(handle) } else { drain() }
+    let place = state.withLock { state -> Place in
+      guard state.running >= threads else {
+        state.queue.append(work)
+        state.running += 1
+        state.starting += 1
+        return .needsThread
+      }
+      guard state.waiting < waitingLimit else { return .full }
+      state.queue.append(work)
+      return .inLine
+    }
+    switch place {
+    case .full: return "\(waitingLimit) others wait already"
+    case .inLine: return nil
+    case .needsThread:
+      if startThread() { return nil }
+      // Threads that run will come to it; without any, nobody would.
+      let isLost = state.withLock { state in
+        state.running -= 1
+        state.starting -= 1
+        guard state.running == 0 else { return false }
+        state.queue.removeAll { $0.number == work.number }
+        return true
+      }
+      return isLost ? "no thread can be started" : nil
+    }
   }
 
-  private static func drain() {
+  private func startThread() -> Bool {
+    var handle = pthread_t()
+    let pool = Unmanaged.passRetained(self)
+    let started = spawnThread(
+      { argument in
+        guard let argument else { return nil }
+        Unmanaged<BlockingWork>.fromOpaque(argument).takeRetainedValue().drain()
+        return nil
+      }, pool.toOpaque(), &handle)
+    if started { pthread_detach(handle) } else { pool.release() }
+    return started
+  }
+
+  private func drain() {
+    var isFirst = true
     while true {
       let work = state.withLock { state in
+        if isFirst { state.starting -= 1 }
+        isFirst = false
         let next = state.queue.popFirst()
         if next == nil { state.running -= 1 }
         return next
       }
       guard let work else { return }
-      work()
+      work.body()
     }
   }
 
@@ -74,13 +155,14 @@ package enum BlockingWork {
     private struct Slot: Sendable {
       var result: Result<R, any Error>?
       var waiter: CheckedContinuation<R, any Error>?
-      var isDone = false
     }
     private let slot = Locked(Slot())
 
+    var isSettled: Bool { slot.withLock { $0.result != nil } }
+
     func wait(_ continuation: CheckedContinuation<R, any Error>) {
       let ready = slot.withLock { slot -> Result<R, any Error>? in
-        if slot.result == nil { slot.waiter = continuation } else { slot.isDone = true }
+        if slot.result == nil { slot.waiter = continuation }
         return slot.result
       }
       if let ready { continuation.resume(with: ready) }
@@ -88,7 +170,7 @@ package enum BlockingWork {
 
     func settle(_ result: Result<R, any Error>) {
       let waiter = slot.withLock { slot -> CheckedContinuation<R, any Error>? in
-        guard slot.result == nil, !slot.isDone else { return nil }
+        guard slot.result == nil else { return nil }
         slot.result = result
         defer { slot.waiter = nil }
         return slot.waiter

@@ -14,19 +14,24 @@ package enum DNSQuery {
 
   /// IPv6 and IPv4 addresses of `name`, in this order (RFC 6724's preference), to connect to at
   /// `port`. Empty if the name has none.
+  /// - Parameter partial: gets the addresses of one family when the server keeps silent about the
+  ///   other (RFC 8305 §3); false if they are enough, else the result has both, or what came in time.
   /// - Throws: `SocketError` that says what the server said, `CancellationError`.
   package static func addresses(
-    of name: String, port: UInt16, from server: Server, timeout: Duration
+    of name: String, port: UInt16, from server: Server, timeout: Duration,
+    partial: @Sendable ([SocketAddress]) -> Bool = { _ in true }
   ) async throws -> [SocketAddress] {
     let literal = try await literal(of: server, timeout)
-    async let v6 = ask(name, type: 28, literal, timeout)
-    async let v4 = ask(name, type: 1, literal, timeout)
-    let answers = [await v6, await v4]
-    let found = answers.flatMap { (try? $0.get().addresses) ?? [] }
-      .compactMap { SocketAddress(bytes: $0, port: port) }
-    // One family may fail while the other answers.
-    if found.isEmpty { for answer in answers { _ = try answer.get() } }
-    return found
+    return try await FamilyAnswers.gather { family in
+      let answer =
+        switch family {
+        case .v6: await ask(name, type: 28, literal, timeout, on: .lookUpsIPv6)
+        case .v4: await ask(name, type: 1, literal, timeout, on: .lookUpsIPv4)
+        }
+      return answer.map { $0.addresses.compactMap { SocketAddress(bytes: $0, port: port) } }
+    } partial: {
+      partial($0)
+    }
   }
 
   /// The TXT records of `name`, each one's strings joined; empty if there are none.
@@ -35,7 +40,7 @@ package enum DNSQuery {
     of name: String, from server: Server, timeout: Duration
   ) async throws -> [[UInt8]] {
     let literal = try await literal(of: server, timeout)
-    return try await ask(name, type: 16, literal, timeout).get().texts
+    return try await ask(name, type: 16, literal, timeout, on: .lookUps).get().texts
   }
 
   private struct Literal: Sendable {
@@ -53,10 +58,10 @@ package enum DNSQuery {
   }
 
   private static func ask(
-    _ name: String, type: Int32, _ server: Literal?, _ timeout: Duration
+    _ name: String, type: Int32, _ server: Literal?, _ timeout: Duration, on threads: BlockingWork
   ) async -> Result<DNSMessage, any Error> {
     do {
-      let outcome = try await BlockingWork.run(timeout: timeout, "look-up of \(name)") {
+      let outcome = try await threads.run(timeout: timeout, "look-up of \(name)") {
         ask(name, type: type, server)
       }
       return outcome.mapError { $0 }

@@ -6,16 +6,107 @@ internal import Glibc
 /// Host look-ups by the system (`getaddrinfo`: nsswitch, /etc/hosts, search domains), on helper
 /// threads since it blocks.
 package enum HostLookup {
-  /// The addresses to connect to, in the system's order (RFC 6724); a literal is answered at once.
+  /// All addresses, in the system's order (RFC 6724); a literal is answered at once.
   /// - Throws: `SocketError` that says what the look-up said, `CancellationError`.
   package static func addresses(
     of destination: Destination, timeout: Duration
   ) async throws -> [SocketAddress] {
     if let address = try literal(destination) { return [address] }
     guard case .host(let host, let port) = destination else { return [] }
-    return try await BlockingWork.run(timeout: timeout, "look-up of \(host)") {
-      lookUp(host, port)
+    return try await system(host, port, timeout)
+  }
+
+  /// The addresses to connect to: all of them, or those of one family if a DNS server keeps silent
+  /// about the other (RFC 8305 §3).
+  /// - Throws: as ``addresses(of:timeout:)``.
+  package static func firstAddresses(
+    of destination: Destination, timeout: Duration
+  ) async throws -> [SocketAddress] {
+    try await addresses(of: destination, timeout: timeout) { _ in false }
+  }
+
+  /// As ``addresses(of:timeout:)``.
+  /// - Parameter partial: gets the addresses of one family when the other keeps silent; false if they
+  ///   are enough, else the result has both, or what came in time.
+  package static func addresses(
+    of destination: Destination, timeout: Duration, partial: @Sendable ([SocketAddress]) -> Bool
+  ) async throws -> [SocketAddress] {
+    if let address = try literal(destination) { return [address] }
+    guard case .host(let host, let port) = destination else { return [] }
+    return try await unhindered {
+      try await system(host, port, timeout)
+    } apart: { family in
+      await apart(host, port, family, timeout)
+    } partial: {
+      partial($0)
+    }
+  }
+
+  /// `getaddrinfo` returns when both families are answered or given up, after 5 s or more. So the
+  /// families are asked for apart as well when it takes longer than an answer usually does.
+  static let patience: Duration = .milliseconds(200)
+
+  /// What `together` says; before that, what `apart` finds of one family.
+  static func unhindered(
+    patience: Duration = patience, delay: Duration = FamilyAnswers.resolutionDelay,
+    together: @escaping @Sendable () async throws -> [SocketAddress],
+    apart: @escaping @Sendable (FamilyAnswers.Family) async -> FamilyAnswers.Answer,
+    partial: @Sendable ([SocketAddress]) -> Bool
+  ) async throws -> [SocketAddress] {
+    enum Event: Sendable {
+      case together(Result<[SocketAddress], any Error>)
+      case apart([SocketAddress])
+    }
+    let result = await withTaskGroup(of: Event.self) {
+      group -> Result<[SocketAddress], any Error> in
+      group.addTask {
+        do { return .together(.success(try await together())) } catch {
+          return .together(.failure(error))
+        }
+      }
+      group.addTask {
+        guard (try? await Task.sleep(for: patience)) != nil else { return .apart([]) }
+        let found = try? await FamilyAnswers.gather(delay: delay, by: apart) { _ in false }
+        return .apart(found ?? [])
+      }
+      defer { group.cancelAll() }
+      var known: [SocketAddress] = []
+      while let event = await group.next() {
+        switch event {
+        case .together(.failure) where !known.isEmpty: return .success(known)
+        case .together(let result): return result
+        case .apart(let addresses):
+          guard !addresses.isEmpty else { continue }
+          if !partial(addresses) { return .success(addresses) }
+          known = addresses
+        }
+      }
+      return .success(known)
+    }
+    try Task.checkCancellation()
+    return try result.get()
+  }
+
+  private static func system(
+    _ host: String, _ port: UInt16, _ timeout: Duration
+  ) async throws -> [SocketAddress] {
+    try await BlockingWork.lookUps.run(timeout: timeout, "look-up of \(host)") {
+      let result = lookUp(host, port, AF_UNSPEC, AI_ADDRCONFIG)
+      if case .success = result { return result }
+      // A machine with nothing but a loopback device has no "configured" address family.
+      return lookUp(host, port, AF_UNSPEC, 0)
     }.get()
+  }
+
+  private static func apart(
+    _ host: String, _ port: UInt16, _ family: FamilyAnswers.Family, _ timeout: Duration
+  ) async -> FamilyAnswers.Answer {
+    let threads: BlockingWork = family == .v6 ? .lookUpsIPv6 : .lookUpsIPv4
+    do {
+      return try await threads.run(timeout: timeout, "look-up of \(host)") {
+        lookUp(host, port, family == .v6 ? AF_INET6 : AF_INET, AI_ADDRCONFIG)
+      }.mapError { $0 }
+    } catch { return .failure(error) }
   }
 
   /// The address when no look-up is needed.
@@ -34,18 +125,15 @@ package enum HostLookup {
     return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
-  private static func lookUp(_ host: String, _ port: UInt16) -> Result<[SocketAddress], SocketError>
-  {
+  private static func lookUp(
+    _ host: String, _ port: UInt16, _ family: Int32, _ flags: Int32
+  ) -> Result<[SocketAddress], SocketError> {
     var hints = addrinfo()
+    hints.ai_family = family
     hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    hints.ai_flags = AI_ADDRCONFIG
+    hints.ai_flags = flags
     var list: UnsafeMutablePointer<addrinfo>?
-    var status = getaddrinfo(host, String(port), &hints, &list)
-    if status != 0 {
-      // A machine with nothing but a loopback device has no "configured" address family.
-      hints.ai_flags = 0
-      status = getaddrinfo(host, String(port), &hints, &list)
-    }
+    let status = getaddrinfo(host, String(port), &hints, &list)
     guard status == 0 else {
       let reason = String(cString: gai_strerror(status))
       return .failure(

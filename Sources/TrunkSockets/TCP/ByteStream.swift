@@ -20,7 +20,7 @@ package struct ByteStream: Sendable {
     let deadline = Clock.now().adding(timeout)
     var failure = SocketError(
       "connect", errno: EHOSTUNREACH, detail: "no address for \(destination)")
-    for address in try await HostLookup.addresses(of: destination, timeout: timeout) {
+    for address in try await HostLookup.firstAddresses(of: destination, timeout: timeout) {
       do {
         return try await connect(to: address, on: loop, deadline: deadline, filter)
       } catch {

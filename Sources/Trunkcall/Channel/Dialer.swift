@@ -46,7 +46,7 @@ final class Dialer {
       let result: Result<[SocketAddress], SocketError>
       do {
         result = .success(
-          try await HostLookup.addresses(of: destination, timeout: lookUpTimeout))
+          try await HostLookup.firstAddresses(of: destination, timeout: lookUpTimeout))
       } catch {
         result = .failure(error as? SocketError ?? .closed("look-up"))
       }

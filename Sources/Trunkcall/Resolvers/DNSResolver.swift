@@ -7,6 +7,10 @@ internal import TrunkSockets
 /// written). `dns://server[:53]/host[:port]` asks that DNS server; without one the system is asked
 /// (`getaddrinfo`: /etc/hosts, nsswitch, search domains). An IP literal needs no look-up.
 ///
+/// Both address families are asked for at once. A server that answers for one and keeps silent about
+/// the other is waited for 50 ms (RFC 8305 §3), then what is known is reported; what comes later is
+/// reported as a second answer.
+///
 /// Looks again whenever the channel asks for a fresher answer. No address is a failed look-up: the
 /// channel keeps what it has and backs off. Source: gRPC `doc/naming.md`, gRFC A2.
 public struct DNSResolver: Resolver {
@@ -32,32 +36,56 @@ public struct DNSResolver: Resolver {
       while true { try await session.refreshRequested() }
     }
     while true {
-      session.report(try await lookUp(name))
+      try await lookUp(name, session)
       try await session.refreshRequested()
     }
   }
 
-  private func lookUp(_ name: DNSTarget) async throws -> Resolution {
+  /// Reports what it finds: once, or twice if the answer for one address family is late.
+  private func lookUp(_ name: DNSTarget, _ session: ResolverSession) async throws {
     let config = try await serviceConfig(of: name)
+    let early = Locked<Set<Address>>([])
+    let partial: @Sendable ([SocketAddress]) -> Bool = { found in
+      let addresses = unique(found)
+      early.withLock { $0 = Set(addresses) }
+      session.report(
+        resolution(name, addresses, config, ", the other address family is not answered"))
+      return true
+    }
     let found: [SocketAddress]
     if let server = name.server {
       found = try await DNSQuery.addresses(
-        of: name.host, port: name.port, from: .chosen(server.destination), timeout: timeout)
+        of: name.host, port: name.port, from: .chosen(server.destination), timeout: timeout,
+        partial: partial)
     } else {
-      found = try await HostLookup.addresses(of: .host(name.host, name.port), timeout: timeout)
+      found = try await HostLookup.addresses(
+        of: .host(name.host, name.port), timeout: timeout, partial: partial)
     }
-    var seen: Set<Address> = []
-    let addresses = found.map { Address($0.destination) }.filter { seen.insert($0).inserted }
-    let source = name.server.map { " by \($0)" } ?? ""
+    let addresses = unique(found)
     guard !addresses.isEmpty else {
       throw SocketError(
-        "look-up", errno: 0, detail: "look-up of \(name.host)\(source): the name has no address")
+        "look-up", errno: 0,
+        detail: "look-up of \(name.host)\(source(name)): the name has no address")
     }
+    guard early.withLock({ $0 }) != Set(addresses) else { return }
+    session.report(resolution(name, addresses, config, ""))
+  }
+
+  private func unique(_ found: [SocketAddress]) -> [Address] {
+    var seen: Set<Address> = []
+    return found.map { Address($0.destination) }.filter { seen.insert($0).inserted }
+  }
+
+  private func resolution(
+    _ name: DNSTarget, _ addresses: [Address], _ config: ServiceConfig?, _ remark: String
+  ) -> Resolution {
     let count = addresses.count == 1 ? "1 address" : "\(addresses.count) addresses"
     return Resolution(
       addresses.map { Endpoint($0) }, serviceConfig: config,
-      note: "dns \(name.host)\(source): \(count)")
+      note: "dns \(name.host)\(source(name)): \(count)\(remark)")
   }
+
+  private func source(_ name: DNSTarget) -> String { name.server.map { " by \($0)" } ?? "" }
 
   /// No record, or none that is meant for us: no config. A bad one fails the look-up (A21: it never
   /// replaces a good one).

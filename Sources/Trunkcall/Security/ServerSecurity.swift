@@ -51,9 +51,11 @@ public struct ServerSecurity: Sendable {
     private let logger: Logger
 
     /// Reads certificates and keys.
+    /// - Parameter patience: how long one look at the files may take.
     /// - Throws: ``ListenError``.
-    init(_ tls: ServerTLS, _ logger: Logger) throws {
+    init(_ tls: ServerTLS, _ logger: Logger, patience: Duration = .seconds(10)) throws {
       self.tls = tls
+      self.patience = patience
       self.logger = logger
       first = tls.reloadInterval == nil ? [] : tls.fileContents
       do { context = Locked(try TLSContext.server(tls)) } catch {
@@ -68,12 +70,23 @@ public struct ServerSecurity: Sendable {
       }
     }
 
-    /// Looks at the files until its task is cancelled.
+    /// Looks at the files until its task is cancelled. Files that cannot be read say nothing about
+    /// what they hold: that is no change, and is logged once.
     func watch() async {
       guard let interval = tls.reloadInterval else { return }
       var known = first
+      var failure: String?
       while (try? await Task.sleep(for: interval)) != nil {
-        let now = await read()
+        let now: [[UInt8]?]
+        do throws(ReadFailure) { now = try await read(known) } catch {
+          if failure != error.reason, !Task.isCancelled {
+            logger.warning(
+              "certificates cannot be looked at, the ones in force stay: \(error.reason)")
+          }
+          failure = error.reason
+          continue
+        }
+        failure = nil
         guard now != known else { continue }
         known = now
         await reload()
@@ -83,7 +96,7 @@ public struct ServerSecurity: Sendable {
     private func reload() async {
       let tls = tls
       do {
-        let new = try await BlockingWork.run(timeout: Self.patience, "reading certificates") {
+        let new = try await BlockingWork.files.run(timeout: patience, "reading certificates") {
           () -> Result<TLSContext, TLSError> in
           do throws(TLSError) { return .success(try TLSContext.server(tls)) } catch {
             return .failure(error)
@@ -96,14 +109,22 @@ public struct ServerSecurity: Sendable {
       }
     }
 
+    private struct ReadFailure: Error { var reason: String }
+
     /// What the files hold; they are small, and a changed file may keep its time and size.
-    private func read() async -> [[UInt8]?] {
+    private func read(_ known: [[UInt8]?]) async throws(ReadFailure) -> [[UInt8]?] {
       let tls = tls
-      return
-        (try? await BlockingWork.run(timeout: Self.patience, "reading certificates") {
+      let now: [[UInt8]?]
+      do {
+        now = try await BlockingWork.files.run(timeout: patience, "reading certificates") {
           tls.fileContents
-        }) ?? []
+        }
+      } catch { throw ReadFailure(reason: "\(error)") }
+      if let missing = now.indices.first(where: { now[$0] == nil && known[$0] != nil }) {
+        throw ReadFailure(reason: "the file \(tls.fileNames[missing]) cannot be read")
+      }
+      return now
     }
-    private static let patience: Duration = .seconds(10)
+    private let patience: Duration
   }
 #endif

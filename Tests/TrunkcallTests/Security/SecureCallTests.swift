@@ -221,6 +221,43 @@
       #expect(log.lines.first?.contains("certificates changed and cannot be used") == true)
     }
 
+    @Test("files that cannot be looked at in time, or read, are no change; what is said is said once")
+    func failedReadIsNoChange() async throws {
+      let certificates = try await TestCertificates.make()
+      let file = "/tmp/trunkcall-tls-\(UUID().uuidString).pem"
+      defer { try? FileManager.default.removeItem(atPath: file) }
+      try Data(certificates.bytes("server.pem")).write(to: URL(filePath: file))
+      var tls = ServerTLS(
+        .files(certificates: file, privateKey: certificates.file("server.key")))
+      tls.reloadInterval = .milliseconds(2)
+      let impatient = LogLines()
+      let hasty = try ServerCertificates(tls, impatient.logger, patience: .zero)
+      let log = LogLines()
+      let served = try ServerCertificates(tls, log.logger)
+      let first = Task { await hasty.watch() }
+      #expect(try await holds(within: .seconds(20)) { !impatient.lines.isEmpty })
+      first.cancel()
+      await first.value
+      #expect(
+        impatient.lines.allSatisfy { $0.hasSuffix("in force stay: reading certificates timed out") })
+      let watch = Task { await served.watch() }
+      defer { watch.cancel() }
+      try FileManager.default.removeItem(atPath: file)
+      #expect(try await holds(within: .seconds(20)) { !log.lines.isEmpty })
+      // It is there again as it was: still no change.
+      try Data(certificates.bytes("server.pem")).write(
+        to: URL(filePath: file), options: .atomic)
+      try await Task.sleep(for: .milliseconds(50))
+      try Data(certificates.bytes("sni.pem")).write(to: URL(filePath: file), options: .atomic)
+      #expect(try await holds(within: .seconds(20)) { log.lines.count >= 2 })
+      #expect(log.lines.count == 2, "\(log.lines)")
+      #expect(
+        log.lines.first?.contains(
+          "certificates cannot be looked at, the ones in force stay: the file \(file) cannot be read")
+          == true)
+      #expect(log.lines.last?.contains("certificates changed and cannot be used") == true)
+    }
+
     @Test("a replaced certificate is served within 2 s, a broken one never; no call fails (T3)")
     func reload() async throws {
       let certificates = try await TestCertificates.make()
