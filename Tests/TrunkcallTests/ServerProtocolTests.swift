@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import Logging
 import Testing
 import TrunkSockets
 import TrunkTesting
@@ -67,11 +68,11 @@ final class ProbeService: RPCService {
 func withServer(
   _ services: [any RPCService], options: ServerOptions = ServerOptions(),
   interceptors: [any ServerInterceptor] = [], group: EventLoopGroup? = nil,
-  _ body: (GRPCServer, UInt16) async throws -> Void
+  logger: Logger = Logger(label: "trunkcall.server"), _ body: (GRPCServer, UInt16) async throws -> Void
 ) async throws {
   let server = GRPCServer(
     on: .tcp("127.0.0.1", 0), services: services, interceptors: interceptors, options: options,
-    group: group)
+    logger: logger, group: group)
   let running = Task { try await server.run() }
   guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
   do { try await body(server, port) } catch {

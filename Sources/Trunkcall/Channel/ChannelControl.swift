@@ -23,6 +23,7 @@ final class ChannelControl {
   /// Owns this object.
   weak var hub: ChannelHub?
   private let parts: ChannelParts
+  let log: CallLog
   private let homeIndex: Int
   private var core: ChannelCore
   private var subchannels: [SubchannelID: Subchannel] = [:]
@@ -60,6 +61,7 @@ final class ChannelControl {
 
   init(_ parts: ChannelParts, home: EventLoop, homeIndex: Int, loops: Int) {
     self.parts = parts
+    log = CallLog(parts.logger)
     self.home = home
     self.homeIndex = homeIndex
     connectionSettings = parts.connection
@@ -131,6 +133,7 @@ final class ChannelControl {
   }
 
   func heard(_ event: ConnectionEvent, from name: ConnectionName, of id: SubchannelID) {
+    if log.logsEnds { logEnd(event, of: id) }
     switch (event, name) {
     case (.ready, .attempt(let n)): post(.subchannel(id, .ready(id: n)))
     case (.failed(let error), .attempt(let n)): post(.subchannel(id, .failed(id: n, error: error)))
@@ -147,6 +150,17 @@ final class ChannelControl {
       connections[Key(subchannel: id, name: name)] = nil
       subchannels[id]?.gone(name)
       if connections.isEmpty, core.state == .shutdown { finishClosing() }
+    }
+  }
+
+  /// At debug level.
+  private func logEnd(_ event: ConnectionEvent, of id: SubchannelID) {
+    let peer = subchannels[id].map { "\($0.core.endpoint)" } ?? "a former endpoint"
+    switch event {
+    case .failed(let error): log.connectionEnded(peer: peer, "not connected: \(error)")
+    case .ended(let error, let use):
+      log.connectionEnded(peer: peer, "\(error ?? "GOAWAY or no longer needed"), \(use)")
+    case .ready, .decided, .gone, .outcomes, .tooManyPings: break
     }
   }
 

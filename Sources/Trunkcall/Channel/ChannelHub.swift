@@ -106,6 +106,7 @@ final class ChannelHub: Sendable {
 /// The limits that calls are held to.
 struct CallSettings: Sendable {
   var logger: Logger
+  var log: CallLog
   var maxReceiveMessageSize: Int
   var maxSendMessageSize: Int
   var maxRetryBufferSize: Int
@@ -133,7 +134,7 @@ struct ChannelParts: Sendable {
 
   var call: CallSettings {
     CallSettings(
-      logger: logger, maxReceiveMessageSize: max(0, options.maxReceiveMessageSize),
+      logger: logger, log: CallLog(logger), maxReceiveMessageSize: max(0, options.maxReceiveMessageSize),
       maxSendMessageSize: min(max(0, options.maxSendMessageSize), Int(UInt32.max)),
       maxRetryBufferSize: options.maxRetryBufferSize,
       compression: options.compression,

@@ -276,6 +276,7 @@ final class ClientCall: @unchecked Sendable {
   func settle(_ result: Outcome) {
     guard outcome == nil else { return }
     if case .failed(let error) = result { outcome = .failed(told(error)) } else { outcome = result }
+    if hub.settings.log.logsEnds { logEnd() }
     if let ticket { hub.control.value.leave(ticket) }
     ticket = nil
     stopTimer()
@@ -290,6 +291,14 @@ final class ClientCall: @unchecked Sendable {
     wakeReader()
     wakeHeadersWaiters()
     if case .failed(let error) = outcome { wakeSenders(error) } else { wakeSenders(nil) }
+  }
+
+  /// At debug level.
+  @inline(never)
+  private func logEnd() {
+    var error: RPCError?
+    if case .failed(let failure) = outcome { error = failure }
+    hub.settings.log.callEnded(method: method.text, peer: peer, error)
   }
 
   /// With what the call knows of its server.

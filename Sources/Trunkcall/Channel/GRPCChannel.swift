@@ -28,6 +28,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   ///   - balancer: the policy while the service config names none.
   ///   - security: default `.plaintext`; `.tls()` encrypts.
   ///   - interceptors: around every call, the first one outermost.
+  ///   - logger: gets ends of calls and connections, and states of subchannels, at debug level, if that
+  ///     is enabled now.
   /// - Throws: ``TargetError``: malformed, unknown scheme, what the resolver refuses, an unknown policy, an
   ///   empty name for the calls or for TLS. A failing network is no error here.
   public init(

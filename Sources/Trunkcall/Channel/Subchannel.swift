@@ -86,6 +86,9 @@ final class Subchannel {
       forget(.attempt(attempt))?.onLoop { $0.drain() }
     case .timer(let at): schedule(at)
     case .report(let state, let error):
+      if control.log.logsEnds {
+        control.log.subchannelChanged("\(core.endpoint)", "\(state)", error)
+      }
       if state != .ready { closed(now) }
       control.post(.core(.subchannel(id, state, error: error)))
     }

@@ -11,6 +11,7 @@ final class InProcessCall: ServerCallContext {
   let authority: String
   /// `CLOCK_MONOTONIC` nanoseconds; nil for none.
   let deadline: UInt64?
+  private let log: CallLog
 
   struct Answer: Sendable {
     var initial = Metadata()
@@ -24,11 +25,12 @@ final class InProcessCall: ServerCallContext {
   private let headersWaiters = Locked<[CheckedContinuation<Void, Never>]>([])
 
   /// - Parameter metadata: the request's, as it goes out.
-  init(_ request: CallRequest, _ metadata: Metadata, authority: String, deadline: UInt64?) {
+  init(_ request: CallRequest, _ metadata: Metadata, authority: String, deadline: UInt64?, _ log: CallLog) {
     methodName = request.method.text
     requestMetadata = metadata
     self.authority = authority
     self.deadline = deadline
+    self.log = log
   }
 
   var peer: String { InProcessChannel.peer }
@@ -96,14 +98,16 @@ final class InProcessCall: ServerCallContext {
   /// The call's one end. A handler's failure without initial metadata has no headers, as a Trailers-Only
   /// response has none; what ends a call from this side before its headers came has none either.
   func ended(_ error: RPCError?) {
-    answer.withLock { answer in
-      guard !answer.hasEnded else { return }
+    let isFirst = answer.withLock { answer in
+      guard !answer.hasEnded else { return false }
       answer.hasEnded = true
       if error?.origin == .local { answer.trailing = Metadata() }
       if let error, !answer.headersSent, error.origin == .local || answer.initial.isEmpty {
         answer.failure = error
       }
+      return true
     }
+    if isFirst { logEnd(error) }
     sendHeaders()
   }
 
@@ -127,8 +131,14 @@ final class InProcessCall: ServerCallContext {
     }
   }
 
+  /// At debug level.
+  func logEnd(_ error: RPCError?) {
+    if log.logsEnds { log.callEnded(method: methodName, peer: peer, error) }
+  }
+
   /// A status as it comes over a network, with what it brings along.
   func error(_ error: any Error) -> RPCError {
+    log.handlerThrew(error, method: methodName, peer: peer)
     let status = ServerStream.status(of: error)
     let plan = TrailerPlan(status, trailing: trailingMetadata, limit: .max)
     let answer = answer.withLock { answer in

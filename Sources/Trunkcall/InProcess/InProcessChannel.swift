@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+public import Logging
 internal import TrunkSockets
 public import TrunkWire
 
@@ -29,22 +30,26 @@ public struct InProcessChannel: CallInvoker {
   private let serverInterceptors: [any ServerInterceptor]
   private let limits: Limits
   private let authority: String
+  private let log: CallLog
   let deadlines = DeadlineQueue()
 
   /// - Parameters:
   ///   - interceptors: the client's, around every call, the first one outermost.
   ///   - serverInterceptors: around every handler.
   ///   - authority: what handlers see in ``ServerCall/authority``.
+  ///   - logger: gets what handlers throw that is no status, at error level; ends of calls at debug
+  ///     level, if that is enabled now.
   public init(
     _ services: [any RPCService], interceptors: [any ClientInterceptor] = [],
     serverInterceptors: [any ServerInterceptor] = [], limits: Limits = Limits(),
-    authority: String = "in-process"
+    authority: String = "in-process", logger: Logger = Logger(label: "trunkcall.in-process")
   ) {
     methods = MethodIndex(services, serverInterceptors, dispatch: { _ in .concurrent })
     self.interceptors = interceptors
     self.serverInterceptors = serverInterceptors
     self.limits = limits
     self.authority = authority
+    log = CallLog(logger)
     let names = methods.services
     for case let health as any HealthReporting in services { health.serves(names) }
   }
@@ -57,7 +62,7 @@ public struct InProcessChannel: CallInvoker {
     let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
     let payload = try limits.request(frame)
     let deadline = deadline(of: call)
-    let context = InProcessCall(call, metadata, authority: authority, deadline: deadline)
+    let context = InProcessCall(call, metadata, authority: authority, deadline: deadline, log)
     let end: TimedCall.End
     if let deadline {
       end = await TimedCall.run(until: deadline, deadlines) {
@@ -72,9 +77,15 @@ public struct InProcessChannel: CallInvoker {
     let response: [UInt8]
     switch end {
     case .response(let payload): response = payload
-    case .cut(let error): throw error
-    case .failed(let error): throw context.error(error)
+    case .cut(let error):
+      context.logEnd(error)
+      throw error
+    case .failed(let error):
+      let status = context.error(error)
+      context.logEnd(status)
+      throw status
     }
+    context.logEnd(nil)
     if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
     return CallResponse(
       payload: try limits.response(response), initialMetadata: context.initialMetadata,
@@ -101,7 +112,7 @@ public struct InProcessChannel: CallInvoker {
     let method = find(call.method)
     let handler = method?.handler ?? MethodTable.unknown(methods.unknownMethod(call.method.text))
     let deadline = deadline(of: call)
-    let context = InProcessCall(call, metadata, authority: authority, deadline: deadline)
+    let context = InProcessCall(call, metadata, authority: authority, deadline: deadline, log)
     let parts = InProcessStream.Parts(context, limits, deadlines)
     let interceptors = method?.interceptors ?? serverInterceptors.applying(to: call.method)
     return InProcessStream(parts) { parts in

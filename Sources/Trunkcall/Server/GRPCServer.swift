@@ -32,6 +32,8 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   }
 
   /// Makes a server; nothing is opened before ``run()``.
+  /// - Parameter logger: gets what handlers throw that is no status, at error level; ends of calls and
+  ///   connections at debug level, if that is enabled now.
   public convenience init(
     on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
     interceptors: [any ServerInterceptor] = [],

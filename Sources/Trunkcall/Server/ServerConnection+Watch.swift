@@ -117,6 +117,7 @@ extension ServerConnection {
   func kill(_ code: UInt32, _ debugText: String) {
     guard !isKilled, !isClosed else { return }
     isKilled = true
+    goAwayText = debugText
     session.kill(code, debugText)
     socket.close(afterFlush: true)
     schedule(&lifeTimer, at: Clock.now().adding(ServerConnection.lastWordsTimeout)) {

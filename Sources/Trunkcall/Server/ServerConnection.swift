@@ -35,7 +35,8 @@ final class ServerConnection {
   private enum Phase { case handshake, serving, announced, draining, closed }
   @exclusivity(unchecked) private var phase = Phase.handshake
   @exclusivity(unchecked) private var handshakeTimer: LoopTimer?
-  @exclusivity(unchecked) private var goAwayText = ""
+  /// Why the client was told to go.
+  @exclusivity(unchecked) var goAwayText = ""
   @exclusivity(unchecked) private var foreign: ForeignProtocol?
 
   // See ServerConnection+Calls.swift
@@ -181,6 +182,10 @@ extension ServerConnection: ConnectionDriver {
       }
     }
     phase = .closed
+    if server.log.logsEnds {
+      server.log.connectionEnded(
+        peer: peer, error.map { "\($0)" } ?? (goAwayText.isEmpty ? "closed" : goAwayText))
+    }
     handshakeTimer?.cancel()
     handshakeTimer = nil
     endWatch()

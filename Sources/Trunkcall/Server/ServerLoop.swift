@@ -17,6 +17,7 @@ final class ServerCore: Sendable {
   let methods: MethodIndex
   let interceptors: [any ServerInterceptor]
   let logger: Logger
+  let log: CallLog
 
   init(
     _ services: [any RPCService], _ interceptors: [any ServerInterceptor], _ options: ServerOptions,
@@ -32,6 +33,7 @@ final class ServerCore: Sendable {
     abuse = options.abuseBudget
     self.interceptors = interceptors
     self.logger = logger
+    log = CallLog(logger)
   }
 
   /// Whether there is room for one more connection; it is counted then.

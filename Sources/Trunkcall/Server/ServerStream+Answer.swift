@@ -152,6 +152,14 @@ extension ServerStream {
     makeAside().deadlineTimer = timer
   }
 
+  /// At debug level.
+  @inline(never)
+  func logEnd(_ reason: StreamCloseReason, _ wasAnswered: Bool) {
+    let error =
+      wasAnswered ? aside?.status : RPCError(.cancelled, "closed before its answer: \(reason)")
+    connection.server.log.callEnded(method: methodName, peer: peer, error)
+  }
+
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     let metadata = try metadata.checked(.initial, connection.server.logger)
     try check(metadata, beside: withResponse { $0.initial })

@@ -88,7 +88,7 @@ extension ServerStream {
       let frame = try compressed(try await body(try opened(payload), ServerCall(self)))
       if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
     } catch {
-      handlerReturned(ServerStream.status(of: error))
+      handlerThrew(error)
     }
   }
 
@@ -100,7 +100,7 @@ extension ServerStream {
       try await body(self, self, ServerCall(self))
       handlerReturned(nil)
     } catch {
-      handlerReturned(ServerStream.status(of: error))
+      handlerThrew(error)
     }
   }
 
@@ -127,8 +127,13 @@ extension ServerStream {
       }
       handlerReturned(nil)
     } catch {
-      handlerReturned(ServerStream.status(of: error))
+      handlerThrew(error)
     }
+  }
+
+  private func handlerThrew(_ error: any Error) {
+    connection.server.log.handlerThrew(error, method: methodName, peer: peer)
+    handlerReturned(ServerStream.status(of: error))
   }
 
   /// An `RPCError` is the status; what else a handler throws stays on the server (UNKNOWN), except

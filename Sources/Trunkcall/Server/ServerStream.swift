@@ -319,6 +319,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   override func closed(_ reason: StreamCloseReason) {
     let wasAnswered = phase == .answered
     phase = .closed
+    if connection.server.log.logsEnds { logEnd(reason, wasAnswered) }
     if let aside {
       aside.deadlineTimer?.cancel()
       aside.deadlineTimer = nil
