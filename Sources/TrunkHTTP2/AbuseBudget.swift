@@ -34,6 +34,8 @@ package struct AbuseBudget: Sendable {
 
   package private(set) var offence: Offence?
   package private(set) var watch = FrameWatch()
+  /// A frame that nghttp2 would let pass is a connection error, in words.
+  package private(set) var violation: String?
   private var provokedResets: RateBudget
   private var earlyResets: RateBudget
   private var idleFrames: RateBudget
@@ -53,6 +55,7 @@ package struct AbuseBudget: Sendable {
   package mutating func received(_ bytes: UnsafeRawBufferPointer, now: UInt64) {
     var tally = FrameWatch.Tally()
     watch.scan(bytes, &tally)
+    if tally.hasPriorityOnConnection { violation = "PRIORITY: stream_id == 0" }
     if tally.idleFrames > 0, !idleFrames.take(tally.idleFrames, now: now) { note(.idleFrames) }
     if tally.windowUpdates > 0 {
       let free = min(freeUpdates, tally.windowUpdates)

@@ -7,7 +7,8 @@
 /// ```
 ///   preface ── 24 bytes ──► head ── 9 bytes ──► payload ── length bytes ──► head …
 /// ```
-/// It checks nothing: broken framing is nghttp2's to find.
+/// Broken framing is nghttp2's to find. What it lets pass although it must not is found here: PRIORITY on
+/// stream 0 (RFC 9113 §6.3), which it ignores once RFC 7540's priorities are off.
 package struct FrameWatch: Sendable {
   /// What the bytes since the last call came to.
   package struct Tally: Sendable, Hashable {
@@ -17,6 +18,8 @@ package struct FrameWatch: Sendable {
     package var windowUpdates = 0
     /// Heads of any kind.
     package var frames = 0
+    /// A PRIORITY frame on stream 0.
+    package var hasPriorityOnConnection = false
   }
 
   /// A header block has begun and its last byte has not come.
@@ -26,6 +29,8 @@ package struct FrameWatch: Sendable {
 
   private var prefaceLeft = 24
   private var head: UInt64 = 0
+  /// Of the frame whose head was read last, with the reserved bit.
+  private var stream: UInt32 = 0
   private var type: UInt8 = 0
   private var headCount = 0
   private var stage = Stage.head
@@ -47,12 +52,17 @@ package struct FrameWatch: Sendable {
     while offset < bytes.count {
       switch stage {
       case .head where headCount == 0 && bytes.count - offset >= 9:
-        // Nine bytes: length (3), type, flags, stream (4). The last four do not matter here.
+        // Nine bytes: length (3), type, flags, stream (4).
         head = UInt64(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self).bigEndian >> 24)
+        stream = bytes.loadUnaligned(fromByteOffset: offset + 5, as: UInt32.self).bigEndian
         offset += 9
         begin(&tally)
       case .head:
-        if headCount < 5 { head = head << 8 | UInt64(bytes[offset]) }
+        if headCount < 5 {
+          head = head << 8 | UInt64(bytes[offset])
+        } else {
+          stream = stream << 8 | UInt32(bytes[offset])
+        }
         headCount += 1
         offset += 1
         if headCount == 9 { begin(&tally) }
@@ -90,6 +100,9 @@ package struct FrameWatch: Sendable {
       if type == 1 { headerBlocks &+= 1 }
       blockOpen = true
       blockEndsHere = flags & 4 != 0
+    case 0x2:  // PRIORITY; the first bit of a stream's id is reserved
+      tally.idleFrames += 1
+      if stream & 0x7fff_ffff == 0 { tally.hasPriorityOnConnection = true }
     case 0x3, 0x6, 0x7: break  // RST_STREAM, PING and GOAWAY have limits of their own
     case 0x8: tally.windowUpdates += 1
     default: tally.idleFrames += 1

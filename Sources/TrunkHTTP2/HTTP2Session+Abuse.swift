@@ -25,6 +25,14 @@ extension HTTP2Session {
     submitGoAway(code, debugText)
   }
 
+  /// A frame that nghttp2 would let pass is a connection error (RFC 9113 §5.4.1).
+  func refuse(_ what: String) {
+    guard killing == .no, !isClosed else { return }
+    connectionError = HTTP2ErrorCode.protocolError
+    violation = "\(HTTP2ErrorCode.name(HTTP2ErrorCode.protocolError)) (\(what))"
+    kill(HTTP2ErrorCode.protocolError, what)
+  }
+
   func pingArrived() {
     guard abuse != nil else { return }
     abuse?.pingReceived(now: now, hasCalls: openStreams > 0, hasSent: hasSentSincePing)

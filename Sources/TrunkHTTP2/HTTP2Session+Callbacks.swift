@@ -10,6 +10,12 @@ extension HTTP2Session {
     if role == .server, frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
       // An owner that closed from within a callback hears of nothing more.
       guard !isTerminated, let delegate else { return }
+      // RFC 9113 §5.1.2: a stream error.
+      if limitIsKnown, streams.count >= settings.maxConcurrentStreams {
+        _ = nghttp2_submit_rst_stream(
+          pointer, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, HTTP2ErrorCode.protocolError)
+        return
+      }
       adopt(delegate.streamArrives(id, self))
     }
     withStream(id) {
@@ -50,6 +56,7 @@ extension HTTP2Session {
       if header.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 {
         settingsArrived()
       } else {
+        limitIsKnown = true
         delegate?.settingsAcknowledged()
       }
     case NGHTTP2_PING.rawValue:

@@ -25,6 +25,11 @@ package final class HTTP2Session {
   /// Of the block in ``headers``.
   package var headerListSize: Int { headers.size }
 
+  /// A server's SETTINGS, as they go out: see ``firstFrame()``.
+  @exclusivity(unchecked) private var greeting: [UInt8]?
+  /// Servers: the peer knows how many streams it may open.
+  @exclusivity(unchecked) var limitIsKnown = false
+
   let pointer: OpaquePointer
   private let arena: SessionArena?
   @exclusivity(unchecked) var streams: [HTTP2Stream] = []
@@ -96,6 +101,7 @@ package final class HTTP2Session {
     pointer = NGHTTP2.makeSession(role, in: arena)
     NGHTTP2.setUserData(pointer, self)
     submitSettings()
+    if role == .server { greeting = firstFrame() }
   }
 
   deinit {
@@ -119,6 +125,7 @@ package final class HTTP2Session {
       dataFramesSent = 0
       abuse?.received(bytes, now: now)
       if offence != nil { return }
+      if let violation = abuse?.violation { return refuse(violation) }
     }
     isReceiving = true
     let used = nghttp2_session_mem_recv(
@@ -139,6 +146,10 @@ package final class HTTP2Session {
     flushIsDue = true
     isDraining = true
     var more = !isClosed
+    if let greeting, more {
+      self.greeting = nil
+      more = greeting.withUnsafeBytes(sink)
+    }
     while more || plannedIsOut, killing != .over {
       var data: UnsafePointer<UInt8>?
       let count = nghttp2_session_mem_send(pointer, &data)
@@ -290,6 +301,28 @@ package final class HTTP2Session {
     setNeedsFlush()
   }
 
+  /// nghttp2 refuses streams above the limit that it was told from the moment it was told it, although
+  /// the peer cannot know before it has read our SETTINGS (RFC 9113 §6.5.3 has it in force with the
+  /// acknowledgement). So nghttp2 is told the higher bound of a peer that does not know yet, the
+  /// peer is told the limit, and ``HTTP2Session/onBeginHeaders(_:)`` holds it to that.
+  private func firstFrame() -> [UInt8]? {
+    var data: UnsafePointer<UInt8>?
+    let count = nghttp2_session_mem_send(pointer, &data)
+    guard count >= 9, let data, data[3] == UInt8(NGHTTP2_SETTINGS.rawValue) else { return nil }
+    var frame = Array(UnsafeBufferPointer(start: data, count: count))
+    // Behind the head: entries of an id (2 bytes) and a value (4).
+    for entry in stride(from: 9, through: frame.count - 6, by: 6)
+    where frame[entry] == 0
+      && frame[entry + 1] == UInt8(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue)
+    {
+      let limit = settings.maxConcurrentStreams
+      for byte in 0..<4 {
+        frame[entry + 2 + byte] = UInt8(truncatingIfNeeded: limit >> (24 - 8 * byte))
+      }
+    }
+    return frame
+  }
+
   private func submitSettings() {
     var entries = [
       nghttp2_settings_entry(
@@ -304,7 +337,7 @@ package final class HTTP2Session {
       entries.append(
         nghttp2_settings_entry(
           settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
-          value: settings.maxConcurrentStreams))
+          value: max(settings.maxConcurrentStreams, HTTP2Settings.streamsBeforeSettings)))
       // RFC 9218 §2.1: no priority tree, hence no priority churn (CVE-2019-9513).
       entries.append(
         nghttp2_settings_entry(

@@ -154,7 +154,47 @@ struct MisbehavingClientTests {
     }
   }
 
-  @Test("streams above MAX_CONCURRENT_STREAMS are refused, or cost the connection once it is known")
+  @Test("PRIORITY on stream 0 is a connection error (RFC 9113 §6.3), whole or in pieces")
+  func priorityOnConnection() async throws {
+    try await withServer { _, port in
+      for stream in [0, Int32.min] {
+        let peer = try await ScriptedPeer.connect(port: port)
+        try await peer.send(.raw(type: 2, flags: 0, stream: stream, payload: [0, 0, 0, 1, 9]))
+        let last = try await peer.rest()
+        #expect(
+          last.contains { if case .goAway(_, protocolError, _) = $0 { true } else { false } })
+      }
+      let other = try await ScriptedPeer.connect(port: port)
+      try await other.send(.raw(type: 2, flags: 0, stream: 1, payload: [0, 0, 0, 0, 9]))
+      try await other.call(3, "/t.Probe/Echo", messages: [[7]])
+      #expect(try await other.response(3).messages == [[7]])
+    }
+  }
+
+  @Test(
+    "a client that has not acknowledged the limit yet may open 1,024 streams, no more; all are served"
+  )
+  func streamsBeforeSettings() async throws {
+    for count in [300, 1_025] {
+      try await withServer { _, port in
+        let peer = try await ScriptedPeer.connect(port: port, answersByItself: false)
+        let ids = (0..<count).map { Int32(2 * $0 + 1) }
+        for id in ids { try await peer.send(.headers(id, ScriptedPeer.request("/t.Probe/Echo"))) }
+        for id in ids.prefix(1_024) {
+          try await peer.send(.data(id, ScriptedPeer.message([1]), endStream: true))
+        }
+        if count > 1_024 {
+          let last = ids[1_024]
+          #expect(try await peer.next(where: { $0.stream == last }) == .reset(last, refusedStream))
+        } else {
+          for id in ids { #expect(try await peer.response(id).status == 0) }
+        }
+        await peer.close()
+      }
+    }
+  }
+
+  @Test("streams above MAX_CONCURRENT_STREAMS are served before it is known, and reset after that")
   func tooManyStreams() async throws {
     var options = ServerOptions()
     options.maxConcurrentStreams = 2
@@ -167,12 +207,11 @@ struct MisbehavingClientTests {
         }
         try await peer.send(.headers(5, head))
         if acknowledges {
-          let last = try await peer.rest()
-          #expect(
-            last.contains { if case .goAway(_, protocolError, _) = $0 { true } else { false } })
-          continue
+          #expect(try await peer.next(where: { $0.stream == 5 }) == .reset(5, protocolError))
+        } else {
+          try await peer.send(.data(5, ScriptedPeer.message([5]), endStream: true))
+          #expect(try await peer.response(5).messages == [[5]])
         }
-        #expect(try await peer.next(where: { $0.stream == 5 }) == .reset(5, refusedStream))
         for stream in [1, 3] as [Int32] {
           try await peer.send(.data(stream, [], endStream: true))
           #expect(try await peer.response(stream).status == 0)

@@ -88,7 +88,8 @@ struct DNSResolverTests {
     #expect(!server.questions.contains { $0.hasPrefix("_grpc_config") })
   }
 
-  @Test("a family that the server answers does not wait for the other; a late answer is reported too")
+  @Test(
+    "a family that the server answers does not wait for the other; a late answer is reported too")
   func lateFamily() async throws {
     let asked = Mutex(0)
     let v6 = [UInt8](repeating: 0, count: 15) + [5]

@@ -84,7 +84,8 @@ struct CallLogTests {
     }
   }
 
-  @Test("ends of calls and connections are logged at debug level, with their status, if it is enabled")
+  @Test(
+    "ends of calls and connections are logged at debug level, with their status, if it is enabled")
   private func ends() async throws {
     for level in [Logger.Level.debug, .info] {
       let kept = Locked<LogLines?>(nil)

@@ -68,7 +68,8 @@ final class ProbeService: RPCService {
 func withServer(
   _ services: [any RPCService], options: ServerOptions = ServerOptions(),
   interceptors: [any ServerInterceptor] = [], group: EventLoopGroup? = nil,
-  logger: Logger = Logger(label: "trunkcall.server"), _ body: (GRPCServer, UInt16) async throws -> Void
+  logger: Logger = Logger(label: "trunkcall.server"),
+  _ body: (GRPCServer, UInt16) async throws -> Void
 ) async throws {
   let server = GRPCServer(
     on: .tcp("127.0.0.1", 0), services: services, interceptors: interceptors, options: options,

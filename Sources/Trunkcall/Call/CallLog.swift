@@ -33,7 +33,8 @@ struct CallLog: Sendable {
   @inline(never)
   func callEnded(method: String, peer: String?, _ error: RPCError?) {
     var metadata: Logger.Metadata = [
-      "method": "\(method)", "status": "\(error.map { "\($0.code)" } ?? "ok")", "peer": "\(peer ?? "none")",
+      "method": "\(method)", "status": "\(error.map { "\($0.code)" } ?? "ok")",
+      "peer": "\(peer ?? "none")",
     ]
     if let error, !error.message.isEmpty { metadata["message"] = "\(error.message)" }
     logger.debug("a call ended", metadata: metadata)

@@ -134,7 +134,8 @@ struct ChannelParts: Sendable {
 
   var call: CallSettings {
     CallSettings(
-      logger: logger, log: CallLog(logger), maxReceiveMessageSize: max(0, options.maxReceiveMessageSize),
+      logger: logger, log: CallLog(logger),
+      maxReceiveMessageSize: max(0, options.maxReceiveMessageSize),
       maxSendMessageSize: min(max(0, options.maxSendMessageSize), Int(UInt32.max)),
       maxRetryBufferSize: options.maxRetryBufferSize,
       compression: options.compression,

@@ -25,7 +25,10 @@ final class InProcessCall: ServerCallContext {
   private let headersWaiters = Locked<[CheckedContinuation<Void, Never>]>([])
 
   /// - Parameter metadata: the request's, as it goes out.
-  init(_ request: CallRequest, _ metadata: Metadata, authority: String, deadline: UInt64?, _ log: CallLog) {
+  init(
+    _ request: CallRequest, _ metadata: Metadata, authority: String, deadline: UInt64?,
+    _ log: CallLog
+  ) {
     methodName = request.method.text
     requestMetadata = metadata
     self.authority = authority

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
+internal import TrunkHTTP2
 internal import TrunkSockets
 
 /// When the handlers of a connection's calls start.
@@ -53,7 +54,9 @@ extension ServerConnection {
 
   private func enqueue(_ call: ServerStream, _ why: String) {
     let size = call.payloadSize
-    let limit = server.options.maxWaitingCalls
+    // A client that did not know `maxConcurrentStreams` yet may have opened more: they wait as well.
+    let early = max(0, session.openStreams - server.options.maxConcurrentStreams)
+    let limit = server.options.maxWaitingCalls + early
     guard waiting.count < limit, waiting.bytes + size <= server.options.maxWaitingBytes else {
       return shed(call, "\(why), and \(waiting.count) calls are waiting for that already")
     }

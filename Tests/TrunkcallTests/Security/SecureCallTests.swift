@@ -221,7 +221,8 @@
       #expect(log.lines.first?.contains("certificates changed and cannot be used") == true)
     }
 
-    @Test("files that cannot be looked at in time, or read, are no change; what is said is said once")
+    @Test(
+      "files that cannot be looked at in time, or read, are no change; what is said is said once")
     func failedReadIsNoChange() async throws {
       let certificates = try await TestCertificates.make()
       let file = "/tmp/trunkcall-tls-\(UUID().uuidString).pem"
@@ -239,7 +240,8 @@
       first.cancel()
       await first.value
       #expect(
-        impatient.lines.allSatisfy { $0.hasSuffix("in force stay: reading certificates timed out") })
+        impatient.lines.allSatisfy { $0.hasSuffix("in force stay: reading certificates timed out") }
+      )
       let watch = Task { await served.watch() }
       defer { watch.cancel() }
       try FileManager.default.removeItem(atPath: file)
@@ -253,7 +255,8 @@
       #expect(log.lines.count == 2, "\(log.lines)")
       #expect(
         log.lines.first?.contains(
-          "certificates cannot be looked at, the ones in force stay: the file \(file) cannot be read")
+          "certificates cannot be looked at, the ones in force stay: the file \(file) cannot be read"
+        )
           == true)
       #expect(log.lines.last?.contains("certificates changed and cannot be used") == true)
     }
