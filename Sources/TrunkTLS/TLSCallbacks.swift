@@ -65,6 +65,17 @@
           return engine.keep(session) ? 1 : 0
         }
       case .server:
+        SSL_CTX_set_session_ticket_cb(
+          context.pointer, nil,
+          { ssl, session, _, _, status, argument in
+            guard status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW, let session,
+              let argument,
+              Unmanaged<TLSContext>.fromOpaque(argument).takeUnretainedValue()
+                .vouches(for: session)
+            else { return SSL_TICKET_RETURN_IGNORE_RENEW }
+            return status == SSL_TICKET_SUCCESS
+              ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW
+          }, this)
         SSL_CTX_set_alpn_select_cb(
           context.pointer,
           { ssl, chosen, length, offered, count, _ in

@@ -131,6 +131,21 @@
       return context
     }
 
+    /// Whether the peer of a session would still be accepted. Its certificate is not looked at again when
+    /// the session is resumed (RFC 8446 §2.2): where this says no, there is a full handshake instead, in
+    /// which the peer is refused for the reason at hand.
+    func vouches(for session: OpaquePointer) -> Bool {
+      guard let certificate = SSL_SESSION_get0_peer(session) else { return true }
+      guard X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0 else { return false }
+      guard let verify else { return true }
+      do {
+        try verify(TLSPeer(certificate))
+        return true
+      } catch {
+        return false
+      }
+    }
+
     /// The context whose certificate is for `name`; nil if this one will do.
     func context(for name: String) -> TLSContext? {
       if others.isEmpty || isFor(name) { return nil }

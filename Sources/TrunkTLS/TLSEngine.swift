@@ -53,7 +53,7 @@
       attach()
       SSL_set_connect_state(ssl)
       try expect(serverName)
-      if let sessionKey { context.sessions?.resume(sessionKey, on: ssl) }
+      if let sessionKey { context.sessions?.resume(sessionKey, on: ssl, if: context.vouches(for:)) }
     }
 
     package init(server context: TLSContext) throws(TLSError) {
@@ -114,7 +114,7 @@
     // MARK: ByteFilter
 
     package var isOpen: Bool { phase == .open && held.isEmpty }
-    package var hasOutput: Bool { !pending.isEmpty }
+    package var outputCount: Int { pending.count }
 
     /// A client speaks first.
     package func begin() throws(SocketError) {

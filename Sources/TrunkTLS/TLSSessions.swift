@@ -11,13 +11,6 @@
       let pointer: OpaquePointer
       init(adopting pointer: OpaquePointer) { self.pointer = pointer }
       deinit { SSL_SESSION_free(pointer) }
-
-      /// A server's certificate is not looked at again when its session is resumed: so no longer than
-      /// that is good.
-      var isStillVouchedFor: Bool {
-        guard let certificate = SSL_SESSION_get0_peer(pointer) else { return true }
-        return X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0
-      }
     }
     private let table = Locked<[String: Session]>([:])
 
@@ -33,14 +26,13 @@
       }
     }
 
-    func resume(_ server: String, on ssl: OpaquePointer) {
-      table.withLock { table in
-        guard let session = table[server] else { return }
-        if SSL_SESSION_is_resumable(session.pointer) == 1, session.isStillVouchedFor {
-          _ = SSL_set_session(ssl, session.pointer)
-        } else {
-          table[server] = nil
-        }
+    /// - Parameter isGood: asked about the session, outside of the lock, as the application is.
+    func resume(_ server: String, on ssl: OpaquePointer, if isGood: (OpaquePointer) -> Bool) {
+      guard let session = table.withLock({ $0[server] }) else { return }
+      if SSL_SESSION_is_resumable(session.pointer) == 1, isGood(session.pointer) {
+        _ = SSL_set_session(ssl, session.pointer)
+      } else {
+        table.withLock { if $0[server] === session { $0[server] = nil } }
       }
     }
 

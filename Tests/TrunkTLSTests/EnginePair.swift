@@ -33,7 +33,7 @@
     }
 
     func pump() {
-      while client.hasOutput || server.hasOutput {
+      while client.outputCount > 0 || server.outputCount > 0 {
         deliver(take(client), to: server)
         deliver(take(server), to: client)
       }

@@ -29,7 +29,8 @@ struct Poller {
     var generation: UInt32 = 0
   }
 
-  private let descriptor: Int32
+  /// -1 when the loop has ended.
+  private var descriptor: Int32
   private var slots: [Slot] = []
   private var free: [UInt32] = []
   private let events: UnsafeMutablePointer<epoll_event>
@@ -42,14 +43,19 @@ struct Poller {
   }
 
   mutating func close() {
+    guard descriptor >= 0 else { return }
     _ = Glibc.close(descriptor)
+    // Its number may soon be somebody else's.
+    descriptor = -1
     events.deallocate()
     slots = []
+    free = []
   }
 
   mutating func add(
     _ fd: Int32, _ interest: Readiness, _ handler: any ReadinessHandler
   ) throws(SocketError) -> Token {
+    guard descriptor >= 0 else { throw SocketError("epoll_ctl", errno: EBADF) }
     let index: UInt32
     if let reused = free.popLast() {
       index = reused
@@ -97,7 +103,10 @@ struct Poller {
   }
 
   private mutating func release(_ token: Token) {
-    guard slots[Int(token.slot)].generation == token.generation else { return }
+    // A connection may be closed when its loop has ended, and its registrations with it.
+    guard token.slot < slots.count, slots[Int(token.slot)].generation == token.generation else {
+      return
+    }
     slots[Int(token.slot)].handler = nil
     slots[Int(token.slot)].generation &+= 1
     free.append(token.slot)

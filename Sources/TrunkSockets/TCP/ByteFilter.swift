@@ -6,8 +6,8 @@
 package protocol ByteFilter: AnyObject {
   /// Whether the driver's bytes may flow.
   var isOpen: Bool { get }
-  /// Whether there is something to send that did not come from the driver.
-  var hasOutput: Bool { get }
+  /// Bytes that wait to be sent, those that did not come from the driver (answers to KeyUpdate) included.
+  var outputCount: Int { get }
   /// The socket is connected.
   func begin() throws(SocketError)
   /// Takes what the socket received. `plain` gets what that holds for the driver, piece by piece in

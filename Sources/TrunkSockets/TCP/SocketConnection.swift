@@ -92,8 +92,19 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     }
   }
 
-  /// Bytes handed over by the driver that the socket has not taken.
-  package var unsentCount: Int { unsent.count - unsentOffset }
+  /// Bytes that wait for the peer: those of the driver that the socket has not taken, and the filter's.
+  package var unsentCount: Int { restCount + (filter?.outputCount ?? 0) }
+  private var restCount: Int { unsent.count - unsentOffset }
+
+  /// Whether the peer makes the filter answer (TLS: KeyUpdate) and does not read the answers. It is not
+  /// read from either, then, which bounds what waits for it.
+  private var isChoked: Bool {
+    guard let filter, restCount > 0 else { return false }
+    return filter.outputCount >= SocketConnection.filterOutputLimit
+  }
+  /// Bytes of a filter's own that may wait for the peer before nothing more is read. What one read
+  /// brings may come on top.
+  static let filterOutputLimit = 16 * 1024
 
   /// Closes at once, or after what is to be sent has been taken by the kernel.
   package func close(afterFlush: Bool = false) {
@@ -141,6 +152,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   private func receive() {
     for _ in 0..<SocketConnection.readsPerEvent {
       guard !isClosed, !isPaused, let base = loop.receiveBuffer.baseAddress else { return }
+      if isChoked { return updateInterest() }
       let count = recv(fd, base, loop.receiveBuffer.count, 0)
       if count > 0 {
         lastReceived = loop.now
@@ -169,13 +181,13 @@ package final class SocketConnection: ReadinessHandler, Flushable {
       }
       if isClosed { return }
       // What the driver has had to say so far waited for the handshake.
-      if filter.hasOutput || filter.isOpen != wasOpen { setNeedsFlush() }
+      if filter.outputCount > 0 || filter.isOpen != wasOpen { setNeedsFlush() }
       if isEnd { finish(nil) }
     } catch {
       // The peer is told why, if it can be.
       loop.sendBuffer.removeAll()
       filter.drain(&loop.sendBuffer)
-      if loop.sendBuffer.count > 0, unsentCount == 0 {
+      if loop.sendBuffer.count > 0, restCount == 0 {
         _ = Glibc.send(
           fd, loop.sendBuffer.bytes.baseAddress, loop.sendBuffer.count, Int32(MSG_NOSIGNAL))
       }
@@ -230,13 +242,13 @@ package final class SocketConnection: ReadinessHandler, Flushable {
 
   /// Whether nothing is left over.
   private func sendUnsent() -> Bool {
-    guard unsentCount > 0 else { return true }
+    guard restCount > 0 else { return true }
     let sent = unsent.withUnsafeBytes {
       send(UnsafeRawBufferPointer(rebasing: $0[unsentOffset...]))
     }
     if sent < 0 { return false }
     unsentOffset += sent
-    if unsentCount > 0 {
+    if restCount > 0 {
       updateInterest()
       driver?.blocked()
       return false
@@ -265,8 +277,8 @@ package final class SocketConnection: ReadinessHandler, Flushable {
 
   private func updateInterest() {
     guard let token, !isClosed else { return }
-    var wanted: Readiness = isPaused ? [] : .read
-    if unsentCount > 0 { wanted.insert(.write) }
+    var wanted: Readiness = isPaused || isChoked ? [] : .read
+    if restCount > 0 { wanted.insert(.write) }
     guard wanted != interest else { return }
     interest = wanted
     loop.poller.change(fd, wanted, token)
