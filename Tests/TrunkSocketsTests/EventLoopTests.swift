@@ -206,4 +206,57 @@ struct EventLoopTests {
     let four = (0..<4).map { _ in ObjectIdentifier(group.next()) }
     #expect(four[0] == four[2] && four[1] == four[3] && four[0] != four[1])
   }
+
+  @Test("a group that fails half-way leaves no loop behind")
+  func halfWay() async throws {
+    final class Weak { weak var loop: EventLoop? }
+    let made = [Weak(), Weak(), Weak()]
+    #expect(throws: SocketError.self) {
+      _ = try EventLoopGroup(loops: 5) { (index) throws(SocketError) in
+        if index == 3 { throw SocketError("eventfd", errno: EMFILE) }
+        let loop = try EventLoop(name: "half-\(index)")
+        made[index].loop = loop
+        return loop
+      }
+    }
+    #expect(made.allSatisfy { $0.loop == nil }, "their threads have ended, or they would be there")
+  }
+
+  @Test("a connection that is closed after its loop's end is closed, no more")
+  func closedAfterTheEnd() async throws {
+    let group = try EventLoopGroup(loops: 1)
+    let loop = group.loops[0]
+    final class Driver: ConnectionDriver {
+      func received(_ bytes: UnsafeRawBufferPointer) {}
+      func fill(_ output: inout OutputBuffer) {}
+      func closed(_ error: SocketError?) {}
+    }
+    final class Place {
+      var listener: Listener?
+      var connection: SocketConnection?
+    }
+    let place = LoopBound(Place(), on: loop)
+    let port = await loop.perform { () -> UInt16 in
+      guard let address = SocketAddress(ip: "127.0.0.1", port: 0) else { return 0 }
+      let listener = try? Listener(on: address, loop: loop) { socket in
+        place.value.connection = socket.adopt(on: loop)
+        place.value.connection?.start(Driver())
+      }
+      try? listener?.start()
+      place.value.listener = listener
+      return listener?.address.port ?? 0
+    }
+    let client = try await ByteStream.connect(
+      to: .host("127.0.0.1", port), on: EventLoopGroup.shared.next(), timeout: .seconds(10))
+    while await loop.perform({ place.value.connection == nil }) { await Task.yield() }
+    group.shutdown()
+    // Who runs it is the loop's thread for as long.
+    let isClosed = await loop.perform { () -> Bool in
+      place.value.connection?.close()
+      place.value.listener?.close()
+      return place.value.connection?.isClosed == true && place.value.listener?.isClosed == true
+    }
+    #expect(isClosed)
+    client.close()
+  }
 }

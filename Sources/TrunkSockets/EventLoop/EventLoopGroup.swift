@@ -9,21 +9,39 @@ package final class EventLoopGroup: Sendable {
   private let cursor = Atomic<Int>(0)
 
   /// Process-wide and lazy, one loop per core (`TRUNKCALL_LOOPS` overrides the number). Never stopped.
-  package static let shared: EventLoopGroup = EventLoopGroup(orDie: defaultCount)
+  package static let shared: EventLoopGroup = EventLoopGroup(upTo: defaultCount)
 
-  package init(loops count: Int, spin: Duration = .zero) throws(SocketError) {
+  /// All of them, or none: those that were made before one failed have ended when this throws.
+  package convenience init(loops count: Int, spin: Duration = .zero) throws(SocketError) {
+    try self.init(loops: count) { (index) throws(SocketError) in
+      try EventLoop(name: "trunk-loop-\(index)", spin: spin)
+    }
+  }
+
+  /// - Parameter make: makes a loop; tests let it fail.
+  init(
+    loops count: Int, _ make: (_ index: Int) throws(SocketError) -> EventLoop
+  ) throws(SocketError) {
     var made: [EventLoop] = []
     for index in 0..<max(1, count) {
-      made.append(try EventLoop(name: "trunk-loop-\(index)", spin: spin))
+      do { made.append(try make(index)) } catch {
+        for loop in made { loop.shutdown() }
+        throw error
+      }
     }
     loops = made
   }
 
-  private convenience init(orDie count: Int) {
-    do { try self.init(loops: count) } catch {
+  /// As many as there are descriptors and threads for.
+  private init(upTo count: Int) {
+    var made: [EventLoop] = []
+    do throws(SocketError) {
+      for index in 0..<max(1, count) { made.append(try EventLoop(name: "trunk-loop-\(index)")) }
+    } catch {
       // Without descriptors for a single epoll there is nothing that a network library can do.
-      fatalError("cannot make event loops: \(error)")
+      if made.isEmpty { fatalError("cannot make an event loop: \(error)") }
     }
+    loops = made
   }
 
   /// Loops in turn.

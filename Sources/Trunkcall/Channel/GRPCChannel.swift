@@ -62,13 +62,21 @@ public final class GRPCChannel: CallInvoker, Sendable {
     let parts = ChannelParts(
       target: target, resolver: resolver, authority: authority,
       registry: balancers, balancer: balancer, security: security, options: options, logger: logger)
-    // Without descriptors for loops of its own the channel shares the process's.
-    let ownGroup = options.loops.flatMap {
-      try? EventLoopGroup(loops: $0, spin: options.spin)
-    }
+    let ownGroup = GRPCChannel.ownGroup(options, logger)
     if let bytes = options.freeMemoryKept { FreeMemory.keep(bytes) }
     hub = ChannelHub(parts, group: options.group ?? ownGroup ?? .shared, ownGroup: ownGroup)
     self.interceptors = interceptors
+  }
+
+  /// Without descriptors or threads for loops of its own the channel shares the process's, aloud.
+  private static func ownGroup(_ options: ChannelOptions, _ logger: Logger) -> EventLoopGroup? {
+    guard let count = options.loops else { return nil }
+    do { return try EventLoopGroup(loops: count, spin: options.spin) } catch {
+      logger.warning(
+        "no event loops of its own for this channel; it shares the process's",
+        metadata: ["loops": "\(count)", "error": "\(error)"])
+      return nil
+    }
   }
 
   deinit {
