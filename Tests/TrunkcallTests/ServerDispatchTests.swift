@@ -120,4 +120,26 @@ struct ServerDispatchTests {
       await peer.close()
     }
   }
+
+  @Test("a method that was moved comes back after a while, and stays away twice as long next time")
+  func comesBack() throws {
+    let log = LogLines()
+    let path = try #require(MethodIndex([service], dispatch: { _ in .automatic }).methods.first)
+    let second: UInt64 = 1_000_000_000
+    #expect(!path.startsOnPool(at: second))
+    path.moveToPool(2_000_000, at: second, log.logger)
+    #expect(path.startsOnPool(at: 60 * second) && path.hasMoved(at: 60 * second))
+    path.moveToPool(2_000_000, at: 30 * second, log.logger)
+    #expect(!path.startsOnPool(at: 61 * second) && !path.hasMoved(at: 61 * second))
+    path.moveToPool(2_000_000, at: 100 * second, log.logger)
+    #expect(path.startsOnPool(at: 219 * second) && !path.startsOnPool(at: 220 * second))
+    var now = 1_000 * second
+    for _ in 0..<10 {
+      path.moveToPool(2_000_000, at: now, log.logger)
+      now += 16 * 60 * second
+      #expect(!path.startsOnPool(at: now))
+    }
+    let notices = log.lines.filter { $0.contains("held its event loop") }
+    #expect(notices.count == 1 && notices[0].contains("ServerOptions.dispatchByMethod"))
+  }
 }

@@ -40,7 +40,9 @@ extension Duration {
 
 /// What the calling thread has used of its CPU.
 struct ThreadUsage {
-  var cpu: UInt64
+  var cpu: UInt64 = 0
   /// Times the thread gave up the CPU by itself: it waited for something.
-  var voluntarySwitches: Int
+  var voluntarySwitches = 0
+  /// Nanoseconds that it was ready to run and had no processor; nil where the kernel does not say.
+  var waited: UInt64?
 }

@@ -4,13 +4,14 @@
 /// Finds out whether a piece of work hogs its loop: uninterrupted runs of 1 ms and more.
 ///
 /// ```
-///   unsuspected --long run (wall clock)--> suspected --long run confirmed--> hog (for good)
+///   unsuspected --long run (wall clock)--> suspected --long run confirmed--> a verdict, and suspected anew
 ///        ^                                     |
 ///        +--------- 1,000 runs without --------+
 /// ```
-/// The wall clock alone would blame a handler for the time in which the kernel gave the CPU to
-/// somebody else. So a suspect is measured closely: its long run counts when the thread burnt the
-/// CPU for that long, or gave it up of its own will (it blocked).
+/// The wall clock alone would blame a handler for the time in which the kernel gave the CPU to somebody
+/// else, so it only makes a suspect. The runs of a suspect are measured closely: a long one counts when the
+/// thread burnt the CPU for that long, or slept for that long. A lock that was held for a moment is no
+/// sleep, and neither is the wait for a processor that follows it on a busy machine.
 ///
 /// Touched only by one loop's thread.
 package final class RunMeter {
@@ -19,13 +20,14 @@ package final class RunMeter {
   /// Runs after which a suspicion is dropped.
   static let probation = 1_000
 
-  @exclusivity(unchecked) package private(set) var isHog = false
+  /// Long runs that were confirmed.
+  @exclusivity(unchecked) package private(set) var verdicts: UInt64 = 0
   /// Long runs seen, confirmed or not.
   @exclusivity(unchecked) package private(set) var longRuns: UInt64 = 0
   @exclusivity(unchecked) private var probationLeft = 0
   /// When the piece of work under way began, and what the thread had used by then (of a suspect).
   @exclusivity(unchecked) private var start: UInt64 = 0
-  @exclusivity(unchecked) private var usage = ThreadUsage(cpu: 0, voluntarySwitches: 0)
+  @exclusivity(unchecked) private var usage = ThreadUsage()
   private let onHog: (_ nanoseconds: UInt64) -> Void
 
   package init(onHog: @escaping (_ nanoseconds: UInt64) -> Void) { self.onHog = onHog }
@@ -53,7 +55,6 @@ package final class RunMeter {
 
   private func suspect() {
     longRuns += 1
-    guard !isHog else { return }
     probationLeft = RunMeter.probation
     usage = ThreadUsage.now()
   }
@@ -64,13 +65,22 @@ package final class RunMeter {
     probationLeft -= 1
     guard taken >= RunMeter.longRun else { return }
     longRuns += 1
-    let burnt = usage.cpu &- before.cpu
-    if burnt >= RunMeter.longRun || usage.voluntarySwitches != before.voluntarySwitches {
-      isHog = true
-      probationLeft = 0
-      onHog(taken)
-    } else {
-      probationLeft = RunMeter.probation
-    }
+    probationLeft = RunMeter.probation
+    guard usage.isHogging(since: before, taken) else { return }
+    verdicts += 1
+    onHog(taken)
+  }
+}
+
+extension ThreadUsage {
+  /// Whether a run of `taken` nanoseconds was the thread's own doing.
+  func isHogging(since before: ThreadUsage, _ taken: UInt64) -> Bool {
+    let burnt = cpu &- before.cpu
+    if burnt >= RunMeter.longRun { return true }
+    guard voluntarySwitches != before.voluntarySwitches else { return false }
+    // Without the kernel's figures whoever gave up the CPU is taken to have slept.
+    guard let waited, let earlier = before.waited else { return true }
+    let awake = burnt &+ (waited &- earlier)
+    return taken > awake && taken - awake >= RunMeter.longRun
   }
 }

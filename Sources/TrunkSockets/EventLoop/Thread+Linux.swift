@@ -29,6 +29,22 @@ extension ThreadUsage {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return ThreadUsage(
       cpu: UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec),
-      voluntarySwitches: trunk_thread_voluntary_switches())
+      voluntarySwitches: trunk_thread_voluntary_switches(), waited: runQueueWait())
+  }
+
+  /// The second figure of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst).
+  private static func runQueueWait() -> UInt64? {
+    let file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return nil }
+    defer { close(file) }
+    return withUnsafeTemporaryAllocation(byteCount: 96, alignment: 1) { buffer in
+      let count = read(file, buffer.baseAddress, buffer.count)
+      guard count > 0 else { return nil }
+      let fields = buffer[..<count].split(separator: UInt8(ascii: " "))
+      guard fields.count == 3 else { return nil }
+      return fields[1].reduce(into: UInt64?(0)) { sum, digit in
+        sum = sum.flatMap { digit &- 48 < 10 ? $0 &* 10 &+ UInt64(digit &- 48) : nil }
+      }
+    }
   }
 }

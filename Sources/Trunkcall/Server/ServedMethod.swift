@@ -6,8 +6,9 @@ internal import TrunkSockets
 
 /// Where a method's handlers run.
 public enum HandlerDispatch: Sendable, Hashable {
-  /// On the connection's event loop, until the method turns out to hog it (runs of 1 ms and more
-  /// without a break, more than once); then on the global pool, for good. The default.
+  /// On the connection's event loop. When the method turns out to hog it (more than one run without a
+  /// break in which the thread computed or slept for 1 ms and more), on the global pool for a minute, after
+  /// that on the loop again; each further time for twice as long, up to 16 minutes. The default.
   case automatic
   /// Always on the connection's event loop.
   case loop
@@ -26,7 +27,13 @@ final class ServedMethod: Sendable {
   let dispatch: HandlerDispatch
   /// Those of the server's that apply to it.
   let interceptors: [any ServerInterceptor]
-  private let isHog = Atomic<Bool>(false)
+  /// `CLOCK_MONOTONIC` nanoseconds until which handlers run on the pool; 0: on their loops.
+  private let movedUntil = Atomic<UInt64>(0)
+  private let moves = Atomic<Int>(0)
+
+  /// How long a method stays on the pool, the first time and at most.
+  static let firstStay: UInt64 = 60_000_000_000
+  static let longestStay: UInt64 = 16 * firstStay
 
   init(
     _ name: MethodName, _ makeHandler: @escaping @Sendable () -> MethodTable.Handler, index: Int,
@@ -41,23 +48,46 @@ final class ServedMethod: Sendable {
   }
 
   /// Whether the next call's handler starts on the global pool.
-  var startsOnPool: Bool {
+  func startsOnPool(at now: UInt64) -> Bool {
     switch dispatch {
-    case .automatic: isHog.load(ordering: .relaxed)
+    case .automatic: movedUntil.load(ordering: .relaxed) != 0 && isAway(at: now)
     case .loop: false
     case .concurrent: true
     }
   }
 
-  var hasMoved: Bool { isHog.load(ordering: .relaxed) }
+  func hasMoved(at now: UInt64) -> Bool { dispatch == .automatic && isAway(at: now) }
 
-  /// Sticky; logged once.
-  func moveToPool(_ nanoseconds: UInt64, _ logger: Logger) {
-    guard dispatch == .automatic,
-      !isHog.exchange(true, ordering: .relaxed)
-    else { return }
-    logger.notice(
-      "a handler held its event loop; calls of this method run on the global pool from now on",
-      metadata: ["method": "\(name)", "milliseconds": "\(nanoseconds / 1_000_000)"])
+  /// Its time on the pool may have come to its end.
+  private func isAway(at now: UInt64) -> Bool {
+    let until = movedUntil.load(ordering: .relaxed)
+    if until > now { return true }
+    if until != 0 {
+      _ = movedUntil.compareExchange(expected: until, desired: 0, ordering: .relaxed)
+    }
+    return false
+  }
+
+  /// Logged once for each method at notice, each further time at debug.
+  /// - Parameter nanoseconds: the length of the run that was one too many.
+  func moveToPool(_ nanoseconds: UInt64, at now: UInt64, _ logger: Logger) {
+    guard dispatch == .automatic, !hasMoved(at: now) else { return }
+    let before = moves.load(ordering: .relaxed)
+    let stay = min(ServedMethod.longestStay, ServedMethod.firstStay << UInt64(min(before, 4)))
+    // More than one loop may come to it.
+    let move = movedUntil.compareExchange(expected: 0, desired: now + stay, ordering: .relaxed)
+    guard move.exchanged else { return }
+    moves.wrappingAdd(1, ordering: .relaxed)
+    logger.log(
+      level: before == 0 ? .notice : .debug,
+      """
+      a handler held its event loop; the method's calls run on the global pool for a while \
+      (ServerOptions.dispatchByMethod decides for good)
+      """,
+      metadata: [
+        "method": "\(name)", "milliseconds": "\(nanoseconds / 1_000_000)",
+        "minutes": "\(stay / 60_000_000_000)",
+        "option": "dispatchByMethod[\"\(name)\"] = .concurrent, or .loop to keep it",
+      ])
   }
 }
