@@ -72,7 +72,7 @@ final class MessagePipe: Sendable {
   }
 
   private func waitForRoom() async throws(RPCError) {
-    let ticket = WaitTicket.next()
+    let ticket = WaitTicket()
     let error = await withTaskCancellationHandler {
       await withUnsafeContinuation { (continuation: UnsafeContinuation<RPCError?, Never>) in
         state.withLock { state in
@@ -88,7 +88,8 @@ final class MessagePipe: Sendable {
         }
       }
     } onCancel: {
-      state.withLock { $0.writing.cancel(ticket, MessagePipe.cancelledWait) }
+      ticket.cancel()
+      state.withLock { $0.writing.cancel(ticket.number, MessagePipe.cancelledWait) }
     }
     if let error { throw error }
   }
@@ -121,7 +122,7 @@ final class MessagePipe: Sendable {
   }
 
   private func wait() async -> Inbound {
-    let ticket = WaitTicket.next()
+    let ticket = WaitTicket()
     return await withTaskCancellationHandler {
       await withUnsafeContinuation { (continuation: UnsafeContinuation<Inbound, Never>) in
         state.withLock { state in
@@ -137,7 +138,8 @@ final class MessagePipe: Sendable {
         }
       }
     } onCancel: {
-      state.withLock { $0.reading.cancel(ticket, .failed(MessagePipe.cancelledWait)) }
+      ticket.cancel()
+      state.withLock { $0.reading.cancel(ticket.number, .failed(MessagePipe.cancelledWait)) }
     }
   }
 }

@@ -19,14 +19,15 @@ final class MessageFlow {
 /// end the next one:
 /// ```
 ///   on the loop:  begin(number) ── wait ──► resumed      its cancellation finds the number in `current`
-///   elsewhere:    a job with the number ──► wait ──► resumed     its cancellation has the number with it
+///   elsewhere:    a job with the ticket ──► wait ──► resumed     its cancellation has the ticket with it
 /// ```
+/// Only waits under way are told apart by their numbers, which may therefore begin anew after 2^31: a
+/// cancellation is in the loop's inbox for one of its rounds. What came before its wait is remembered by
+/// the wait's own ticket, not by a number.
 struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
   private var continuation: UnsafeContinuation<Value, Never>?
   /// Of the wait under way, or the last one. Written on the loop, when nobody waits.
   private let number = Atomic<UInt32>(0)
-  /// The wait whose cancellation came last.
-  private var cancelled: UInt32 = 0
 
   var isWaiting: Bool { continuation != nil }
 
@@ -41,11 +42,18 @@ struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
     return true
   }
 
-  /// - Returns: whether the wait was cancelled before it began; the continuation is not kept then.
-  mutating func wait(_ continuation: UnsafeContinuation<Value, Never>, _ wait: UInt32) -> Bool {
-    if cancelled == wait { return true }
+  /// The wait that has begun, whose cancellation cannot reach the loop before this.
+  mutating func wait(_ continuation: UnsafeContinuation<Value, Never>, _ wait: UInt32) {
     number.store(wait, ordering: .relaxed)
     self.continuation = continuation
+  }
+
+  /// - Returns: whether the wait was cancelled before it began; the continuation is not kept then.
+  mutating func wait(
+    _ continuation: UnsafeContinuation<Value, Never>, _ ticket: WaitTicket
+  ) -> Bool {
+    if ticket.isCancelled { return true }
+    wait(continuation, ticket.number)
     return false
   }
 
@@ -56,14 +64,20 @@ struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
   }
 
   mutating func cancel(_ wait: UInt32, _ value: Value) {
-    cancelled = wait
     if current == wait { resume(value) }
   }
 }
 
-/// Numbers of waits. Odd ones are the process's; a loop has even ones of its own, for which it needs no
-/// atomic operation.
-enum WaitTicket {
-  private static let last = Atomic<UInt32>(1)
-  static func next() -> UInt32 { last.wrappingAdd(2, ordering: .relaxed).newValue }
+/// A wait that begins elsewhere than on its loop, where its cancellation may overtake it.
+///
+/// Its number is odd, one of the process's; a loop has even ones of its own, for which it needs no atomic
+/// operation.
+final class WaitTicket: Sendable {
+  static let last = Atomic<UInt32>(1)
+  let number = WaitTicket.last.wrappingAdd(2, ordering: .relaxed).newValue
+  private let cancelled = Atomic<Bool>(false)
+
+  var isCancelled: Bool { cancelled.load(ordering: .acquiring) }
+  /// Before the cancellation goes to the loop.
+  func cancel() { cancelled.store(true, ordering: .releasing) }
 }

@@ -33,7 +33,7 @@ extension ServerStream: MessageSource, MessageSink {
       return .failed(ServerStream.twoReaders)
     }
     return await withTaskCancellationHandler {
-      await withUnsafeContinuation { self.wait($0, self.makeFlow().reading.current) }
+      await withUnsafeContinuation { self.wait($0) }
     } onCancel: {
       self.cancelReading()
     }
@@ -41,13 +41,14 @@ extension ServerStream: MessageSource, MessageSink {
 
   @inline(never)
   private func waitForMessageElsewhere() async -> Inbound {
-    let ticket = WaitTicket.next()
+    let ticket = WaitTicket()
     return await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         loop.run { self.wait(continuation, ticket) }
       }
     } onCancel: {
-      cancelReading(ticket)
+      ticket.cancel()
+      cancelReading(ticket.number)
     }
   }
 
@@ -77,7 +78,7 @@ extension ServerStream: MessageSource, MessageSink {
       return ServerStream.twoWriters
     }
     return await withTaskCancellationHandler {
-      await withUnsafeContinuation { self.waitForRoom($0, self.makeAside().writing.current) }
+      await withUnsafeContinuation { self.waitForRoom($0) }
     } onCancel: {
       self.cancelWriting()
     }
@@ -85,13 +86,14 @@ extension ServerStream: MessageSource, MessageSink {
 
   @inline(never)
   private func waitToWrite(_ frame: OutgoingFrame) async -> RPCError? {
-    let ticket = WaitTicket.next()
+    let ticket = WaitTicket()
     return await withTaskCancellationHandler {
       await withUnsafeContinuation { continuation in
         loop.run { self.waitToWrite(frame, continuation, ticket) }
       }
     } onCancel: {
-      cancelWriting(ticket)
+      ticket.cancel()
+      cancelWriting(ticket.number)
     }
   }
 
@@ -165,19 +167,24 @@ extension ServerStream: MessageSource, MessageSink {
     return isRemotelyDone ? .end : nil
   }
 
-  private func wait(_ continuation: UnsafeContinuation<Inbound, Never>, _ ticket: UInt32) {
+  /// - Parameter ticket: nil for a wait on the loop, which has begun.
+  private func wait(
+    _ continuation: UnsafeContinuation<Inbound, Never>, _ ticket: WaitTicket? = nil
+  ) {
     if let inbound = take() { return continuation.resume(returning: inbound) }
     let flow = makeFlow()
     if flow.reading.isWaiting {
       return continuation.resume(returning: .failed(ServerStream.twoReaders))
     }
+    guard let ticket else { return flow.reading.wait(continuation, flow.reading.current) }
     if flow.reading.wait(continuation, ticket) {
       continuation.resume(returning: .failed(ServerStream.cancelledWait))
     }
   }
 
   private func waitToWrite(
-    _ frame: OutgoingFrame, _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt32
+    _ frame: OutgoingFrame, _ continuation: UnsafeContinuation<RPCError?, Never>,
+    _ ticket: WaitTicket
   ) {
     do throws(RPCError) { try writeMessage(frame) } catch {
       return continuation.resume(returning: error)
@@ -186,12 +193,13 @@ extension ServerStream: MessageSource, MessageSink {
   }
 
   private func waitForRoom(
-    _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: UInt32
+    _ continuation: UnsafeContinuation<RPCError?, Never>, _ ticket: WaitTicket? = nil
   ) {
     if let failure { return continuation.resume(returning: failure) }
     guard isAboveMark, isOpen else { return continuation.resume(returning: nil) }
     let aside = makeAside()
     if aside.writing.isWaiting { return continuation.resume(returning: ServerStream.twoWriters) }
+    guard let ticket else { return aside.writing.wait(continuation, aside.writing.current) }
     if aside.writing.wait(continuation, ticket) {
       continuation.resume(returning: ServerStream.cancelledWait)
     }
