@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 import Testing
+import TrunkSockets
 import TrunkTesting
 
 @testable import Trunkcall
@@ -20,6 +21,51 @@ struct HandlerRunnerTests {
       if payload == [1] { try? await Task.sleep(for: .seconds(30)) }
       return [Task.isCancelled ? 1 : 0]
     },
+    "CancelSelf": { payload, _ in
+      let was = Task.isCancelled
+      if payload == [1] { withUnsafeCurrentTask { $0?.cancel() } }
+      return [was ? 1 : 0]
+    },
+    "CancelLate": { payload, _ in
+      let was = Task.isCancelled
+      if payload == [1] {
+        await Task.yield()
+        withUnsafeCurrentTask { $0?.cancel() }
+        await Task.yield()
+      }
+      return [was ? 1 : 0]
+    },
+    "Escalate": { payload, _ in
+      let before = Task.currentPriority
+      if payload == [1] {
+        withUnsafeCurrentTask { $0?.escalatePriority(to: .high) }
+      }
+      return [before.rawValue]
+    },
+    "Prefer": { payload, _ in
+      let isOnLoop = await withTaskExecutorPreference(
+        payload == [1] ? globalConcurrentExecutor : nil
+      ) { await HandlerRunnerTests.isOnLoop() }
+      return [isOnLoop ? 1 : 0]
+    },
+    "Leave": { payload, _ in
+      if payload == [1] {
+        // Outlives the call, and cancels nobody's but its own.
+        Task { withUnsafeCurrentTask { $0?.cancel() } }
+        await withTaskGroup(of: Void.self) { group in
+          group.addTask { withUnsafeCurrentTask { $0?.cancel() } }
+          group.addTask { try? await Task.sleep(for: .seconds(30)) }
+          group.cancelAll()
+        }
+        // Cancelled and waited for at the end of its scope.
+        async let child: Void? = try? Task.sleep(for: .seconds(30))
+        await withTaskCancellationHandler {
+          await Task.yield()
+        } onCancel: {
+        }
+      }
+      return [Task.isCancelled ? 1 : 0]
+    },
     "Note": { payload, _ in
       if payload == [1] {
         return Note.$value.withValue(1) { [UInt8(Note.value)] }
@@ -27,6 +73,10 @@ struct HandlerRunnerTests {
       return [UInt8(Note.value)]
     },
   ])
+
+  private static func isOnLoop() async -> Bool {
+    EventLoopGroup.shared.loops.contains { $0.isCurrent }
+  }
 
   /// Calls that are sent in one write.
   private func answers(
@@ -100,6 +150,42 @@ struct HandlerRunnerTests {
     }
   }
 
+  @Test(
+    "a handler that cancels its own task cancels no other call",
+    arguments: ["CancelSelf", "CancelLate", "Leave"])
+  func cancelledByItself(_ method: String) async throws {
+    try await withServer([HandlerRunnerTests.service]) { server, port in
+      let peer = try await ScriptedPeer.connect(port: port)
+      for round in 0..<3 {
+        let payloads = [[UInt8]](repeating: [1], count: 5)
+        let answers = try await answers(peer, method, payloads, from: Int32(round * 100 + 1))
+        #expect(answers == [[UInt8]](repeating: [0], count: 5))
+      }
+      #expect(try await holds { server.statistics.handlersRunning == 0 })
+      await peer.close()
+    }
+  }
+
+  @Test("a priority that a handler was raised to is not the next one's")
+  func escalated() async throws {
+    try await withServer([HandlerRunnerTests.service]) { _, port in
+      let peer = try await ScriptedPeer.connect(port: port)
+      let payloads = [[UInt8]](repeating: [1], count: 5)
+      let answers = try await answers(peer, "Escalate", payloads)
+      #expect(Set(answers) == [answers[0]])
+      await peer.close()
+    }
+  }
+
+  @Test("an executor that a handler prefers for a while is not the next one's")
+  func executorPreference() async throws {
+    try await withServer([HandlerRunnerTests.service]) { _, port in
+      let peer = try await ScriptedPeer.connect(port: port)
+      #expect(try await answers(peer, "Prefer", [[1], [0], [1], [0]]) == [[0], [1], [0], [1]])
+      await peer.close()
+    }
+  }
+
   @Test("what a handler binds to its task is gone for the next one")
   func taskLocals() async throws {
     try await withServer([HandlerRunnerTests.service]) { _, port in
@@ -140,5 +226,43 @@ struct HandlerRunnerTests {
       #expect(server.statistics.callsSucceeded == UInt64(count * 2))
       await peer.close()
     }
+  }
+
+  @Test("a server that has served is freed, with its loops and tasks", arguments: [false, true])
+  func freed(_ ownLoops: Bool) async throws {
+    final class Weak {
+      weak var server: GRPCServer?
+      weak var loop: EventLoop?
+      weak var runners: HandlerRunners?
+      var isFreed: Bool { server == nil && loop == nil && runners == nil }
+    }
+    var all: [Weak] = []
+    for _ in 0..<51 {
+      let weak = Weak()
+      all.append(weak)
+      var options = ServerOptions()
+      options.loops = ownLoops ? 1 : nil
+      try await withServer([HandlerRunnerTests.service], options: options) { server, port in
+        let peer = try await ScriptedPeer.connect(port: port)
+        #expect(try await answers(peer, "Cancelled", [[0], [0]]) == [[0], [0]])
+        #expect(try await answers(peer, "CancelLate", [[1], [1]], from: 5) == [[0], [0]])
+        await peer.close()
+        weak.server = server
+        let loop = server.loops.first
+        if ownLoops { weak.loop = loop?.loop }
+        weak.runners = "/t.AdHoc/CancelLate".withCString { path in
+          loop?.method(UnsafeRawBufferPointer(start: path, count: 19))?.runners
+        }
+        #expect(weak.runners != nil)
+      }
+    }
+    // What closes last is a moment behind.
+    let isFreed = try await holds { all.allSatisfy(\.isFreed) }
+    #expect(
+      isFreed,
+      """
+      kept: \(all.count { $0.server != nil }) servers, \(all.count { $0.loop != nil }) loops, \
+      \(all.count { $0.runners != nil }) methods' runners
+      """)
   }
 }

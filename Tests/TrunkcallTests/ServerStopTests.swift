@@ -1,11 +1,16 @@
-// SPDX-License-Identifier: Apache-2.0
-// Copyright 2026 The Trunkcall Authors
+import Logging
 import Testing
 import TrunkSockets
 import TrunkTesting
 import TrunkWire
 
 @testable import Trunkcall
+
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+#if ServiceLifecycle
+  import ServiceLifecycle
+#endif
 
 @Suite("The stop of a server, as its clients see it", .timeLimit(.minutes(2)))
 struct ServerStopTests {
@@ -92,5 +97,123 @@ struct ServerStopTests {
     try await server.run()
     await #expect(throws: ListenError.self) { _ = try await server.listeningAddresses() }
     await #expect(throws: ListenError.self) { try await server.run() }
+  }
+
+  @Test("handlers are told when a graceful stop begins, on the loop and on the pool")
+  func told() async throws {
+    let service = AdHocService(unary: [
+      "Signal": { _, call in
+        let before = call.isShuttingDown
+        try await call.gracefulShutdown()
+        return [before ? 1 : 0, call.isShuttingDown ? 1 : 0]
+      },
+      "Race": { _, call in
+        // A wait that is cancelled beside its work.
+        await withTaskGroup(of: Bool.self) { group in
+          group.addTask { (try? await call.gracefulShutdown()) != nil }
+          group.addTask { false }
+          let first = await group.next() ?? true
+          group.cancelAll()
+          let second = await group.next() ?? true
+          return [first ? 1 : 0, second ? 1 : 0]
+        }
+      },
+      "Lifecycle": { _, _ in
+        #if ServiceLifecycle
+          let told = Gate()
+          return await withGracefulShutdownHandler {
+            let before = Task.isShuttingDownGracefully
+            await told.wait()
+            return [before ? 1 : 0, Task.isShuttingDownGracefully ? 1 : 0]
+          } onGracefulShutdown: {
+            told.open()
+          }
+        #else
+          return [0, 1]
+        #endif
+      },
+    ])
+    for dispatch in [HandlerDispatch.loop, .concurrent] {
+      var options = ServerOptions()
+      options.dispatch = dispatch
+      let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [service], options: options)
+      let running = Task { try await server.run() }
+      guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
+      let peer = try await ScriptedPeer.connect(port: port)
+      try await peer.call(1, "/t.AdHoc/Race", messages: [[]])
+      #expect(try await peer.response(1).messages == [[0, 0]])
+      try await peer.call(3, "/t.AdHoc/Signal", messages: [[]])
+      try await peer.call(5, "/t.AdHoc/Lifecycle", messages: [[]])
+      #expect(try await holds { server.statistics.callsStarted == 3 })
+      server.shutDown()
+      #expect(try await peer.response(3).messages == [[0, 1]])
+      #expect(try await peer.response(5).messages == [[0, 1]])
+      try await running.value
+    }
+  }
+
+  @Test("at the drain's end clients get a status, of streams and of calls that wait as well")
+  func drainEnd() async throws {
+    let probe = ProbeService()
+    var options = ServerOptions()
+    options.drain = .milliseconds(100)
+    options.maxHandlersPerConnection = 3
+    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [probe], options: options)
+    let running = Task { try await server.run() }
+    guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
+    let peer = try await ScriptedPeer.connect(port: port)
+    try await peer.call(1, "/t.Probe/Wait", messages: [[1]])
+    try await peer.send(.headers(3, ScriptedPeer.request("/t.Probe/Chat")))
+    try await peer.send(.data(3, ScriptedPeer.message([5])))
+    #expect(try await peer.message(on: 3) == [5])
+    try await peer.send(.headers(5, ScriptedPeer.request("/t.Probe/Chat")))
+    try await peer.call(7, "/t.Probe/Echo", messages: [[1]])
+    #expect(
+      try await holds {
+        server.statistics.callsStarted == 3 && server.statistics.callsWaiting == 1
+      })
+    server.shutDown()
+    for stream in [1, 3, 5, 7] as [Int32] {
+      let response = try await peer.response(stream)
+      #expect(response.status == 14, "stream \(stream)")
+      #expect(response["grpc-message"] == "the server is shutting down")
+    }
+    _ = try await peer.rest()
+    try await running.value
+    #expect(try await holds { probe.cancelled.withLock { $0 } == 3 })
+    #expect(try await holds { server.statistics.handlersRunning == 0 })
+  }
+
+  @Test("a client that does not read does not keep the server from stopping")
+  func drainEndUnread() async throws {
+    var options = ServerOptions()
+    options.drain = .milliseconds(50)
+    let server = GRPCServer(
+      on: .tcp("127.0.0.1", 0), services: [ProbeService()], options: options)
+    let running = Task { try await server.run() }
+    guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
+    let peer = try await ScriptedPeer.connect(
+      port: port, settings: [.init(4, 1 << 30)], answersByItself: false)
+    try await peer.send(.windowUpdate(0, 1 << 30))
+    try await peer.call(1, "/t.Probe/Flood", messages: [[1]])
+    #expect(try await holds { server.statistics.callsStarted == 1 })
+    server.shutDown()
+    try await running.value
+    #expect(server.statistics.connections == 0)
+    await peer.close()
+  }
+
+  @Test("an error of the wait for signals is no signal: it is thrown, and the services stop")
+  func signalsFail() async throws {
+    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [])
+    await #expect(throws: SocketError.self) {
+      try await run(
+        [server],
+        until: {
+          _ = try await server.listeningAddresses()
+          throw SocketError("eventfd", errno: 24)
+        }, Logger(label: "test"))
+    }
+    await #expect(throws: ListenError.self) { _ = try await server.listeningAddresses() }
   }
 }

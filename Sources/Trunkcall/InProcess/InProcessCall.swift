@@ -48,6 +48,7 @@ final class InProcessCall: ServerCallContext {
   var lastMessageWasCompressed: Bool { false }
   var requestCompression: Compression { .identity }
   var clientAccepts: CompressionSet { [] }
+  var stop: StopSignal { .never }
   #if TLS
     var tlsPeer: TLSPeer? { nil }
   #endif

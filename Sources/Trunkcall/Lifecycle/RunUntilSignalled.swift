@@ -8,14 +8,16 @@ internal import TrunkSockets
 ///
 /// `runUntilSignalled(server, registration, logger:)` therefore deregisters before the server
 /// sends GOAWAY.
-/// - Throws: what the first service to fail threw.
+/// - Throws: what the first service to fail threw, or why signals cannot be waited for: the services are
+///   stopped then as well.
 public func runUntilSignalled(_ services: any LongRunning..., logger: Logger) async throws {
-  try await run(services, until: { _ = try? await TerminationSignals.wait() }, logger)
+  try await run(services, until: { _ = try await TerminationSignals.wait() }, logger)
 }
 
 /// The same with another end than a signal, for tests.
 package func run(
-  _ services: [any LongRunning], until end: @escaping @Sendable () async -> Void, _ logger: Logger
+  _ services: [any LongRunning], until end: @escaping @Sendable () async throws -> Void,
+  _ logger: Logger
 ) async throws {
   try await withThrowingTaskGroup(of: (index: Int, error: (any Error)?).self) { group in
     for (index, service) in services.enumerated() {
@@ -27,8 +29,10 @@ package func run(
       }
     }
     group.addTask {
-      await end()
-      return (-1, nil)
+      do {
+        try await end()
+        return (-1, nil)
+      } catch { return (-1, error) }
     }
     var ended: Set<Int> = []
     var failure: (any Error)?
@@ -38,8 +42,12 @@ package func run(
     }
     if let first = try await group.next() {
       take(first)
+      if first.index < 0, let failure {
+        logger.error("signals cannot be waited for", metadata: ["error": "\(failure)"])
+      }
+      let signal = failure == nil ? "signal" : "no signals"
       logger.debug(
-        "stopping", metadata: ["because": first.index < 0 ? "signal" : "a service ended"])
+        "stopping", metadata: ["because": .string(first.index < 0 ? signal : "a service ended")])
     }
     for index in services.indices.reversed() where !ended.contains(index) {
       services[index].shutDown()

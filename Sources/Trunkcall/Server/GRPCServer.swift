@@ -10,7 +10,8 @@ package import TrunkSockets
 ///   idle --run()--> listening --shutDown()--> draining --calls done, or the drain's time--> stopped
 /// ```
 /// A graceful stop: health says NOT_SERVING, the ports close, clients get GOAWAY in two steps
-/// (RFC 9113 §6.8), calls under way go on for at most ``ServerOptions/drain``, then are cancelled.
+/// (RFC 9113 §6.8), handlers are told (``ServerCall/isShuttingDown``). Calls under way go on for at most
+/// ``ServerOptions/drain``; what is left then ends with UNAVAILABLE, and its handlers are cancelled.
 public final class GRPCServer: AdvertisedServer, LongRunning {
   private let listen: Listen
   private let security: ServerSecurity
@@ -25,7 +26,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     var phase = Phase.idle
     var addresses: [Address] = []
     var failure: (any Error)?
-    var waiters: [UInt32: CheckedContinuation<[Address], any Error>] = [:]
+    var waiters: [ObjectIdentifier: CheckedContinuation<[Address], any Error>] = [:]
     var stop: CheckedContinuation<Void, Never>?
     var stopRequested = false
     var loops: [ServerLoop] = []
@@ -81,7 +82,8 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   // MARK: AdvertisedServer
 
   public func listeningAddresses() async throws -> [Address] {
-    let ticket = WaitTicket.next()
+    let ticket = WaitTicket()
+    let key = ObjectIdentifier(ticket)
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         let ready: Result<[Address], any Error>? = state.withLock { state in
@@ -90,14 +92,14 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
           case .listening, .draining: return .success(state.addresses)
           case .stopped: return .failure(state.failure ?? ListenError("the server has stopped"))
           case .idle, .starting:
-            state.waiters[ticket] = continuation
+            state.waiters[key] = continuation
             return nil
           }
         }
         if let ready { continuation.resume(with: ready) }
       }
     } onCancel: {
-      let waiter = state.withLock { $0.waiters.removeValue(forKey: ticket) }
+      let waiter = state.withLock { $0.waiters.removeValue(forKey: ObjectIdentifier(ticket)) }
       waiter?.resume(throwing: CancellationError())
     }
   }
@@ -119,7 +121,8 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
 
   /// Figures since the start, over all loops and for each of them.
   public var statistics: ServerStatistics {
-    state.withLock { $0.loops }.reduce(into: ServerStatistics()) { sum, loop in
+    let now = Clock.now()
+    return loops.reduce(into: ServerStatistics()) { sum, loop in
       let counters = loop.counters
       sum.callsStarted += counters.callsStarted.load(ordering: .relaxed)
       sum.callsSucceeded += counters.callsSucceeded.load(ordering: .relaxed)
@@ -131,8 +134,11 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       sum.callsWaiting += counters.callsWaiting
       sum.events.merge(counters.eventCounts) { $0 + $1 }
       sum.loops.append(LoopStatistics(of: loop))
-    } + core.methods.methods.filter(\.hasMoved).map(\.name.text)
+    } + core.methods.methods.filter { $0.hasMoved(at: now) }.map(\.name.text)
   }
+
+  /// Its parts on the event loops; none before it listens.
+  var loops: [ServerLoop] { state.withLock { $0.loops } }
 
   // MARK: Serving
 
@@ -179,6 +185,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
 
     let isCancelled = await waitForStop()
     for service in health { service.beginShutdown() }
+    if !isCancelled { core.stop.begin() }
     state.withLock { $0.phase = .draining }
     for listener in listeners { await listener.loop.perform { listener.value.close() } }
     if !isCancelled { await drain(loops) }
@@ -276,7 +283,16 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       }
       let inTime = await group.next() ?? false
       if !inTime {
-        core.logger.notice("the drain's time is over; what still runs is cancelled")
+        core.logger.notice(
+          "the drain's time is over; what still runs is cancelled",
+          metadata: ["handlers": "\(loops.reduce(0) { $0 + $1.counters.handlersRunning })"])
+        let status = RPCError(.unavailable, "the server is shutting down")
+        for loop in loops { loop.endCalls(status) }
+        group.addTask {
+          try? await Task.sleep(for: ServerConnection.lastWordsTimeout)
+          return false
+        }
+        _ = await group.next()
         for loop in loops { loop.closeAll() }
       }
       group.cancelAll()

@@ -10,10 +10,11 @@ internal import TrunkSockets
 /// ```
 ///   made, or resumed ──► handler ──► handler ──► … ──► nothing is due: parked ──► resumed
 ///                          │ waits: another runner goes on with the calls that are due
-///                          │ its call was cancelled: the runner ends with it, as its task stays so
+///                          │ its task was cancelled, or raised in priority: the runner ends with it
 /// ```
-/// Nothing of a call outlives it in a runner: task-local values are bound for the length of the handler,
-/// child tasks end before it.
+/// Nothing of a call outlives it in a runner. Cancellation and priority stay with a task, so a task that
+/// was given either serves no other call. Task-local values, executor preferences, cancellation handlers
+/// and child tasks end with a scope of the handler's.
 ///
 /// `@unchecked Sendable`: touched on its loop; after the loop's end, by whoever runs what is left of
 /// its tasks.
@@ -22,16 +23,20 @@ final class HandlerRunners: @unchecked Sendable {
   let meter: RunMeter
   // Outlives the tasks that are parked here.
   private let loop: EventLoop
+  private let stop: StopSignal
   @exclusivity(unchecked) private var due = Deque<ServerStream>()
-  /// Tasks that wait for something to do, which comes with a home, or for the end.
-  @exclusivity(unchecked) private var parked: [UnsafeContinuation<HandlerRunners?, Never>] = []
+  /// Tasks that wait for a call, or for the end.
+  @exclusivity(unchecked) private var parked: [UnsafeContinuation<ServerStream?, Never>] = []
   @exclusivity(unchecked) private var isStarting = false
 
   /// Runners kept for later calls. More may run: as many as there are handlers that wait.
   static let spare = 64
 
-  init(on loop: EventLoop, onHog: @escaping (_ nanoseconds: UInt64) -> Void) {
+  init(
+    on loop: EventLoop, _ stop: StopSignal, onHog: @escaping (_ nanoseconds: UInt64) -> Void
+  ) {
     self.loop = loop
+    self.stop = stop
     meter = RunMeter(onHog: onHog)
     tasks = LoopTasks(of: loop, meter: meter)
   }
@@ -51,17 +56,17 @@ final class HandlerRunners: @unchecked Sendable {
   func start() {
     guard !isStarting else { return }
     isStarting = true
-    while !due.isEmpty {
+    while let call = next(isFirst: true) {
       if let runner = parked.popLast() {
-        tasks.runNow { runner.resume(returning: self) }
+        tasks.runNow { runner.resume(returning: call) }
       } else {
         // From the loop itself, or its first part would run on another thread.
         loop.checkIsolated()
+        // Not captured as it is: a task keeps what its closure holds until its own end.
+        let first = Unmanaged.passRetained(call)
         meter.measure {
-          // Unowned, as it would keep a parked task's server alive: the first part runs before
-          // `immediate` returns, and what the task needs then is its own.
-          _ = Task.immediate(executorPreference: tasks) { [unowned(unsafe) self] in
-            await HandlerRunners.run(self)
+          stop.bind {
+            _ = Task.immediate(executorPreference: tasks) { await HandlerRunners.run(first) }
           }
         }
       }
@@ -69,34 +74,41 @@ final class HandlerRunners: @unchecked Sendable {
     isStarting = false
   }
 
-  private static func run(_ first: HandlerRunners) async {
-    var home: HandlerRunners? = first
+  // While it is parked a runner holds no call, hence no connection, no server, and not these runners.
+  private static func run(_ first: Unmanaged<ServerStream>) async {
     let task = withUnsafeCurrentTask { $0.map { BorrowedTask($0) } }
-    repeat {
-      var isFirst = true
-      while let call = home?.next(isFirst: isFirst) {
-        isFirst = false
+    let priority = Task.currentPriority.rawValue
+    var call: ServerStream? = first.takeRetainedValue()
+    while true {
+      do {
+        guard let call else { return }
         call.runner = task
         await call.runHandler()
         call.runner = nil
         // The loop has ended under it, and its server with it.
-        guard home?.isHere == true else { return }
-        // A call that was cancelled has left its mark on the task.
-        if call.handlerCancelled { return }
+        guard call.loop.isCurrent else { return }
+        // What the call's end or its handler did to the task would reach the next call.
+        if Task.isCancelled || Task.currentPriority.rawValue != priority { return }
       }
-      await park(&home)
-    } while home != nil
+      if !advance(&call) { await park(&call) }
+    }
   }
 
-  /// Returns with a home when there is something to do again.
+  /// - Returns: whether another call is due.
+  private static func advance(_ call: inout ServerStream?) -> Bool {
+    guard let next = call?.method?.runners.next(isFirst: false) else { return false }
+    call = next
+    return true
+  }
+
+  /// Returns with a call when there is something to do again.
   @inline(never)
-  private static func park(_ home: inout HandlerRunners?) async {
-    home = await withUnsafeContinuation { continuation in
-      // While it waits it has none.
-      let place = home
-      home = nil
-      if let place, place.parked.count < spare {
-        place.parked.append(continuation)
+  private static func park(_ call: inout ServerStream?) async {
+    call = await withUnsafeContinuation { continuation in
+      let runners = call?.method?.runners
+      call = nil
+      if let runners, runners.parked.count < spare {
+        runners.parked.append(continuation)
       } else {
         continuation.resume(returning: nil)
       }
@@ -112,8 +124,6 @@ final class HandlerRunners: @unchecked Sendable {
     }
     return nil
   }
-
-  private var isHere: Bool { loop.isCurrent }
 }
 
 /// A task that is there for as long as this is used, in one word: `UnsafeCurrentTask` is one as well, but

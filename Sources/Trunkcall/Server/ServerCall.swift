@@ -73,6 +73,17 @@ public struct ServerCall: Sendable {
     try context.compressResponses(with: compression)
   }
 
+  /// Whether the server's graceful stop has begun: the handler of a long stream should come to its end. At
+  /// the end of the drain (``ServerOptions/drain``) the call ends with UNAVAILABLE and the handler is
+  /// cancelled. With the trait `ServiceLifecycle`, `Task.isShuttingDownGracefully` says the same, and
+  /// `withGracefulShutdownHandler` works.
+  public var isShuttingDown: Bool { context.stop.hasBegun }
+
+  /// Suspends until the server's graceful stop begins; returns at once if it has. In a call within the
+  /// process it does not.
+  /// - Throws: when the task that waits is cancelled: the call, or a child task that waits beside its work.
+  public func gracefulShutdown() async throws(CancellationError) { try await context.stop.wait() }
+
   /// Adds to the metadata that goes before the first response message; too late after it.
   /// - Throws: FAILED_PRECONDITION when the headers are gone already, INTERNAL for a name or value
   ///   that cannot travel, RESOURCE_EXHAUSTED for more than the client takes.
@@ -106,6 +117,8 @@ protocol ServerCallContext: AnyObject, Sendable {
   var lastMessageWasCompressed: Bool { get }
   var requestCompression: Compression { get }
   var clientAccepts: CompressionSet { get }
+  /// Of the server that the call is one of.
+  var stop: StopSignal { get }
   #if TLS
     var tlsPeer: TLSPeer? { get }
   #endif
@@ -134,6 +147,7 @@ private final class ChangedCall: ServerCallContext {
   var lastMessageWasCompressed: Bool { call.lastMessageWasCompressed }
   var requestCompression: Compression { call.requestCompression }
   var clientAccepts: CompressionSet { call.clientAccepts }
+  var stop: StopSignal { call.stop }
   #if TLS
     var tlsPeer: TLSPeer? { call.tlsPeer }
   #endif

@@ -10,8 +10,8 @@ internal import TrunkSockets
 extension ServerConnection {
   /// Comes back when the client is alive.
   static let keepalivePing: UInt64 = 0x6b65_6570_616c
-  /// For a client that does not read its GOAWAY.
-  private static let lastWordsTimeout: Duration = .seconds(1)
+  /// For a client that does not read its GOAWAY, or the status of its calls.
+  static let lastWordsTimeout: Duration = .seconds(1)
 
   /// From now on, until the connection is closed.
   func beginWatch() {

@@ -37,6 +37,10 @@ final class ServerConnection {
   @exclusivity(unchecked) private var handshakeTimer: LoopTimer?
   /// Why the client was told to go.
   @exclusivity(unchecked) var goAwayText = ""
+  /// Its place among the server's connections, until it is closed.
+  @exclusivity(unchecked) private var slot: Slot?
+  /// Its place among the loop's handshakes, until the client's SETTINGS, whatever phase it is in.
+  @exclusivity(unchecked) private var handshake: Slot?
   @exclusivity(unchecked) private var foreign: ForeignProtocol?
 
   // See ServerConnection+Calls.swift
@@ -64,7 +68,12 @@ final class ServerConnection {
   /// For a client that does not answer PINGs.
   private static let drainPingTimeout: Duration = .seconds(1)
 
-  init(_ socket: SocketConnection, _ context: ServerLoop) {
+  init(
+    _ socket: SocketConnection, _ context: ServerLoop, _ slot: consuming Slot,
+    _ handshake: consuming Slot
+  ) {
+    self.slot = consume slot
+    self.handshake = consume handshake
     self.socket = socket
     self.context = context
     server = context.server
@@ -86,7 +95,8 @@ final class ServerConnection {
       socket.close()
       return closed(error)
     }
-    beginWatch()
+    // The start may have failed.
+    if !isClosed { beginWatch() }
   }
 
   var isClosed: Bool { phase == .closed }
@@ -128,7 +138,21 @@ final class ServerConnection {
     socket.close(afterFlush: true)
   }
 
-  /// The drain's time is over.
+  /// The calls that are left end with `error`, their handlers are cancelled, and the client has a moment to
+  /// read it.
+  func endCalls(_ error: RPCError) {
+    guard !isClosed, !isKilled else { return }
+    guard handshake == nil else { return closeNow() }
+    if phase == .serving { drain() }
+    refuseNewStreams()
+    for case let call as ServerStream in session.allStreams { call.fail(error) }
+    guard !isClosed else { return }
+    let timer = LoopTimer(on: loop) { self.closeNow() }
+    timer.schedule(after: ServerConnection.lastWordsTimeout)
+    handshakeTimer?.cancel()
+    handshakeTimer = timer
+  }
+
   func closeNow() { socket.close() }
 }
 
@@ -173,8 +197,7 @@ extension ServerConnection: ConnectionDriver {
   }
 
   func closed(_ error: SocketError?) {
-    if phase == .handshake {
-      context.handshakeEnded()
+    if handshake != nil {
       if let foreign, context.filter == nil {
         context.handshakeFailed(peer, SocketError("handshake", errno: 0, detail: foreign.ofClient))
       } else if let error {
@@ -186,6 +209,8 @@ extension ServerConnection: ConnectionDriver {
       server.log.connectionEnded(
         peer: peer, error.map { "\($0)" } ?? (goAwayText.isEmpty ? "closed" : goAwayText))
     }
+    handshake = nil
+    slot = nil
     handshakeTimer?.cancel()
     handshakeTimer = nil
     endWatch()
@@ -202,12 +227,14 @@ extension ServerConnection: HTTP2SessionDelegate {
 
   func settingsReceived() {
     headerListLimit.store(session.peerHeaderListLimit, ordering: .relaxed)
-    guard phase == .handshake else { return }
-    phase = .serving
-    context.handshakeEnded()
+    guard handshake != nil else { return }
+    handshake = nil
     #if TLS
       tlsPeer = (socket.filter as? TLSEngine)?.peer
     #endif
+    // A stop may have begun meanwhile, which has its own timer.
+    guard phase == .handshake else { return }
+    phase = .serving
     handshakeTimer?.cancel()
     let timer = LoopTimer(on: loop) { [self] in
       context.counters.note(.settingsTimeout)

@@ -13,7 +13,8 @@ final class ServerCore: Sendable {
   let life: ConnectionLife.Settings
   /// Fresh, for each connection to copy.
   let abuse: AbuseBudget
-  private let openConnections = Atomic<Int>(0)
+  let connections: SlotCount
+  let stop = StopSignal()
   let methods: MethodIndex
   let interceptors: [any ServerInterceptor]
   let logger: Logger
@@ -31,20 +32,11 @@ final class ServerCore: Sendable {
     keepalive = options.keepalive
     life = options.life
     abuse = options.abuseBudget
+    connections = SlotCount(limit: options.maxConnections)
     self.interceptors = interceptors
     self.logger = logger
     log = CallLog(logger)
   }
-
-  /// Whether there is room for one more connection; it is counted then.
-  func takeConnection() -> Bool {
-    if openConnections.wrappingAdd(1, ordering: .relaxed).newValue <= options.maxConnections {
-      return true
-    }
-    releaseConnection()
-    return false
-  }
-  func releaseConnection() { openConnections.wrappingSubtract(1, ordering: .relaxed) }
 }
 
 /// A server's part on one loop: its connections, its methods' executors, its counters.
@@ -63,15 +55,16 @@ final class ServerLoop: @unchecked Sendable {
   /// With handlers to start.
   @exclusivity(unchecked) private var due: [HandlerRunners] = []
   let counters = ServerCounters()
-  private var connections: [ObjectIdentifier: ServerConnection] = [:]
+  private var connections: [ObjectIdentifier: ServerConnection] = [:] {
+    didSet { counters.connected(connections.count) }
+  }
   /// Handlers that may run at once here: the loop's share of `maxHandlers`.
   let handlerLimit: Int
   /// The loop's share of `maxHandshakes`.
-  private let handshakeLimit: Int
-  private var handshakes = 0
+  let handshakes: SlotCount
   private var isDraining = false
   private var lastHandshakeLog: UInt64?
-  @exclusivity(unchecked) private var lastWait: UInt32 = 0
+  @exclusivity(unchecked) var lastWait: UInt32 = 0
   /// Connections that have gone since memory was last given back.
   private var departed = 0
   /// So many are worth it.
@@ -82,9 +75,10 @@ final class ServerLoop: @unchecked Sendable {
     self.server = server
     self.loop = loop
     self.filter = filter
-    handshakeLimit = max(1, (server.options.maxHandshakes + loops - 1) / max(1, loops))
+    handshakes = SlotCount(
+      limit: max(1, (server.options.maxHandshakes + loops - 1) / max(1, loops)))
     handlerLimit = max(1, (server.options.maxHandlers + loops - 1) / max(1, loops))
-    methods = server.methods.methods.map { LoopMethod($0, on: loop, server.logger) }
+    methods = server.methods.methods.map { LoopMethod($0, on: loop, server.stop, server.logger) }
   }
 
   /// In the place of a method that the server does not have, for the interceptors that apply to it; nil
@@ -120,24 +114,19 @@ final class ServerLoop: @unchecked Sendable {
   }
 
   func adopt(_ socket: AcceptedSocket) {
-    guard server.takeConnection() else {
+    guard let slot = server.connections.take() else {
       counters.note(.connectionRefused)
       return socket.close()
     }
+    let handover = SlotHandover(slot)
     loop.run { [self] in
-      if isDraining {
-        server.releaseConnection()
-        return socket.close()
-      }
-      guard handshakes < handshakeLimit else {
+      guard !isDraining, let slot = handover.take() else { return socket.close() }
+      guard let handshake = handshakes.take() else {
         counters.note(.handshakeRefused)
-        server.releaseConnection()
         return socket.close()
       }
-      handshakes += 1
-      let connection = ServerConnection(socket.adopt(on: loop), self)
+      let connection = ServerConnection(socket.adopt(on: loop), self, slot, handshake)
       connections[ObjectIdentifier(connection)] = connection
-      counters.connected(1)
       connection.open()
     }
   }
@@ -147,9 +136,6 @@ final class ServerLoop: @unchecked Sendable {
     lastWait &+= 2
     return lastWait
   }
-
-  /// A connection's handshake is over, one way or the other.
-  func handshakeEnded() { handshakes -= 1 }
 
   /// A connection ended before the client's SETTINGS. Logged once a second at most: whoever tries
   /// them all at the door should not fill the disk.
@@ -163,13 +149,11 @@ final class ServerLoop: @unchecked Sendable {
 
   func remove(_ connection: ServerConnection) {
     guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
-    counters.connected(-1)
     departed += 1
     if departed >= ServerLoop.crowd, connections.count < departed / 4 {
       departed = 0
       FreeMemory.giveBackSoon()
     }
-    server.releaseConnection()
     reportIfDrained()
   }
 
@@ -180,6 +164,14 @@ final class ServerLoop: @unchecked Sendable {
       drained = done
       for connection in connections.values { connection.drain() }
       reportIfDrained()
+    }
+  }
+
+  /// The drain's time is over: calls that are left get a status, and their clients a moment to read it.
+  func endCalls(_ error: RPCError) {
+    loop.run { [self] in
+      isDraining = true
+      for connection in connections.values { connection.endCalls(error) }
     }
   }
 
@@ -207,11 +199,11 @@ final class LoopMethod {
   let runners: HandlerRunners
   let replies = ReplySize()
 
-  init(_ method: ServedMethod, on loop: EventLoop, _ logger: Logger) {
+  init(_ method: ServedMethod, on loop: EventLoop, _ stop: StopSignal, _ logger: Logger) {
     served = method
     handler = method.makeHandler()
     isUnary = if case .unary = handler { true } else { false }
-    runners = HandlerRunners(on: loop) { method.moveToPool($0, logger) }
+    runners = HandlerRunners(on: loop, stop) { method.moveToPool($0, at: loop.now, logger) }
   }
 }
 
@@ -248,7 +240,5 @@ final class ServerCounters: Sendable {
   func waiting(_ change: Int) {
     waiting.store(waiting.load(ordering: .relaxed) + change, ordering: .relaxed)
   }
-  func connected(_ change: Int) {
-    connections.store(connections.load(ordering: .relaxed) + change, ordering: .relaxed)
-  }
+  func connected(_ count: Int) { connections.store(count, ordering: .relaxed) }
 }

@@ -16,14 +16,15 @@ extension ServerStream {
     reserved = 0
   }
 
-  var runsOnPool: Bool { method?.served.startsOnPool == true }
+  var runsOnPool: Bool { method?.served.startsOnPool(at: loop.now) == true }
 
   /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the handler.
   func startOnPool() {
     guard canStart, let method else { return handlerEnded() }
     let payload = begin()
-    makeAside().task = Task(executorPreference: globalConcurrentExecutor) {
-      await self.run(method.handler, payload)
+    let handler = method.handler
+    makeAside().task = stop.bind {
+      Task(executorPreference: globalConcurrentExecutor) { await self.run(handler, payload) }
     }
   }
 
@@ -34,7 +35,6 @@ extension ServerStream {
   }
 
   func cancelHandler() {
-    handlerCancelled = true
     runner?.cancel()
     aside?.task?.cancel()
   }

@@ -48,7 +48,6 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   private let marks = Atomic<UInt8>(0)
   @exclusivity(unchecked) private var reader: MessageReader
   @exclusivity(unchecked) private var request: RequestHead = []
-  @exclusivity(unchecked) var handlerCancelled = false
   /// Its part of the connection's `reservedBytes`.
   @exclusivity(unchecked) private var reservedSize: UInt32 = 0
 
@@ -103,6 +102,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   var authority: String { names?.authority ?? "" }
   var userAgent: String { names?.userAgent ?? "" }
   var requestSaysProto: Bool { request.contains(.saysProto) }
+  var stop: StopSignal { connection.server.stop }
   // From any thread: what a mark says is there was there before the handler.
   var deadline: UInt64? { request.contains(.hasDeadline) ? aside?.deadline : nil }
 
@@ -329,7 +329,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       end(RPCError(.cancelled, "the client cancelled the call or went away"))
     }
     if !wasAnswered { connection.context.counters.cancelled() }
-    if isWaiting { connection.leaveQueue(self) }
+    connection.leaveQueue(self)
     if !wasAnswered, !hasStarted {
       switch reason {
       case .code, .refusedHere: connection.session.noteEarlyReset()
