@@ -36,23 +36,22 @@ struct RunMeterTests {
 
   @Test("what a busy machine does to a run is not held against it")
   func preempted() {
-    let before = ThreadUsage(cpu: 5_000_000, voluntarySwitches: 3, waited: 7_000_000)
-    // 37 ms by the clock: a lock that was held for a moment, then the wait for a processor.
-    var after = ThreadUsage(cpu: 5_200_000, voluntarySwitches: 4, waited: 43_700_000)
-    #expect(!after.isHogging(since: before, 37_000_000))
-    // The same without giving the CPU up.
-    after = ThreadUsage(cpu: 5_200_000, voluntarySwitches: 3, waited: 7_000_000)
-    #expect(!after.isHogging(since: before, 37_000_000))
+    let before = ThreadUsage(cpu: 5_000_000, voluntarySwitches: 3)
+    let length: UInt64 = 37_000_000
+    // A lock that was held for a moment, then the wait for a processor.
+    let locked = ThreadUsage(cpu: 5_200_000, voluntarySwitches: 4)
+    #expect(!locked.isHogging(since: before, length, waited: 36_700_000))
     // It slept for 2 ms of them.
-    after = ThreadUsage(cpu: 5_200_000, voluntarySwitches: 4, waited: 41_800_000)
-    #expect(after.isHogging(since: before, 37_000_000))
-    // It computed.
-    after = ThreadUsage(cpu: 6_000_000, voluntarySwitches: 3, waited: 43_000_000)
-    #expect(after.isHogging(since: before, 37_000_000))
+    #expect(locked.isHogging(since: before, length, waited: 34_800_000))
     // A kernel that does not say how long threads wait.
-    after = ThreadUsage(cpu: 5_200_000, voluntarySwitches: 4, waited: nil)
-    #expect(after.isHogging(since: before, 37_000_000))
-    #expect(ThreadUsage.now().waited != nil || access("/proc/thread-self/schedstat", R_OK) != 0)
+    #expect(locked.isHogging(since: before, length, waited: nil))
+    // It did not give the CPU up, and did not have it.
+    let preempted = ThreadUsage(cpu: 5_200_000, voluntarySwitches: 3)
+    #expect(!preempted.isHogging(since: before, length, waited: 0))
+    // It computed.
+    let burnt = ThreadUsage(cpu: 6_000_000, voluntarySwitches: 3)
+    #expect(burnt.isHogging(since: before, length, waited: 36_000_000))
+    #expect(ThreadUsage.runQueueWait() != nil || access("/proc/thread-self/schedstat", R_OK) != 0)
   }
 
   @Test("a suspicion ends after 1,000 short runs")

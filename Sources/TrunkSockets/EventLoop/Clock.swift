@@ -43,6 +43,4 @@ struct ThreadUsage {
   var cpu: UInt64 = 0
   /// Times the thread gave up the CPU by itself: it waited for something.
   var voluntarySwitches = 0
-  /// Nanoseconds that it was ready to run and had no processor; nil where the kernel does not say.
-  var waited: UInt64?
 }

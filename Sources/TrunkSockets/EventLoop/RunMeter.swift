@@ -28,9 +28,16 @@ package final class RunMeter {
   /// When the piece of work under way began, and what the thread had used by then (of a suspect).
   @exclusivity(unchecked) private var start: UInt64 = 0
   @exclusivity(unchecked) private var usage = ThreadUsage()
+  /// What the thread had waited for a processor when a long run ended last: read for long runs only.
+  @exclusivity(unchecked) private var waited: UInt64?
+  private let isWatching: Bool
   private let onHog: (_ nanoseconds: UInt64) -> Void
 
-  package init(onHog: @escaping (_ nanoseconds: UInt64) -> Void) { self.onHog = onHog }
+  /// - Parameter isWatching: false where a verdict would change nothing; long runs are counted only.
+  package init(isWatching: Bool = true, onHog: @escaping (_ nanoseconds: UInt64) -> Void) {
+    self.isWatching = isWatching
+    self.onHog = onHog
+  }
 
   @inline(__always)
   package func measure(_ run: () -> Void) {
@@ -55,8 +62,10 @@ package final class RunMeter {
 
   private func suspect() {
     longRuns += 1
+    guard isWatching else { return }
     probationLeft = RunMeter.probation
     usage = ThreadUsage.now()
+    waited = ThreadUsage.runQueueWait()
   }
 
   private func judge(_ taken: UInt64) {
@@ -66,7 +75,11 @@ package final class RunMeter {
     guard taken >= RunMeter.longRun else { return }
     longRuns += 1
     probationLeft = RunMeter.probation
-    guard usage.isHogging(since: before, taken) else { return }
+    // Waits between the two long runs are taken for this one's: in doubt it is not blamed.
+    let earlier = waited
+    waited = ThreadUsage.runQueueWait()
+    let wait = waited.flatMap { now in earlier.map { now &- $0 } }
+    guard usage.isHogging(since: before, taken, waited: wait) else { return }
     verdicts += 1
     onHog(taken)
   }
@@ -74,13 +87,14 @@ package final class RunMeter {
 
 extension ThreadUsage {
   /// Whether a run of `taken` nanoseconds was the thread's own doing.
-  func isHogging(since before: ThreadUsage, _ taken: UInt64) -> Bool {
+  /// - Parameter waited: how long it had no processor meanwhile, at most; nil where the kernel does not say.
+  func isHogging(since before: ThreadUsage, _ taken: UInt64, waited: UInt64?) -> Bool {
     let burnt = cpu &- before.cpu
     if burnt >= RunMeter.longRun { return true }
     guard voluntarySwitches != before.voluntarySwitches else { return false }
     // Without the kernel's figures whoever gave up the CPU is taken to have slept.
-    guard let waited, let earlier = before.waited else { return true }
-    let awake = burnt &+ (waited &- earlier)
+    guard let waited else { return true }
+    let awake = burnt &+ waited
     return taken > awake && taken - awake >= RunMeter.longRun
   }
 }

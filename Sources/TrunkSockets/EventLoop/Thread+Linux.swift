@@ -29,11 +29,12 @@ extension ThreadUsage {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
     return ThreadUsage(
       cpu: UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec),
-      voluntarySwitches: trunk_thread_voluntary_switches(), waited: runQueueWait())
+      voluntarySwitches: trunk_thread_voluntary_switches())
   }
 
-  /// The second figure of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst).
-  private static func runQueueWait() -> UInt64? {
+  /// Nanoseconds that the calling thread was ready to run and had no processor; nil where the kernel does
+  /// not say. The second figure of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst).
+  static func runQueueWait() -> UInt64? {
     let file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }
     defer { close(file) }

@@ -33,11 +33,12 @@ final class HandlerRunners: @unchecked Sendable {
   static let spare = 64
 
   init(
-    on loop: EventLoop, _ stop: StopSignal, onHog: @escaping (_ nanoseconds: UInt64) -> Void
+    on loop: EventLoop, _ stop: StopSignal, watchesHogs: Bool,
+    onHog: @escaping (_ nanoseconds: UInt64) -> Void
   ) {
     self.loop = loop
     self.stop = stop
-    meter = RunMeter(onHog: onHog)
+    meter = RunMeter(isWatching: watchesHogs, onHog: onHog)
     tasks = LoopTasks(of: loop, meter: meter)
   }
 
@@ -62,11 +63,12 @@ final class HandlerRunners: @unchecked Sendable {
       } else {
         // From the loop itself, or its first part would run on another thread.
         loop.checkIsolated()
-        // Not captured as it is: a task keeps what its closure holds until its own end.
+        // Not captured as they are: a task keeps what its closure holds until its own end.
         let first = Unmanaged.passRetained(call)
+        let home = Unmanaged.passUnretained(self)
         meter.measure {
           stop.bind {
-            _ = Task.immediate(executorPreference: tasks) { await HandlerRunners.run(first) }
+            _ = Task.immediate(executorPreference: tasks) { await HandlerRunners.run(first, home) }
           }
         }
       }
@@ -74,10 +76,13 @@ final class HandlerRunners: @unchecked Sendable {
     isStarting = false
   }
 
-  // While it is parked a runner holds no call, hence no connection, no server, and not these runners.
-  private static func run(_ first: Unmanaged<ServerStream>) async {
-    let task = withUnsafeCurrentTask { $0.map { BorrowedTask($0) } }
-    let priority = Task.currentPriority.rawValue
+  // While it is parked a runner holds no call, hence no connection, no server, and not these runners. As long
+  // as it has a call, that keeps its method's runners: `home` is there.
+  private static func run(
+    _ first: Unmanaged<ServerStream>, _ home: Unmanaged<HandlerRunners>
+  ) async {
+    guard let task = withUnsafeCurrentTask(body: { $0.map { BorrowedTask($0) } }) else { return }
+    let priority = task.priority
     var call: ServerStream? = first.takeRetainedValue()
     while true {
       do {
@@ -86,28 +91,27 @@ final class HandlerRunners: @unchecked Sendable {
         await call.runHandler()
         call.runner = nil
         // The loop has ended under it, and its server with it.
-        guard call.loop.isCurrent else { return }
+        guard home._withUnsafeGuaranteedRef({ $0.loop.isCurrent }) else { return }
         // What the call's end or its handler did to the task would reach the next call.
-        if Task.isCancelled || Task.currentPriority.rawValue != priority { return }
+        if task.isCancelled || task.priority != priority { return }
       }
-      if !advance(&call) { await park(&call) }
+      if let next = home._withUnsafeGuaranteedRef({ $0.next(isFirst: false) }) {
+        call = next
+      } else {
+        await park(&call, home)
+      }
     }
-  }
-
-  /// - Returns: whether another call is due.
-  private static func advance(_ call: inout ServerStream?) -> Bool {
-    guard let next = call?.method?.runners.next(isFirst: false) else { return false }
-    call = next
-    return true
   }
 
   /// Returns with a call when there is something to do again.
   @inline(never)
-  private static func park(_ call: inout ServerStream?) async {
+  private static func park(
+    _ call: inout ServerStream?, _ home: Unmanaged<HandlerRunners>
+  ) async {
     call = await withUnsafeContinuation { continuation in
-      let runners = call?.method?.runners
+      let runners = home.takeUnretainedValue()
       call = nil
-      if let runners, runners.parked.count < spare {
+      if runners.parked.count < spare {
         runners.parked.append(continuation)
       } else {
         continuation.resume(returning: nil)
@@ -132,6 +136,9 @@ struct BorrowedTask {
   private let pointer: UnsafeRawPointer
 
   init(_ task: UnsafeCurrentTask) { pointer = unsafeBitCast(task, to: UnsafeRawPointer.self) }
+
+  var isCancelled: Bool { unsafeBitCast(pointer, to: UnsafeCurrentTask.self).isCancelled }
+  var priority: UInt8 { unsafeBitCast(pointer, to: UnsafeCurrentTask.self).priority.rawValue }
 
   /// Also from outside of the task.
   func cancel() { unsafeBitCast(pointer, to: UnsafeCurrentTask.self).cancel() }

@@ -203,7 +203,9 @@ final class LoopMethod {
     served = method
     handler = method.makeHandler()
     isUnary = if case .unary = handler { true } else { false }
-    runners = HandlerRunners(on: loop, stop) { method.moveToPool($0, at: loop.now, logger) }
+    runners = HandlerRunners(on: loop, stop, watchesHogs: method.dispatch == .automatic) {
+      method.moveToPool($0, at: loop.now, logger)
+    }
   }
 }
 
