@@ -214,6 +214,13 @@ let package = Package(
         "Trunkcall", "TrunkSockets", "TrunkTesting", "TrunkWire", "ProcessSupport",
         "attack-server",
       ]),
+    .executableTarget(
+      name: "leak-check",
+      dependencies: [
+        "CTrunkLinux", "Trunkcall", "TrunkConsul", "TrunkSockets", "TrunkTesting", logging,
+      ],
+      path: "Tests/leak-check", swiftSettings: strict),
+    tests("LeakTests", ["ProcessSupport", "leak-check"]),
     .target(
       name: "EchoService", dependencies: ["EchoStubs", "Trunkcall", "TrunkSockets", protobuf],
       path: "Tests/EchoService", swiftSettings: strict),

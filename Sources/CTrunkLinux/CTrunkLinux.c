@@ -26,6 +26,15 @@ void trunk_trim_memory(void) {
 #endif
 }
 
+unsigned long trunk_heap_in_use(void) {
+#ifdef __GLIBC__
+  struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+#else
+  return 0;
+#endif
+}
+
 void trunk_keep_memory(long bytes) {
 #ifdef __GLIBC__
   static const char *const own[] = {"MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_",

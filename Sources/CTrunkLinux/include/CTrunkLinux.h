@@ -27,6 +27,9 @@ void trunk_trim_memory(void);
    the environment's own settings win (glibc; elsewhere nothing happens). */
 void trunk_keep_memory(long bytes);
 
+/* Bytes that malloc has handed out, for tests. */
+unsigned long trunk_heap_in_use(void);
+
 /* Whether the program is built with the address or thread sanitizer. */
 int trunk_is_sanitized(void);
 

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import CTrunkLinux
+import Glibc
+import Logging
+import Synchronization
+import TrunkConsul
+import TrunkSockets
+import TrunkTesting
+import Trunkcall
+
+/// Makes and drops servers, channels, registrations, resolvers and loop groups, and says what of the
+/// process was there before and after: in a process of its own, where nothing else is.
+///
+///     leak-check [COUNT]
+@main struct LeakCheck {
+  static func main() async throws {
+    let count = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000
+    let cases = try await LeakCases()
+    // A task that is left has more than half a kilobyte, a server many.
+    try await check(cases, count / 2, LeakCases.Kind.sleepless, bytesPerItem: 256)
+    try await check(cases, count - count / 2, LeakCases.Kind.allCases, bytesPerItem: 1_024)
+    print("nothing is left")
+  }
+
+  private static func check(
+    _ cases: LeakCases, _ count: Int, _ kinds: [LeakCases.Kind], bytesPerItem: Int
+  ) async throws {
+    // Pools and caches fill, lazy values are made.
+    try await cases.run(max(100, count / 5), kinds)
+    let before = await Figures.settled { _ in false }
+    try await cases.run(count, kinds)
+    let after = await Figures.settled { $0.isBack(to: before, bytes: count * bytesPerItem) }
+    print("before: \(before)\nafter \(count): \(after)")
+    guard after.isBack(to: before, bytes: count * bytesPerItem) else {
+      print("something is left")
+      exit(1)
+    }
+  }
+}
+
+/// What a process has.
+struct Figures: CustomStringConvertible {
+  var threads = entries("/proc/self/task")
+  var descriptors = entries("/proc/self/fd")
+  /// Bytes that malloc has handed out.
+  var heap = Int(trunk_heap_in_use())
+  /// Servers, channels, registrations and resolvers that are still there.
+  var objects = Counted.alive
+
+  var description: String {
+    "\(threads) threads, \(descriptors) descriptors, \(heap) bytes, \(objects) objects"
+  }
+
+  func isBack(to before: Figures, bytes: Int) -> Bool {
+    threads <= before.threads && descriptors <= before.descriptors && objects <= before.objects
+      && heap <= before.heap + bytes
+  }
+
+  /// What is about to end has some time for it: until `isEnough`, or 4 s are over.
+  static func settled(_ isEnough: (Figures) -> Bool) async -> Figures {
+    for _ in 0..<40 {
+      try? await Task.sleep(for: .milliseconds(100))
+      let now = Figures()
+      if isEnough(now) { return now }
+    }
+    return Figures()
+  }
+
+  private static func entries(_ path: String) -> Int {
+    guard let folder = opendir(path) else { return -1 }
+    defer { closedir(folder) }
+    var count = 0
+    while readdir(folder) != nil { count += 1 }
+    // `.`, `..`, and for descriptors the folder itself.
+    return count - (path.hasSuffix("fd") ? 3 : 2)
+  }
+}
+
+/// Lives as long as a handler, a logger or a script of an object under test does.
+final class Counted: Sendable {
+  private static let count = Atomic<Int>(0)
+  static var alive: Int { count.load(ordering: .sequentiallyConsistent) }
+  init() { Counted.count.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+  deinit { Counted.count.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+  func use() {}
+}
