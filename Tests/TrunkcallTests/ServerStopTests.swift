@@ -167,6 +167,7 @@ struct ServerStopTests {
     try await peer.send(.data(3, ScriptedPeer.message([5])))
     #expect(try await peer.message(on: 3) == [5])
     try await peer.send(.headers(5, ScriptedPeer.request("/t.Probe/Chat")))
+    #expect(try await holds { server.statistics.callsStarted == 3 })
     try await peer.call(7, "/t.Probe/Echo", messages: [[1]])
     #expect(
       try await holds {
