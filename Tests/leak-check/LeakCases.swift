@@ -132,7 +132,7 @@ struct LeakCases: Sendable {
 /// Answers with what it is asked.
 final class PingService: RPCService {
   static let ping = MethodDescriptor<[UInt8], [UInt8]>(
-    service: "t.Ping", method: "Ping", request: .bytes, reply: .bytes)
+    service: "t.Ping", method: "Ping", request: .bytes, response: .bytes)
   private let counted: Counted
   init(_ counted: Counted) { self.counted = counted }
 
