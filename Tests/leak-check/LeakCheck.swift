@@ -28,14 +28,16 @@ import Trunkcall
   ) async throws {
     // Pools and caches fill, lazy values are made.
     try await cases.run(max(100, count / 5), kinds)
-    let before = await Figures.settled { _ in false }
-    try await cases.run(count, kinds)
-    let after = await Figures.settled { $0.isBack(to: before, bytes: count * bytesPerItem) }
-    print("before: \(before)\nafter \(count): \(after)")
-    guard after.isBack(to: before, bytes: count * bytesPerItem) else {
-      print("something is left")
-      exit(1)
+    // Caches grow at some time or other; what leaks grows every time.
+    for _ in 0..<4 {
+      let before = await Figures.settled { _ in false }
+      try await cases.run(count, kinds)
+      let after = await Figures.settled { $0.isBack(to: before, bytes: count * bytesPerItem) }
+      print("before: \(before)\nafter \(count): \(after)")
+      if after.isBack(to: before, bytes: count * bytesPerItem) { return }
     }
+    print("something is left")
+    exit(1)
   }
 }
 

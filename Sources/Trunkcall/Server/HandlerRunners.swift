@@ -93,7 +93,7 @@ final class HandlerRunners: @unchecked Sendable {
         // The loop has ended under it, and its server with it.
         guard home._withUnsafeGuaranteedRef({ $0.loop.isCurrent }) else { return }
         // What the call's end or its handler did to the task would reach the next call.
-        if task.isCancelled || task.priority != priority { return }
+        if task.isChanged(from: priority) { return }
       }
       if let next = home._withUnsafeGuaranteedRef({ $0.next(isFirst: false) }) {
         call = next
@@ -137,7 +137,13 @@ struct BorrowedTask {
 
   init(_ task: UnsafeCurrentTask) { pointer = unsafeBitCast(task, to: UnsafeRawPointer.self) }
 
-  var isCancelled: Bool { unsafeBitCast(pointer, to: UnsafeCurrentTask.self).isCancelled }
+  /// Cancelled, or of another priority than it began with.
+  // Not inlined: in an async function its values of unknown layout would be the task's allocations.
+  @inline(never)
+  func isChanged(from priority: UInt8) -> Bool {
+    let task = unsafeBitCast(pointer, to: UnsafeCurrentTask.self)
+    return task.isCancelled || task.priority.rawValue != priority
+  }
   var priority: UInt8 { unsafeBitCast(pointer, to: UnsafeCurrentTask.self).priority.rawValue }
 
   /// Also from outside of the task.

@@ -48,9 +48,11 @@ final class ServedMethod: Sendable {
   }
 
   /// Whether the next call's handler starts on the global pool.
-  func startsOnPool(at now: UInt64) -> Bool {
+  /// - Parameter now: asked for a method that was moved only.
+  @inline(__always)
+  func startsOnPool(at now: @autoclosure () -> UInt64) -> Bool {
     switch dispatch {
-    case .automatic: movedUntil.load(ordering: .relaxed) != 0 && isAway(at: now)
+    case .automatic: movedUntil.load(ordering: .relaxed) != 0 && isAway(at: now())
     case .loop: false
     case .concurrent: true
     }

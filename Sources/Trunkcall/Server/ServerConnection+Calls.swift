@@ -100,7 +100,6 @@ extension ServerConnection {
 
   /// A waiting call has ended.
   func leaveQueue(_ call: ServerStream) {
-    guard call.isWaiting else { return }
     waiting.remove(call)
     context.counters.waiting(-1)
   }

@@ -33,7 +33,7 @@ extension ServerStream {
   private func settle() -> Bool {
     guard phase != .answered, phase != .closed else { return false }
     phase = .answered
-    connection.leaveQueue(self)
+    if isWaiting { connection.leaveQueue(self) }
     aside?.deadlineTimer?.cancel()
     return true
   }

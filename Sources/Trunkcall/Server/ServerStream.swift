@@ -329,7 +329,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       end(RPCError(.cancelled, "the client cancelled the call or went away"))
     }
     if !wasAnswered { connection.context.counters.cancelled() }
-    connection.leaveQueue(self)
+    if isWaiting { connection.leaveQueue(self) }
     if !wasAnswered, !hasStarted {
       switch reason {
       case .code, .refusedHere: connection.session.noteEarlyReset()
