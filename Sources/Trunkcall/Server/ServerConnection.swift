@@ -159,7 +159,7 @@ final class ServerConnection {
 extension ServerConnection: ConnectionDriver {
   func received(_ bytes: UnsafeRawBufferPointer) {
     session.receive(bytes, now: loop.now)
-    if phase == .handshake, session.isTerminated || session.offence != nil {
+    if handshake != nil, session.isTerminated || session.offence != nil {
       foreign = ForeignProtocol(bytes)
     }
     if session.offence != nil { punish() }

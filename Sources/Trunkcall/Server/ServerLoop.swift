@@ -93,7 +93,7 @@ final class ServerLoop: @unchecked Sendable {
     let method = ServedMethod(
       name, { MethodTable.unknown(status) }, index: -1, dispatch: .concurrent,
       interceptors: interceptors)
-    return LoopMethod(method, on: loop, server.logger)
+    return LoopMethod(method, on: loop, server.stop, server.logger)
   }
 
   /// The method of a `:path`.
