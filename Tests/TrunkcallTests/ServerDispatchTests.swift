@@ -124,7 +124,7 @@ struct ServerDispatchTests {
   @Test("a method that was moved comes back after a while, and stays away twice as long next time")
   func comesBack() throws {
     let log = LogLines()
-    let path = try #require(MethodIndex([service], dispatch: { _ in .automatic }).methods.first)
+    let path = try #require(MethodIndex([service], [], dispatch: { _ in .automatic }).methods.first)
     let second: UInt64 = 1_000_000_000
     #expect(!path.startsOnPool(at: second))
     path.moveToPool(2_000_000, at: second, log.logger)
