@@ -34,6 +34,21 @@ public struct ServiceConfig: Sendable, Hashable {
     for method in try fields.objects("methodConfig") ?? [] { try add(method) }
   }
 
+  /// Fields that are read and checked, and that this library does not act on yet: whoever takes the
+  /// config into force says so.
+  package var unsupportedFields: [String] {
+    var fields: [String] = []
+    if retryThrottling != nil { fields.append("retryThrottling") }
+    if healthCheckService != nil { fields.append("healthCheckConfig") }
+    if methods.values.contains(where: { $0.retryPolicy != nil }) {
+      fields.append("methodConfig.retryPolicy")
+    }
+    if methods.values.contains(where: { $0.hedgingPolicy != nil }) {
+      fields.append("methodConfig.hedgingPolicy")
+    }
+    return fields
+  }
+
   /// The settings for a call (5.3 line 7): service and method, else the service, else the default.
   /// - Parameter path: `/package.Service/Method`.
   public func method(_ path: String) -> MethodConfig? {

@@ -22,11 +22,11 @@ final class ChannelControl {
   private(set) var connectionSettings: ConnectionSettings
   /// Owns this object.
   weak var hub: ChannelHub?
-  private let parts: ChannelParts
+  let parts: ChannelParts
   let log: CallLog
   private let homeIndex: Int
-  private var core: ChannelCore
-  private var subchannels: [SubchannelID: Subchannel] = [:]
+  private(set) var core: ChannelCore
+  private(set) var subchannels: [SubchannelID: Subchannel] = [:]
   private(set) lazy var resolver = ResolverRunner(self, parts)
 
   private var events = Deque<Event>()
@@ -54,10 +54,8 @@ final class ChannelControl {
   private var closeWaiters: [UnsafeContinuation<Void, Never>] = []
   private var closeTimer: LoopTimer?
   private var idleWatch: IdleWatch?
-  private var lastWarning: UInt64?
-
-  /// Between two warnings of one channel.
-  private static let warningInterval: UInt64 = 60_000_000_000
+  /// See ChannelControl+Story.swift
+  var lastWarning: UInt64?
 
   init(_ parts: ChannelParts, home: EventLoop, homeIndex: Int, loops: Int) {
     self.parts = parts
@@ -109,6 +107,7 @@ final class ChannelControl {
     case .resolveAgain: resolver.resolveAgain()
     case .changed(let state): turned(state)
     case .configured(let config):
+      warn(of: config, before: self.config)
       self.config = config
       routesChanged = true
     }
@@ -261,29 +260,6 @@ final class ChannelControl {
 
   func leave(_ ticket: PickQueue<ClientCall>.Ticket) { queue.remove(ticket) }
 
-  // MARK: Story
-
-  /// The picker's error, with everything that is known beside it (5.3 lines 39, 42).
-  private func told(_ error: RPCError) -> RPCError {
-    guard error.code == .unavailable else { return error.fromControlPlane }
-    return story(balancer: error.message).error(now: Clock.now())
-  }
-
-  func story(_ code: RPCError.Code, _ message: String) -> RPCError {
-    let story = story(balancer: nil)
-    var error = story.error(code, now: Clock.now())
-    if !message.isEmpty { error.message = "\(message): \(story.message)" }
-    return error
-  }
-
-  private func story(balancer: String?) -> Story {
-    var fact = core.resolver
-    fact.nextTry = resolver.nextTry
-    return Story(
-      parts.target, resolver: fact, configError: core.configError, balancer: balancer,
-      tries: subchannels.values.flatMap(\.tries))
-  }
-
   // MARK: State
 
   /// A call or the application wants a connection.
@@ -309,18 +285,6 @@ final class ChannelControl {
     case .transientFailure: warn()
     case .idle, .connecting: break
     }
-  }
-
-  /// One line a minute at most, however often the channel falls.
-  private func warn() {
-    let now = Clock.now()
-    if let lastWarning, now - lastWarning < ChannelControl.warningInterval { return }
-    lastWarning = now
-    let error = story(.unavailable, "")
-    let story = error.story.split(separator: "\n").map { line in
-      line.split(separator: " ").joined(separator: " ")
-    }
-    parts.logger.warning("\(error.message): \(story.joined(separator: "; "))")
   }
 
   // MARK: Waiting for ready
