@@ -108,6 +108,29 @@ struct ChannelMakingTests {
   }
 }
 
+@Suite("A service config with fields that are not supported yet", .timeLimit(.minutes(1)))
+struct UnsupportedConfigTests {
+  @Test("they are named in a warning, once, and the config holds all the same")
+  func warning() async throws {
+    let server = try await ScriptedServer()
+    let lines = LogDetails()
+    var options = ChannelOptions()
+    options.defaultServiceConfig = try ServiceConfig(
+      json: #"""
+        {"retryThrottling": {"maxTokens": 10, "tokenRatio": 0.5},
+         "methodConfig": [{"name": [{}], "timeout": "20s", "retryPolicy": {"maxAttempts": 3,
+           "initialBackoff": "1s", "maxBackoff": "2s", "backoffMultiplier": 2,
+           "retryableStatusCodes": ["UNAVAILABLE"]}}]}
+        """#)
+    try await withChannel(to: server.target, options: options, logger: lines.logger) { channel in
+      for _ in 0..<2 { _ = try await channel.unary(method("M"), [7]) }
+    }
+    let said = lines.lines.filter { $0.contains("not supported yet") }
+    #expect(said.count == 1)
+    #expect(said.first?.contains("retryThrottling, methodConfig.retryPolicy") == true, "\(said)")
+  }
+}
+
 /// As ``LogLines``, with the lines' metadata.
 private final class LogDetails: Sendable {
   private let all = Locked<[String]>([])
