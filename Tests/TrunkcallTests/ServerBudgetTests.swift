@@ -282,43 +282,83 @@ struct ServerBudgetTests {
     }
   }
 
-  @Test("8: connections above the maximum are closed at once; when one goes, the next is served")
+  @Test("8: connections above the maximum wait to be accepted; when one goes, the next is served")
   func connections() async throws {
     var options = ServerOptions()
     options.maxConnections = 2
-    try await withServer([ProbeService()], options: options) { server, port in
+    options.acceptTimeout = .seconds(60)
+    let log = LogLines()
+    try await withServer([ProbeService()], options: options, logger: log.logger) { server, port in
       let first = try await Peer.connect(port: port)
       let second = try await Peer.connect(port: port)
       #expect(try await holds { server.statistics.connections == 2 })
-      let third = try await Peer.connect(port: port, preface: false)
-      #expect(try await third.rest().isEmpty)
-      #expect(count(server, .connectionRefused) == 1)
+      // In the kernel's backlog, its call with it.
+      let third = try await Peer.connect(port: port)
+      try await third.call(1, "/t.Probe/Echo", messages: [[7]])
+      #expect(try await holds { self.count(server, .acceptHeld) > 0 })
+      #expect(server.statistics.connections == 2 && count(server, .connectionRefused) == 0)
       await first.close()
-      #expect(try await holds { server.statistics.connections == 1 })
-      #expect(try await serves(port))
+      #expect(try await third.response(1).messages == [[7]])
       await second.close()
+      await third.close()
     }
+    #expect(log.lines.filter { $0.hasPrefix("a limit is reached") }.count == 1)
   }
 
-  @Test("8: handshakes above the maximum are turned away; when one is over, the next may begin")
+  @Test("8: handshakes above the maximum wait to be accepted; when one is over, the next may begin")
   func handshakes() async throws {
     var options = ServerOptions()
-    options.loops = 1
     options.maxHandshakes = 1
+    options.acceptTimeout = .seconds(60)
     try await withServer([ProbeService()], options: options) { server, port in
       let silent = try await Peer.connect(port: port, preface: false)
       #expect(try await holds { server.statistics.connections == 1 })
-      let refused = try await Peer.connect(port: port, preface: false)
-      #expect(try await refused.rest().isEmpty)
-      #expect(count(server, .handshakeRefused) == 1)
+      let waiting = try await Peer.connect(port: port)
+      try await waiting.call(1, "/t.Probe/Echo", messages: [[7]])
+      #expect(try await holds { self.count(server, .acceptHeld) > 0 })
+      #expect(server.statistics.connections == 1 && count(server, .handshakeRefused) == 0)
       await silent.close()
-      #expect(try await holds { server.statistics.connections == 0 })
-      // Whose handshake is over does not count, however many they are; an answer says that it is.
-      let first = try await Peer.connect(port: port)
-      try await first.call(1, "/t.Probe/Echo", messages: [[7]])
-      #expect(try await first.response(1).status == 0)
+      #expect(try await waiting.response(1).messages == [[7]])
+      // Whose handshake is over does not count, however many they are.
       #expect(try await serves(port))
-      await first.close()
+      await waiting.close()
+    }
+  }
+
+  @Test("8: who has waited too long to be accepted is closed and counted, and the next is served")
+  func waitedTooLong() async throws {
+    for event in [ServerEvent.connectionRefused, .handshakeRefused] {
+      var options = ServerOptions()
+      if event == .connectionRefused {
+        options.maxConnections = 1
+      } else {
+        options.maxHandshakes = 1
+      }
+      options.acceptTimeout = .milliseconds(10)
+      try await withServer([ProbeService()], options: options) { server, port in
+        let first = try await Peer.connect(port: port, preface: event == .connectionRefused)
+        #expect(try await holds { server.statistics.connections == 1 })
+        let late = try await Peer.connect(port: port, preface: false)
+        #expect(try await late.rest().isEmpty)
+        #expect(try await holds { self.count(server, event) == 1 })
+        await first.close()
+        #expect(try await holds { server.statistics.connections == 0 })
+        #expect(try await serves(port))
+      }
+    }
+  }
+
+  @Test("8: 200 clients at once, ten handshakes at most: every one is served")
+  func burst() async throws {
+    var options = ServerOptions()
+    options.maxHandshakes = 10
+    options.acceptTimeout = .seconds(60)
+    try await withServer([ProbeService()], options: options) { server, port in
+      try await withThrowingTaskGroup(of: Bool.self) { group in
+        for _ in 0..<200 { group.addTask { try await self.serves(port) } }
+        for try await served in group { #expect(served) }
+      }
+      #expect(count(server, .handshakeRefused) == 0 && count(server, .connectionRefused) == 0)
     }
   }
 

@@ -103,7 +103,7 @@ struct ServerCounterTests {
     func isQuiet() -> Bool {
       let statistics = server.statistics
       return statistics.connections == 0 && statistics.handlersRunning == 0
-        && statistics.callsWaiting == 0 && loops.allSatisfy { $0.handshakes.taken == 0 }
+        && statistics.callsWaiting == 0 && loops.allSatisfy { $0.server.handshakes.taken == 0 }
         && loops.allSatisfy { $0.server.connections.taken == 0 }
     }
     let quiet = try await holds { isQuiet() }

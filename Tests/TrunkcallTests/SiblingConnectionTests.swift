@@ -280,6 +280,7 @@ struct SiblingConnectionTests {
   func refused() async throws {
     var options = ServerOptions()
     options.maxConnections = 1
+    options.acceptTimeout = .zero
     let answer = AdHocService(unary: ["Answer": { payload, _ in payload }])
     try await withServer([answer], options: options) { server, port in
       var channelOptions = quick(.milliseconds(200))

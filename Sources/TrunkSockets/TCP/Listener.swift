@@ -4,6 +4,12 @@ internal import CTrunkLinux
 internal import Glibc
 
 /// A listening socket on a loop. Loop-bound.
+///
+/// ```
+///   accepting ── no room ──► held: the kernel's backlog holds clients ── resume() ──► accepting
+///       │                     └── patience over, still no room: what waits is closed ──► held
+///       └── no descriptors ──► paused for 50 ms ──► accepting
+/// ```
 package final class Listener: ReadinessHandler {
   package let loop: EventLoop
   package let address: SocketAddress
@@ -11,7 +17,10 @@ package final class Listener: ReadinessHandler {
   private let options: SocketOptions
   private var token: Poller.Token?
   private var backOff: LoopTimer?
-  private let accepted: (AcceptedSocket) -> Void
+  /// Nil once it is closed: its closures may hold the listener.
+  private var admission: Admission?
+  private var isHeld = false
+  private var holdTimer: LoopTimer?
   private let paused: () -> Void
   /// `accept4`; tests run it out of descriptors.
   private let accept: (Int32) -> Int32
@@ -22,7 +31,28 @@ package final class Listener: ReadinessHandler {
   private static let acceptsPerEvent = 64
   /// How long accepting pauses after EMFILE and its like: the kernel keeps the queue meanwhile.
   private static let pause: Duration = .milliseconds(50)
-  private static let backlog: Int32 = 1_024
+  /// The kernel cuts it to `net.core.somaxconn`, which is 4,096 since Linux 5.4.
+  private static let backlog: Int32 = 4_096
+
+  /// Decides about the next connection, on the listener's loop.
+  package struct Admission {
+    /// What takes the next connection; nil if there is no room: ``Listener/resume()`` is called then when
+    /// there is.
+    package var next: () -> ((AcceptedSocket) -> Void)?
+    /// A connection was closed since it had waited for room too long.
+    package var refused: () -> Void
+    /// How long connections may wait for room.
+    package var patience: Duration
+
+    package init(
+      patience: Duration, next: @escaping () -> ((AcceptedSocket) -> Void)?,
+      refused: @escaping () -> Void
+    ) {
+      self.next = next
+      self.refused = refused
+      self.patience = patience
+    }
+  }
 
   /// Binds and listens; `accepted` runs on `loop` for every connection, `paused`
   /// when descriptors or memory ran out.
@@ -35,15 +65,35 @@ package final class Listener: ReadinessHandler {
       accepted: accepted)
   }
 
-  init(
+  /// The same where there may be no room for a connection.
+  package convenience init(
+    on address: SocketAddress, loop: EventLoop, options: SocketOptions,
+    paused: @escaping () -> Void,
+    admission: Admission
+  ) throws(SocketError) {
+    try self.init(
+      on: address, loop: loop, options: options, accept: { trunk_accept($0) }, paused: paused,
+      admission: admission)
+  }
+
+  convenience init(
     on address: SocketAddress, loop: EventLoop, options: SocketOptions,
     accept: @escaping (Int32) -> Int32, paused: @escaping () -> Void = {},
     accepted: @escaping (AcceptedSocket) -> Void
   ) throws(SocketError) {
+    try self.init(
+      on: address, loop: loop, options: options, accept: accept, paused: paused,
+      admission: Admission(patience: .zero, next: { accepted }, refused: {}))
+  }
+
+  private init(
+    on address: SocketAddress, loop: EventLoop, options: SocketOptions,
+    accept: @escaping (Int32) -> Int32, paused: @escaping () -> Void, admission: Admission
+  ) throws(SocketError) {
     self.loop = loop
     self.options = options
     self.accept = accept
-    self.accepted = accepted
+    self.admission = admission
     self.paused = paused
     let fd = try Socket.make(family: address.family)
     Socket.set(fd, SOL_SOCKET, SO_REUSEADDR, 1)
@@ -70,6 +120,9 @@ package final class Listener: ReadinessHandler {
     guard !isClosed else { return }
     isClosed = true
     backOff?.cancel()
+    holdTimer?.cancel()
+    holdTimer = nil
+    admission = nil
     if let token { loop.poller.remove(fd, token) }
     token = nil
     Socket.close(fd)
@@ -78,9 +131,10 @@ package final class Listener: ReadinessHandler {
 
   func ready(_ readiness: Readiness) {
     for _ in 0..<Listener.acceptsPerEvent {
+      guard !isHeld, let take = admission?.next() else { return hold() }
       let client = accept(fd)
       if client >= 0 {
-        accepted(AcceptedSocket(fd: client, options: options))
+        take(AcceptedSocket(fd: client, options: options))
         if isClosed { return }
         continue
       }
@@ -95,6 +149,43 @@ package final class Listener: ReadinessHandler {
       }
     }
   }
+
+  // MARK: No room
+
+  /// There may be room again. On the loop.
+  package func resume() {
+    guard isHeld, let token else { return }
+    isHeld = false
+    holdTimer?.cancel()
+    holdTimer = nil
+    loop.poller.change(fd, .read, token)
+  }
+
+  private func hold() {
+    guard !isHeld, let token else { return }
+    isHeld = true
+    loop.poller.change(fd, [], token)
+    waitForRoom()
+  }
+
+  private func waitForRoom() {
+    let timer = LoopTimer(on: loop) { [weak self] in self?.refuseWaiting() }
+    timer.schedule(after: admission?.patience ?? .zero)
+    holdTimer = timer
+  }
+
+  /// What lies in the backlog has waited in vain: closed, it may try elsewhere.
+  private func refuseWaiting() {
+    guard isHeld, !isClosed else { return }
+    for _ in 0..<Listener.refusalsPerTurn {
+      let client = accept(fd)
+      guard client >= 0 else { break }
+      Socket.close(client)
+      admission?.refused()
+    }
+    waitForRoom()
+  }
+  private static let refusalsPerTurn = 4_096
 
   /// A level-triggered listener without a free descriptor would spin. [CVE-2023-4785]
   private func pauseAccepting() {

@@ -48,9 +48,11 @@ public struct AbuseLimits: Sendable, Hashable {
 /// ServerStatistics/events.
 public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   // Connections
-  /// Turned away: `maxConnections` were open.
+  /// Accepting was held up: `maxConnections` or `maxHandshakes` was reached.
+  case acceptHeld
+  /// Turned away after `acceptTimeout`: `maxConnections` were open.
   case connectionRefused
-  /// Turned away: `maxHandshakes` were under way.
+  /// Turned away after `acceptTimeout`: `maxHandshakes` were under way.
   case handshakeRefused
   /// Accepting paused for want of descriptors. [CVE-2023-4785]
   case acceptPaused

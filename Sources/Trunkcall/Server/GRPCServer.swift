@@ -213,6 +213,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   private func open(_ loops: [ServerLoop]) async throws -> [LoopBound<Listener>] {
     var listeners: [LoopBound<Listener>] = []
     let next = Turn(loops)
+    let core = core
     do {
       var port: UInt16?
       for address in try await HostLookup.addresses(of: listen.destination, timeout: .seconds(10)) {
@@ -221,14 +222,23 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
         let loop = loops[listeners.count % loops.count].loop
         let listener = try await loop.perform { () -> Result<LoopBound<Listener>, SocketError> in
           do throws(SocketError) {
+            let resumption = Resumption()
+            let admission = ServerAdmission(core, next.loop.counters)
             let listener = try Listener(
               on: address, loop: loop, options: options,
-              paused: { next.loop.counters.note(.acceptPaused) }
-            ) {
-              next.loop.adopt($0)
-            }
+              paused: { next.loop.counters.note(.acceptPaused) },
+              admission: Listener.Admission(
+                patience: core.options.acceptTimeout,
+                next: {
+                  guard let place = admission.next(whenRoom: { resumption.resume() }) else {
+                    return nil
+                  }
+                  return { next.loop.adopt($0, place) }
+                }, refused: { admission.refused() }))
             try listener.start()
-            return .success(LoopBound(listener, on: loop))
+            let bound = LoopBound(listener, on: loop)
+            resumption.belong(to: bound)
+            return .success(bound)
           } catch { return .failure(error) }
         }.get()
         listeners.append(listener)
@@ -315,6 +325,17 @@ private final class Turn: Sendable {
   var loop: ServerLoop {
     let turn = cursor.wrappingAdd(1, ordering: .relaxed).oldValue
     return loops[Int(UInt(bitPattern: turn) % UInt(loops.count))]
+  }
+}
+
+/// Lets a listener go on, once it is there.
+private final class Resumption: Sendable {
+  private let listener: Locked<LoopBound<Listener>?> = Locked(nil)
+  func belong(to listener: LoopBound<Listener>) { self.listener.withLock { $0 = listener } }
+  /// From any thread.
+  func resume() {
+    guard let listener = listener.withLock({ $0 }) else { return }
+    listener.loop.run { listener.value.resume() }
   }
 }
 

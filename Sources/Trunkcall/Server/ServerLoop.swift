@@ -14,6 +14,7 @@ final class ServerCore: Sendable {
   /// Fresh, for each connection to copy.
   let abuse: AbuseBudget
   let connections: SlotCount
+  let handshakes: SlotCount
   let stop = StopSignal()
   let methods: MethodIndex
   let interceptors: [any ServerInterceptor]
@@ -32,7 +33,8 @@ final class ServerCore: Sendable {
     keepalive = options.keepalive
     life = options.life
     abuse = options.abuseBudget
-    connections = SlotCount(limit: options.maxConnections)
+    connections = SlotCount(limit: max(1, options.maxConnections))
+    handshakes = SlotCount(limit: max(1, options.maxHandshakes))
     self.interceptors = interceptors
     self.logger = logger
     log = CallLog(logger)
@@ -60,8 +62,6 @@ final class ServerLoop: @unchecked Sendable {
   }
   /// Handlers that may run at once here: the loop's share of `maxHandlers`.
   let handlerLimit: Int
-  /// The loop's share of `maxHandshakes`.
-  let handshakes: SlotCount
   private var isDraining = false
   private var lastHandshakeLog: UInt64?
   @exclusivity(unchecked) var lastWait: UInt32 = 0
@@ -75,8 +75,6 @@ final class ServerLoop: @unchecked Sendable {
     self.server = server
     self.loop = loop
     self.filter = filter
-    handshakes = SlotCount(
-      limit: max(1, (server.options.maxHandshakes + loops - 1) / max(1, loops)))
     handlerLimit = max(1, (server.options.maxHandlers + loops - 1) / max(1, loops))
     methods = server.methods.methods.map { LoopMethod($0, on: loop, server.stop, server.logger) }
   }
@@ -113,21 +111,14 @@ final class ServerLoop: @unchecked Sendable {
     while let runners = due.popLast() { runners.start() }
   }
 
-  func adopt(_ socket: AcceptedSocket) {
-    guard let slot = server.connections.take() else {
-      counters.note(.connectionRefused)
-      return socket.close()
-    }
-    let handover = SlotHandover(slot)
+  func adopt(_ socket: AcceptedSocket, _ place: ConnectionPlace) {
     loop.run { [self] in
-      guard !isDraining, let slot = handover.take() else { return socket.close() }
-      guard let handshake = handshakes.take() else {
-        counters.note(.handshakeRefused)
-        return socket.close()
-      }
-      let connection = ServerConnection(socket.adopt(on: loop), self, slot, handshake)
-      connections[ObjectIdentifier(connection)] = connection
-      connection.open()
+      guard !isDraining, let connection = place.connection.take(),
+        let handshake = place.handshake.take()
+      else { return socket.close() }
+      let new = ServerConnection(socket.adopt(on: loop), self, connection, handshake)
+      connections[ObjectIdentifier(new)] = new
+      new.open()
     }
   }
 

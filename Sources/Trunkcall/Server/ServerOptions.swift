@@ -70,11 +70,15 @@ public struct ServerOptions: Sendable {
   public var streamWindow = 1 << 20
   /// Flow-control window of a connection in bytes; also what may lie unread in it. Default 4 MiB.
   public var connectionWindow = 4 << 20
-  /// Connections that may be open. Default 10,000; further ones are closed at once.
+  /// Connections that may be open. Default 10,000; further ones wait to be accepted, see
+  /// ``acceptTimeout``.
   public var maxConnections = 10_000
   /// Connections that may be in their handshakes (TLS, then HTTP/2's SETTINGS) at once. Default
-  /// 1,000, each event loop its share; further ones are closed at once.
+  /// 1,000; further connections wait to be accepted, see ``acceptTimeout``.
   public var maxHandshakes = 1_000
+  /// While ``maxConnections`` or ``maxHandshakes`` is reached nothing is accepted: clients wait in the
+  /// kernel's backlog. Those that lie there when that has lasted for so long are closed. Default 5 s.
+  public var acceptTimeout: Duration = .seconds(5)
   /// From accept until the client's SETTINGS. Default 20 s.
   public var handshakeTimeout: Duration = .seconds(20)
   /// From then on until it has acknowledged the server's (RFC 9113 §6.5.3). Default 20 s.

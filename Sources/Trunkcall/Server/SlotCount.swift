@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import Synchronization
+internal import TrunkSockets
 
 /// How many of something are under way, and how many may be. Each one holds a ``Slot``, whose end is its
 /// release: on whatever path, and on whatever thread.
 final class SlotCount: Sendable {
   let limit: Int
-  fileprivate let count = Atomic<Int>(0)
+  private let count = Atomic<Int>(0)
+  private let isAwaited = Atomic<Bool>(false)
+  private let waiters = Locked<[@Sendable () -> Void]>([])
 
   init(limit: Int) { self.limit = limit }
 
@@ -14,11 +17,32 @@ final class SlotCount: Sendable {
 
   /// - Returns: nil if there is no room.
   func take() -> Slot? {
-    guard count.wrappingAdd(1, ordering: .relaxed).newValue <= limit else {
-      count.wrappingSubtract(1, ordering: .relaxed)
+    guard count.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue <= limit else {
+      release()
       return nil
     }
     return Slot(adopting: self)
+  }
+
+  /// Calls `body` once when there is room, from whatever thread makes it; at once if there is room now.
+  func whenRoom(_ body: @escaping @Sendable () -> Void) {
+    waiters.withLock { $0.append(body) }
+    isAwaited.store(true, ordering: .sequentiallyConsistent)
+    if count.load(ordering: .sequentiallyConsistent) < limit { wake() }
+  }
+
+  fileprivate func release() {
+    let left = count.wrappingSubtract(1, ordering: .sequentiallyConsistent).newValue
+    if left < limit, isAwaited.load(ordering: .sequentiallyConsistent) { wake() }
+  }
+
+  private func wake() {
+    guard isAwaited.exchange(false, ordering: .sequentiallyConsistent) else { return }
+    let woken = waiters.withLock { waiters in
+      defer { waiters = [] }
+      return waiters
+    }
+    for body in woken { body() }
   }
 }
 
@@ -26,7 +50,7 @@ final class SlotCount: Sendable {
 struct Slot: ~Copyable, Sendable {
   private let home: SlotCount
   fileprivate init(adopting home: SlotCount) { self.home = home }
-  deinit { home.count.wrappingSubtract(1, ordering: .relaxed) }
+  deinit { home.release() }
 }
 
 /// Carries a slot to another thread, through a closure that may not consume it.
