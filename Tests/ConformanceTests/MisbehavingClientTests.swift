@@ -154,7 +154,7 @@ struct MisbehavingClientTests {
     }
   }
 
-  @Test("PRIORITY on stream 0 is a connection error (RFC 9113 §6.3), whole or in pieces")
+  @Test("PRIORITY on stream 0 is a connection error (RFC 9113 §6.3)")
   func priorityOnConnection() async throws {
     try await withServer { _, port in
       for stream in [0, Int32.min] {
