@@ -142,7 +142,7 @@ private let third = Address("3.3.3.3", 3)
     #expect(gaps[1] >= second)
     #expect(gaps.last ?? 0 >= 100 * second)
     bench.send(.connect)
-    #expect(bench.core.state == .connecting, "calls wait rather than fail")
+    #expect(bench.core.state == .transientFailure, "calls fail with the reason rather than wait")
     bench.advance(200 * second)
     bench.send(.ready(id: 21))
     bench.advance(2 * second)
@@ -197,7 +197,11 @@ private let third = Address("3.3.3.3", 3)
       bench.send(.ended(id: id, error: nil, use: .unused))
     }
     bench.send(.connect)
-    #expect(bench.live.isEmpty && bench.core.state == .connecting)
+    #expect(bench.live.isEmpty && bench.core.state == .transientFailure)
+    #expect(
+      bench.reports == [
+        "transientFailure 1.1.1.1:1 ended the connection with GOAWAY before it answered a call"
+      ])
     #expect(bench.core.nextTry == bench.now + second)
     #expect(
       bench.core.failures.map(\.error) == [
@@ -206,6 +210,47 @@ private let third = Address("3.3.3.3", 3)
     #expect(bench.core.failures.map(\.attempt) == [2])
     bench.send(.resetBackoff)
     #expect(bench.live.count == 1, "the network changed: no reason to wait")
+  }
+
+  /// One that ends each connection without an answer, `times` times.
+  private func useless(
+    _ bench: inout SubchannelBench, _ address: Address, times: Int
+  ) {
+    for _ in 0..<times {
+      bench.send(.connect)
+      for (id, other) in bench.live where other != address {
+        bench.send(.failed(id: id, error: "no"))
+      }
+      guard let id = bench.live.first(where: { $0.value == address })?.key else {
+        Issue.record("\(address) was not tried")
+        return
+      }
+      bench.send(.ready(id: id))
+      bench.send(.ended(id: id, error: nil, use: .unanswered))
+    }
+  }
+
+  @Test("an address that is of no use holds up no other one") func othersFirst() {
+    var bench = SubchannelBench(v4, v6)
+    useless(&bench, v4, times: 2)
+    bench.send(.connect)
+    #expect(bench.starts.last?.address == v6 && bench.starts.last?.at == bench.now)
+    #expect(
+      bench.core.state == .connecting && bench.live.values.sorted { "\($0)" < "\($1)" } == [v6])
+    bench.send(.ready(id: bench.live.first?.key ?? 0))
+    bench.advance(60 * second)
+    bench.send(.ended(id: bench.connected ?? 0, error: nil, use: .answered))
+    bench.send(.connect)
+    #expect(bench.starts.last?.address == v6, "its rest is over, and it goes last")
+  }
+
+  @Test("an address that is new does not wait for the rest of an old one") func newAddress() {
+    var bench = SubchannelBench(v4)
+    useless(&bench, v4, times: 2)
+    bench.send(.connect)
+    #expect(bench.live.isEmpty)
+    bench.send(.update(Endpoint(v6)))
+    #expect(bench.live.values.map { $0 } == [v6])
   }
 
   @Test("the wait after useless connections runs from the last one's start") func waitFromStart() {

@@ -122,6 +122,7 @@ struct MethodPathTests {
       #expect(encoded.count <= limit && whole.starts(with: encoded))
       let decoded = encoded.withUnsafeBytes { PercentEncoding.decode($0) }
       #expect(text.hasPrefix(decoded), "\(limit): \(decoded)")
+      #expect(encoded.last != UInt8(ascii: " "), "HTTP does not keep it")
     }
     #expect(PercentEncoding.encode(text, limit: whole.count) == whole)
   }

@@ -213,6 +213,39 @@ struct ChannelRulesTests {
     }
   }
 
+  @Test(
+    "a call that does not inherit the deadline has calls without it behind it",
+    arguments: ChannelKind.allCases)
+  func notInherited(_ kind: ChannelKind) async throws {
+    let service = AdHocService(unary: [
+      "Left": { _, _ in Array("\(InheritedDeadline.current.map { _ in "some" } ?? "none")".utf8) }
+    ])
+    try await withInvoker(kind, service) { invoker in
+      for inherits in [true, false] {
+        var options = CallOptions()
+        options.inheritsDeadline = inherits
+        let deadline = Clock.now() + 60_000_000_000
+        let left = try await InheritedDeadline.$current.withValue(deadline) {
+          try await invoker.unary(adHoc("Left"), [], options)
+        }
+        #expect(String(decoding: left, as: UTF8.self) == (inherits ? "some" : "none"))
+      }
+    }
+  }
+
+  @Test(
+    "what is written after the handler's good end is dropped in silence",
+    arguments: ChannelKind.allCases)
+  func lateWrite(_ kind: ChannelKind) async throws {
+    let service = AdHocService(streams: ["End": { _, _, _ in }])
+    try await withInvoker(kind, service) { invoker in
+      let call = try await invoker.bidirectional(adHoc("End"))
+      #expect(try await call.responses.next() == nil)
+      try await call.requests.write([1])
+      try await call.requests.finish()
+    }
+  }
+
   // MARK: Ends
 
   /// Every place where a caller of a stream may wait.

@@ -20,11 +20,12 @@
 ///   that came during backoff is remembered and goes straight to CONNECTING. That a policy shows
 ///   failure until READY (A62) is the policy's business.
 /// - SETTINGS reset the backoff, so a server that hangs up after them would be called in a tight loop.
-///   Two connections in a row that were of no use (``ConnectionUse``: no call was answered) make the
-///   third one wait, in CONNECTING, for a backoff of its own, from the start of the last one. One that
-///   answered a call ends the count, whenever and however it ended: proxies and servers close
-///   connections after a number of requests, an age or an idle time. One that no call wanted counts
-///   only if it ended before a call could have come (docs/decisions/0023-use-decides.md).
+///   After two connections in a row to one address that were of no use (``ConnectionUse``: no call was
+///   answered) that address rests for a backoff of its own, from the start of the last one; others go
+///   before it, and where all rest the state is TRANSIENT_FAILURE. A connection that answered a call ends
+///   the count, whenever and however it ended: proxies and servers close connections after a number of
+///   requests, an age or an idle time. One that no call wanted counts only if it ended before a call could
+///   have come (docs/decisions/0023-use-decides-about-the-next-connection.md).
 package struct SubchannelCore: Sendable {
   /// RFC 8305 §5, "Connection Attempt Delay".
   package static let attemptDelay: UInt64 = 250_000_000
@@ -60,20 +61,28 @@ package struct SubchannelCore: Sendable {
   package private(set) var endpoint: Endpoint
   private var phase = Phase.idle
   private var backoff: Backoff
-  private var churn: Backoff
-  /// Connections in a row that were of no use.
-  private var useless = 0
-  /// When the last of them began.
-  private var lastUseless: UInt64 = 0
-  /// When the last connection began that ended with calls under way.
-  private var lastUndecided: UInt64 = 0
+  /// Connections in a row to one address that were of no use.
+  private struct Uselessness: Sendable {
+    var count = 0
+    var backoff: Backoff
+    /// The next one begins no earlier.
+    var notBefore: UInt64 = 0
+    /// As many may be chance.
+    static let chance = 1
+    var isProven: Bool { count > Uselessness.chance }
+  }
+  private var useless: [Address: Uselessness] = [:]
+  /// As configured, for each address anew.
+  private let freshBackoff: Backoff
+  /// The last connection that ended with calls under way.
+  private var lastUndecided: Flight?
   private var lastID: UInt32 = 0
   private var history: [Address: AddressFailure] = [:]
 
   package init(_ endpoint: Endpoint, backoff: Backoff = Backoff()) {
     self.endpoint = endpoint
     self.backoff = backoff
-    self.churn = backoff
+    self.freshBackoff = backoff
   }
 
   package var state: ConnectivityState {
@@ -91,11 +100,7 @@ package struct SubchannelCore: Sendable {
 
   /// When the next pass begins; nil unless it waits for that.
   package var nextTry: UInt64? {
-    switch phase {
-    case .backingOff(let until, _): until
-    case .connecting(let pass) where pass.flights.isEmpty: pass.nextStart
-    case .idle, .connecting, .ready, .closed: nil
-    }
+    if case .backingOff(let until, _) = phase { until } else { nil }
   }
 
   package mutating func handle(
@@ -108,19 +113,15 @@ package struct SubchannelCore: Sendable {
     case .update(let endpoint): update(endpoint, now, &actions)
     case .ready(let id): ready(id, &actions)
     case .failed(let id, let error): failed(id, error, now, &actions)
-    case .ended(let id, let error, let use): ended(id, error, use, now, &actions)
-    case .decided(let answered): decided(answered, began: lastUndecided)
+    case .ended(let id, let error, let use): ended(id, error, use, now, &random, &actions)
+    case .decided(let answered):
+      if let flight = lastUndecided { decided(answered, flight, &random) }
+      lastUndecided = nil
     case .timer: timer(now, &random, &actions)
     case .resetBackoff:
       backoff.reset()
-      useless = 0
-      switch phase {
-      case .backingOff(_, let wanted): leaveBackoff(wanted, now, &random, &actions)
-      case .connecting(var pass) where pass.flights.isEmpty:
-        pass.nextStart = now
-        proceed(pass, now, &actions)
-      case .idle, .connecting, .ready, .closed: break
-      }
+      useless = [:]
+      if case .backingOff(_, let wanted) = phase { leaveBackoff(wanted, now, &random, &actions) }
     case .close:
       letGo(&actions)
       phase = .closed
@@ -147,17 +148,25 @@ extension SubchannelCore {
   private mutating func begin(
     _ now: UInt64, _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
   ) {
-    actions.append(.report(.connecting, error: nil))
-    var start = now
-    if useless >= 2 {
-      start = max(now, later(lastUseless, by: churn.next(using: &random)))
-    } else {
-      churn.reset()
-    }
     var seen: Set<Address> = []
+    let addresses = endpoint.addresses.filter { seen.insert($0).inserted }
+    // Those that were of no use go last, when their rest is over.
+    let resting = addresses.filter { useless[$0]?.isProven == true }
+    let due = resting.filter { (useless[$0]?.notBefore ?? 0) <= now }
+    let fresh = addresses.filter { useless[$0]?.isProven != true }
+    guard !fresh.isEmpty || !due.isEmpty || resting.isEmpty else {
+      let first = resting.min { (useless[$0]?.notBefore ?? 0) < (useless[$1]?.notBefore ?? 0) }
+      let until = first.flatMap { useless[$0]?.notBefore } ?? now
+      phase = .backingOff(until: until, wanted: true)
+      actions.append(.timer(at: until))
+      let why = first.flatMap { address in history[address].map { "\(address) \($0.error)" } }
+      actions.append(.report(.transientFailure, error: why ?? "connections were of no use"))
+      return
+    }
+    actions.append(.report(.connecting, error: nil))
     let pass = Pass(
-      waiting: endpoint.addresses.filter { seen.insert($0).inserted }, nextStart: start,
-      backoffDeadline: later(start, by: backoff.next(using: &random)))
+      waiting: fresh + due, nextStart: now,
+      backoffDeadline: later(now, by: backoff.next(using: &random)))
     proceed(pass, now, &actions)
   }
 
@@ -244,20 +253,20 @@ extension SubchannelCore {
 
   private mutating func ended(
     _ id: UInt32, _ error: String?, _ use: ConnectionUse, _ now: UInt64,
-    _ actions: inout [SubchannelAction]
+    _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
   ) {
     guard case .ready(let flight) = phase, flight.id == id else { return }
     switch use {
-    case .answered: decided(true, began: flight.began)
-    case .unanswered: decided(false, began: flight.began)
-    case .undecided: lastUndecided = flight.began
+    case .answered: decided(true, flight, &random)
+    case .unanswered: decided(false, flight, &random)
+    case .undecided: lastUndecided = flight
     case .unused:
       let lived = now >= flight.began ? now - flight.began : 0
-      if lived < SubchannelCore.chanceToBeUsed { decided(false, began: flight.began) }
+      if lived < SubchannelCore.chanceToBeUsed { decided(false, flight, &random) }
     }
-    if useless > 0 {
+    if let count = useless[flight.address]?.count {
       let what = error ?? "ended the connection with GOAWAY before it answered a call"
-      note(flight.address, what, now, attempt: useless)
+      note(flight.address, what, now, attempt: count)
     } else if let error {
       note(flight.address, error, now, attempt: 0)
     }
@@ -265,13 +274,19 @@ extension SubchannelCore {
     actions.append(.report(.idle, error: error.map { "\(flight.address) \($0)" }))
   }
 
-  private mutating func decided(_ answered: Bool, began: UInt64) {
-    if answered {
-      useless = 0
-    } else {
-      useless += 1
-      lastUseless = began
+  private mutating func decided(
+    _ answered: Bool, _ flight: Flight, _ random: inout some RandomNumberGenerator
+  ) {
+    guard !answered else {
+      useless[flight.address] = nil
+      return
     }
+    var state = useless[flight.address] ?? Uselessness(backoff: freshBackoff)
+    state.count += 1
+    if state.isProven {
+      state.notBefore = later(flight.began, by: state.backoff.next(using: &random))
+    }
+    useless[flight.address] = state
   }
 
   private mutating func note(_ address: Address, _ error: String, _ now: UInt64, attempt: Int) {
@@ -292,6 +307,7 @@ extension SubchannelCore {
     let sameServer = new.serverName == endpoint.serverName
     endpoint = new
     history = history.filter { listed.contains($0.key) }
+    useless = sameServer ? useless.filter { listed.contains($0.key) } : [:]
 
     switch phase {
     case .idle, .closed: break
@@ -301,7 +317,6 @@ extension SubchannelCore {
       phase = .idle
       actions.append(.report(.idle, error: nil))
     case .connecting(var pass):
-      let wasUnderWay = !pass.flights.isEmpty
       pass.flights.removeAll { flight in
         guard !sameServer || !listed.contains(flight.address) else { return false }
         actions.append(.abandon(id: flight.id))
@@ -309,9 +324,8 @@ extension SubchannelCore {
       }
       var begun = pass.failed.union(pass.flights.map(\.address))
       pass.waiting = new.addresses.filter { begun.insert($0).inserted }
-      // Nothing under way any more: no reason to wait. (A pass that waits out short lives had
-      // nothing under way before, and goes on waiting.)
-      if pass.flights.isEmpty, wasUnderWay { pass.nextStart = now }
+      // Nothing under way any more: no reason to wait.
+      if pass.flights.isEmpty { pass.nextStart = now }
       proceed(pass, now, &actions)
     case .backingOff(let until, _):
       // Addresses that were never tried need not wait for the others' backoff.

@@ -115,8 +115,10 @@ extension Metadata: CustomStringConvertible {
 extension Metadata {
   /// Appends a pair as it came off the wire; `name` already in lower case (RFC 9113 §8.2.1).
   package mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-    // A name is at most 64 KiB - 1 long: nghttp2 refuses longer header blocks, and so do we.
-    guard name.count <= 0xffff, value.count <= 0x7fff_ffff else { return }
+    // A name is at most 64 KiB - 1 long, which is more than can be sent: a longer one is cut here, and
+    // refused with its size later.
+    let name = UnsafeRawBufferPointer(rebasing: name.prefix(0xffff))
+    let value = UnsafeRawBufferPointer(rebasing: value.prefix(0x7fff_ffff))
     let needed = storage.count + 6 + name.count + value.count
     if needed > storage.capacity {
       // Doubled: reserving the exact size for each pair would copy everything each time.

@@ -20,6 +20,8 @@ package enum PercentEncoding {
       let needed = isPlain(byte) && !isEdgeSpace ? 1 : 3
       guard encoded.count + needed <= limit else {
         encoded.removeSubrange(start...)
+        // What is the end now has no space there.
+        while encoded.last == UInt8(ascii: " ") { encoded.removeLast() }
         return encoded
       }
       if needed == 1 {

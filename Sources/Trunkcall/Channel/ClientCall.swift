@@ -175,19 +175,18 @@ final class ClientCall: @unchecked Sendable {
   }
 
   private func arrive(_ route: Route, _ token: UInt64?) {
-    guard outcome == nil, !settleIfDue() else { return }
-    if isUnary, let firstFrame, let refusal = refusal(of: firstFrame) {
-      return settle(.failed(refusal))
-    }
     let connection = route.connection.value
-    if let refusal = connection.refusal { return settle(.failed(refusal)) }
     let now = Clock.now()
-    let stream: HTTP2Stream
-    do throws(RPCError) {
-      guard let opened = try connection.open(self) else { return hub.toHome(self) }
-      stream = opened
-    } catch {
-      return settle(.failed(error))
+    guard let stream = open(on: connection) else {
+      // A policy that counts its picks hears of each.
+      if let token {
+        var code = RPCError.Code.unavailable
+        if case .failed(let error) = outcome { code = error.code }
+        connection.note(
+          PickOutcome(subchannel: route.subchannel, token: token, code: code, latency: .zero))
+      }
+      if outcome == nil { hub.toHome(self) }
+      return
     }
     self.stream = stream
     self.connection = connection
@@ -202,6 +201,19 @@ final class ClientCall: @unchecked Sendable {
     if requestsEnded { stream.finish() }
     watchDeadline(on: connection.loop)
     if !sendWaiters.isEmpty, !stream.isAboveMark { wakeSenders(nil) }
+  }
+
+  /// - Returns: nil if the call is settled, or the connection takes none any more.
+  private func open(on connection: ClientConnection) -> HTTP2Stream? {
+    guard outcome == nil, !settleIfDue() else { return nil }
+    do throws(RPCError) {
+      if isUnary, let firstFrame, let refusal = refusal(of: firstFrame) { throw refusal }
+      if let refusal = connection.refusal { throw refusal }
+      return try connection.open(self)
+    } catch {
+      settle(.failed(error))
+      return nil
+    }
   }
 
   /// Settles a call that was cancelled or ran out of time while it travelled.

@@ -8,7 +8,9 @@ public import TrunkWire
 /// that lives in the same program.
 ///
 /// It holds to what a call over a network holds to: metadata rules, message limits, deadlines,
-/// cancellation, statuses, back-pressure, interceptors on both sides. Compression is left out.
+/// cancellation, statuses, back-pressure, interceptors on both sides. Compression is left out, and the
+/// limit of a header list is 60,000 bytes. A unary call without a deadline or interceptors runs its handler
+/// in the caller's own task: it returns when the handler does, also when the caller was cancelled.
 ///
 /// ```swift
 /// let greeter = Helloworld_Greeter.Client(InProcessChannel([Greeter()]))
@@ -50,6 +52,7 @@ public struct InProcessChannel: CallInvoker {
     self.limits = limits
     self.authority = authority
     log = CallLog(logger)
+    methods.warnOfIdle(serverInterceptors, logger)
     let names = methods.services
     for case let health as any HealthReporting in services { health.serves(names) }
   }
@@ -70,7 +73,17 @@ public struct InProcessChannel: CallInvoker {
       }
     } else {
       // In the caller's task: its cancellation is the handler's.
-      do { end = .response(try await handler(payload, ServerCall(context))) } catch {
+      do {
+        if InheritedDeadline.current == nil {
+          end = .response(try await handler(payload, ServerCall(context)))
+        } else {
+          // The call does not inherit it: neither do the handler's calls.
+          end = .response(
+            try await InheritedDeadline.$current.withValue(nil) {
+              try await handler(payload, ServerCall(context))
+            })
+        }
+      } catch {
         end = .failed(error)
       }
     }

@@ -35,7 +35,7 @@ final class InProcessStream: ClientStream {
       if let deadline { deadlines.add(entry, of: self, at: deadline) }
       let handler = Task {
         do {
-          try await InheritedDeadline.$current.withValue(deadline ?? InheritedDeadline.current) {
+          try await InheritedDeadline.$current.withValue(deadline) {
             try await body(self)
           }
           end(nil)
@@ -60,9 +60,10 @@ final class InProcessStream: ClientStream {
 
     /// The call's one end; a handler that still runs is cancelled.
     func end(_ error: RPCError?) {
-      if let error { replies.fail(error) } else { replies.finish() }
-      requests.fail(error ?? RPCError(.cancelled, "the call has ended"))
+      // Before the pipes: who reads their end may ask for the trailers.
       call.ended(error)
+      if let error { replies.fail(error) } else { replies.finish() }
+      if let error { requests.fail(error) } else { requests.close() }
       if call.deadline != nil { deadlines.remove(entry) }
       let handler = run.withLock { run in
         defer { run = Run(handler: nil, isOver: true) }

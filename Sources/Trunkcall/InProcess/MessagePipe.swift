@@ -36,7 +36,8 @@ final class MessagePipe: Sendable {
     let isFull = try state.withLock { state throws(RPCError) in
       switch state.end {
       case .failed(let error): throw error
-      case .ended: throw RPCError(.cancelled, "the call has ended")
+      // As on a connection: nobody wants it.
+      case .ended: return false
       case .open: break
       }
       if state.reading.isWaiting {
@@ -55,6 +56,18 @@ final class MessagePipe: Sendable {
       guard case .open = state.end else { return }
       state.end = .ended
       if state.queue.isEmpty { state.reading.resume(.end) }
+    }
+  }
+
+  /// Nobody reads any more, and all is well: what is unread goes, writers go on.
+  func close() {
+    state.withLock { state in
+      if case .failed = state.end { return }
+      state.end = .ended
+      state.queue = []
+      state.bytes = 0
+      state.reading.resume(.end)
+      state.writing.resume(nil)
     }
   }
 

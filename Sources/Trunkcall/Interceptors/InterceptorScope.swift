@@ -14,7 +14,7 @@ public struct InterceptorScope<Base: Interceptor>: Interceptor {
   ///   - methods: `/package.Service/Method`.
   public init(_ base: Base, services: [String] = [], methods: [MethodName] = []) {
     self.base = base
-    prefixes = services.map { Array("/\($0)/".utf8) }
+    prefixes = services.map { Array("/\($0.first == "/" ? $0.dropFirst() : $0[...])/".utf8) }
     self.methods = Set(methods)
   }
 

@@ -13,7 +13,8 @@ public protocol Interceptor: Sendable {
 extension Interceptor {
   public func applies(to method: MethodName) -> Bool { true }
 
-  /// The same for these services alone: `"shop.Orders"`, or `Shop_Orders.name` of the stubs.
+  /// The same for these services alone: `"shop.Orders"`, or `Shop_Orders.name` of the stubs. A server
+  /// logs an error for an interceptor that applies to none of its methods.
   public func on(services: String...) -> InterceptorScope<Self> {
     InterceptorScope(self, services: services)
   }

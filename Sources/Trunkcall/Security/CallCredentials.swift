@@ -68,24 +68,63 @@ extension CallRequest {
 }
 
 extension CallCredentialsRequest {
+  /// Ends at the deadline and when its task is cancelled, whether the credentials heed that or not.
   fileprivate static func ask(
     _ credentials: [any CallCredentials], _ asked: CallCredentialsRequest, within timeout: Duration?
   ) async throws -> Metadata {
-    try await withThrowingTaskGroup(of: Metadata.self) { group in
-      defer { group.cancelAll() }
-      group.addTask {
+    let answer = CredentialsAnswer()
+    let asking = Task {
+      do {
         var metadata = Metadata()
         for one in credentials { metadata.append(contentsOf: try await one.metadata(for: asked)) }
-        return metadata
-      }
-      if let timeout {
-        group.addTask {
-          try await Task.sleep(for: timeout)
-          throw RPCError(
-            .deadlineExceeded, "the deadline passed while waiting for call credentials")
-        }
-      }
-      return try await group.next() ?? Metadata()
+        answer.settle(.success(metadata))
+      } catch { answer.settle(.failure(error)) }
     }
+    let timer = timeout.map { timeout in
+      Task {
+        guard (try? await Task.sleep(for: timeout)) != nil else { return }
+        answer.settle(
+          .failure(
+            RPCError(
+              .deadlineExceeded, "the deadline passed while waiting for call credentials")))
+      }
+    }
+    defer {
+      asking.cancel()
+      timer?.cancel()
+    }
+    return try await withTaskCancellationHandler {
+      await withUnsafeContinuation { answer.wait($0) }
+    } onCancel: {
+      answer.settle(.failure(CancellationError()))
+    }.get()
+  }
+}
+
+/// What comes first is the answer.
+private final class CredentialsAnswer: Sendable {
+  typealias Answer = Result<Metadata, any Error>
+  private struct State: Sendable {
+    var answer: Answer?
+    var waiter: UnsafeContinuation<Answer, Never>?
+  }
+  private let state = Locked(State())
+
+  func settle(_ answer: Answer) {
+    let waiter = state.withLock { state -> UnsafeContinuation<Answer, Never>? in
+      guard state.answer == nil else { return nil }
+      state.answer = answer
+      defer { state.waiter = nil }
+      return state.waiter
+    }
+    waiter?.resume(returning: answer)
+  }
+
+  func wait(_ waiter: UnsafeContinuation<Answer, Never>) {
+    let answer = state.withLock { state -> Answer? in
+      if state.answer == nil { state.waiter = waiter }
+      return state.answer
+    }
+    if let answer { waiter.resume(returning: answer) }
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Logging
 
 /// Something that a server serves; generated `Service` protocols conform to it.
 public protocol RPCService: Sendable {
@@ -160,6 +161,20 @@ final class MethodIndex: Sendable {
   }
 
   /// The service exists, if not the method.
+  /// An interceptor whose scope names nothing that is served lets every call pass: that is said aloud.
+  func warnOfIdle(_ interceptors: [any ServerInterceptor], _ logger: Logger) {
+    guard !methods.isEmpty else { return }
+    for interceptor in interceptors
+    where !methods.contains(where: { interceptor.applies(to: $0.name) }) {
+      logger.error(
+        "an interceptor applies to none of the methods: are they named as they are served?",
+        metadata: [
+          "interceptor": "\(type(of: interceptor))",
+          "services": "\(services.joined(separator: ", "))",
+        ])
+    }
+  }
+
   private func hasService(of path: String) -> Bool {
     guard let slash = path.dropFirst().firstIndex(of: "/") else { return false }
     let prefix = path[...slash]

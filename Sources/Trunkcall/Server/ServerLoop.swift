@@ -38,6 +38,7 @@ final class ServerCore: Sendable {
     self.interceptors = interceptors
     self.logger = logger
     log = CallLog(logger)
+    methods.warnOfIdle(interceptors, logger)
   }
 }
 

@@ -17,7 +17,7 @@ struct TrailerPlan {
   /// Encoded bytes of `grpc-message`.
   static let maxMessageSize = 4_096
   /// `:status`, `content-type`, `grpc-status` and `grpc-accept-encoding`, and the name of `grpc-message`.
-  static let fixedSize = 256
+  static let fixedSize = 288
   private static let details = "grpc-status-details-bin"
 
   /// - Parameters:
@@ -34,10 +34,11 @@ struct TrailerPlan {
       own.listSize + trailing.listSize + messageSize <= room
         && own.blockSize + trailing.blockSize <= Metadata.maxBlockSize
     }
-    if !fits(message.count), !own.isEmpty {
-      let before = own.count
+    if !fits(message.count) {
+      let before = own.count + trailing.count
       own.removeAll(named: TrailerPlan.details)
-      if own.count < before { leftOut.append(TrailerPlan.details) }
+      trailing.removeAll(named: TrailerPlan.details)
+      if own.count + trailing.count < before { leftOut.append(TrailerPlan.details) }
     }
     if !fits(message.count) {
       let left = max(0, room - own.listSize - trailing.listSize)

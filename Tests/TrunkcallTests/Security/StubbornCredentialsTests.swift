@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Testing
+
+@testable import Trunkcall
+
+@Suite("Credentials that heed neither deadline nor cancellation", .timeLimit(.minutes(1)))
+struct StubbornCredentialsTests {
+  private struct Stubborn: CallCredentials {
+    let gate: Gate
+    let allowsPlaintext = true
+    func metadata(for call: CallCredentialsRequest) async throws -> Metadata {
+      await gate.wait()
+      return [:]
+    }
+  }
+
+  @Test("hold no call over its end", arguments: ChannelKind.allCases)
+  func ends(_ kind: ChannelKind) async throws {
+    let gate = Gate()
+    defer { gate.open() }
+    try await withInvoker(kind, AdHocService(unary: ["Echo": { payload, _ in payload }])) { invoker in
+      var options = CallOptions(timeout: .milliseconds(50))
+      options.credentials = [Stubborn(gate: gate)]
+      let late = await failure {
+        _ = try await invoker.unary(AdHocService.method("Echo"), [], options)
+      }
+      #expect(late?.code == .deadlineExceeded)
+      options.timeout = nil
+      let caller = Task { [options] in
+        await failure { _ = try await invoker.unary(AdHocService.method("Echo"), [], options) }
+      }
+      try await Task.sleep(for: .milliseconds(20))
+      caller.cancel()
+      #expect(await caller.value?.code == .cancelled)
+    }
+  }
+}
