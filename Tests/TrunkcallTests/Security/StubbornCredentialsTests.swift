@@ -19,7 +19,8 @@ struct StubbornCredentialsTests {
   func ends(_ kind: ChannelKind) async throws {
     let gate = Gate()
     defer { gate.open() }
-    try await withInvoker(kind, AdHocService(unary: ["Echo": { payload, _ in payload }])) { invoker in
+    let service = AdHocService(unary: ["Echo": { payload, _ in payload }])
+    try await withInvoker(kind, service) { invoker in
       var options = CallOptions(timeout: .milliseconds(50))
       options.credentials = [Stubborn(gate: gate)]
       let late = await failure {
