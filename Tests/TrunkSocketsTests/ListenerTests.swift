@@ -48,6 +48,48 @@ struct ListenerTests {
     }
   }
 
+  @Test("room that comes while the listener hears that there is none is not missed")
+  func roomAtOnce() async throws {
+    /// On the loop alone.
+    final class Place {
+      var listener: Listener?
+      var asked = 0
+    }
+    try await withLoop { loop in
+      let place = LoopBound(Place(), on: loop)
+      let port = try await loop.perform { () -> Result<UInt16, any Error> in
+        Result {
+          guard let address = SocketAddress(ip: "127.0.0.1", port: 0) else {
+            throw SocketError.closed("address")
+          }
+          let listener = try Listener(
+            on: address, loop: loop, options: SocketOptions(), paused: {},
+            admission: Listener.Admission(
+              patience: .seconds(600),
+              next: {
+                let place = place.value
+                place.asked += 1
+                guard place.asked > 1 else {
+                  place.listener?.resume()
+                  return nil
+                }
+                return { $0.close() }
+              }, refused: {}))
+          place.value.listener = listener
+          try listener.start()
+          return listener.address.port
+        }
+      }.get()
+      let client = try await ByteStream.connect(
+        to: .host("127.0.0.1", port), on: loop, timeout: .seconds(5))
+      #expect(try await client.read(timeout: .seconds(5)) == [])
+      await loop.perform {
+        place.value.listener?.close()
+        place.value.listener = nil
+      }
+    }
+  }
+
   @Test("a socket file that nobody listens on is replaced, a live one is not")
   func staleFile() async throws {
     let path = freshPath()

@@ -130,8 +130,12 @@ package final class Listener: ReadinessHandler {
   }
 
   func ready(_ readiness: Readiness) {
+    guard !isHeld else { return }
     for _ in 0..<Listener.acceptsPerEvent {
-      guard !isHeld, let take = admission?.next() else { return hold() }
+      // Before it is asked: there may be room again while it says that there is none.
+      isHeld = true
+      guard let take = admission?.next() else { return hold() }
+      isHeld = false
       let client = accept(fd)
       if client >= 0 {
         take(AcceptedSocket(fd: client, options: options))
@@ -162,8 +166,8 @@ package final class Listener: ReadinessHandler {
   }
 
   private func hold() {
-    guard !isHeld, let token else { return }
-    isHeld = true
+    // Resumed already; the clients are still there.
+    guard isHeld, let token else { return }
     loop.poller.change(fd, [], token)
     waitForRoom()
   }
