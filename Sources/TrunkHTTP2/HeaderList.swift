@@ -10,8 +10,10 @@ public struct HeaderList: ~Copyable {
   private var capacity = 0
   private(set) var count = 0
   /// Bytes that this block counts for under the peer's limit: names, values, and 32 for each field
-  /// (RFC 9113 §10.5.1).
-  package private(set) var size = 0
+  /// (RFC 9113 §10.5.1). Added up when it is asked for: most blocks are not.
+  package var size: Int {
+    (0..<count).reduce(0) { $0 + fields[$1].namelen + fields[$1].valuelen + 32 }
+  }
   // Bytes that are neither static nor owned by the caller for the length of the call. Chunks, so
   // that pointers into them stay good while more is added.
   private var arena: [UnsafeMutableRawBufferPointer] = []
@@ -30,7 +32,6 @@ public struct HeaderList: ~Copyable {
 
   package mutating func removeAll() {
     count = 0
-    size = 0
     for chunk in arena { chunk.deallocate() }
     arena.removeAll(keepingCapacity: true)
   }
@@ -92,6 +93,5 @@ public struct HeaderList: ~Copyable {
         name: UnsafeMutablePointer(mutating: name), value: UnsafeMutablePointer(mutating: value),
         namelen: nameLength, valuelen: valueLength, flags: flags))
     count += 1
-    size += nameLength + valueLength + 32
   }
 }

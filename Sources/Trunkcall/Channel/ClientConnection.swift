@@ -105,7 +105,7 @@ final class ClientConnection {
   func open(_ call: ClientCall) throws(RPCError) -> HTTP2Stream? {
     guard phase == .ready, let session, !session.goAwayReceived else { return nil }
     session.withHeaders { call.writeHeaders(&$0, authority: authority) }
-    if session.headerListSize > session.peerHeaderListLimit {
+    if session.peerHeaderListLimit != .max, session.headerListSize > session.peerHeaderListLimit {
       let size = session.headerListSize
       session.withHeaders { $0.removeAll() }
       throw RPCError(
