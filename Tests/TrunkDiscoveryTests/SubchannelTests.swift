@@ -175,7 +175,7 @@ private let third = Address("3.3.3.3", 3)
       bench.send(.ready(id: id))
       bench.advance(millisecond)
       bench.send(.ended(id: id, error: nil, use: .undecided))
-      bench.send(.decided(answered: isAnswered))
+      bench.send(.decided(id: id, answered: isAnswered))
     }
     let gaps = zip(bench.starts.dropFirst(), bench.starts).map { $0.at - $1.at }
     #expect(gaps == (isAnswered ? [1, 1, 1] : [1, 1000, 1600]).map { $0 * millisecond })
@@ -242,6 +242,29 @@ private let third = Address("3.3.3.3", 3)
     bench.send(.ended(id: bench.connected ?? 0, error: nil, use: .answered))
     bench.send(.connect)
     #expect(bench.starts.last?.address == v6, "its rest is over, and it goes last")
+  }
+
+  @Test("what becomes of a connection's calls counts for that connection")
+  func decidedByConnection() {
+    var bench = SubchannelBench(v4)
+    for id in 1...2 as ClosedRange<UInt32> {
+      bench.send(.connect)
+      bench.send(.ready(id: id))
+      bench.send(.ended(id: id, error: nil, use: .undecided))
+    }
+    bench.send(.decided(id: 2, answered: false))
+    bench.send(.decided(id: 1, answered: false))
+    bench.send(.connect)
+    #expect(bench.live.isEmpty && bench.core.state == .transientFailure, "both count")
+  }
+
+  @Test("an update during a pass does not wake an address that rests") func updateAndRest() {
+    var bench = SubchannelBench(v4, v6)
+    useless(&bench, v4, times: 2)
+    bench.send(.connect)
+    bench.send(.update(Endpoint(v4, v6, third)))
+    bench.advance(300 * millisecond)
+    #expect(Set(bench.live.values) == [v6, third])
   }
 
   @Test("an address that is new does not wait for the rest of an old one") func newAddress() {

@@ -14,7 +14,7 @@ package enum SubchannelEvent: Sendable, Hashable {
   /// The connection takes no more calls: it broke, or a GOAWAY came. `error` is nil for the latter.
   case ended(id: UInt32, error: String?, use: ConnectionUse)
   /// A connection that had ended as `.undecided` has answered a call, or is closed without an answer.
-  case decided(answered: Bool)
+  case decided(id: UInt32, answered: Bool)
   /// The time of the last `.timer` has come (an early or stale one changes nothing).
   case timer
   /// The network changed: try again now (5.4).

@@ -74,8 +74,8 @@ package struct SubchannelCore: Sendable {
   private var useless: [Address: Uselessness] = [:]
   /// As configured, for each address anew.
   private let freshBackoff: Backoff
-  /// The last connection that ended with calls under way.
-  private var lastUndecided: Flight?
+  /// Connections that ended with calls under way.
+  private var undecided: [UInt32: Flight] = [:]
   private var lastID: UInt32 = 0
   private var history: [Address: AddressFailure] = [:]
 
@@ -114,9 +114,8 @@ package struct SubchannelCore: Sendable {
     case .ready(let id): ready(id, &actions)
     case .failed(let id, let error): failed(id, error, now, &actions)
     case .ended(let id, let error, let use): ended(id, error, use, now, &random, &actions)
-    case .decided(let answered):
-      if let flight = lastUndecided { decided(answered, flight, &random) }
-      lastUndecided = nil
+    case .decided(let id, let answered):
+      if let flight = undecided.removeValue(forKey: id) { decided(answered, flight, &random) }
     case .timer: timer(now, &random, &actions)
     case .resetBackoff:
       backoff.reset()
@@ -148,27 +147,33 @@ extension SubchannelCore {
   private mutating func begin(
     _ now: UInt64, _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
   ) {
-    var seen: Set<Address> = []
-    let addresses = endpoint.addresses.filter { seen.insert($0).inserted }
-    // Those that were of no use go last, when their rest is over.
-    let resting = addresses.filter { useless[$0]?.isProven == true }
-    let due = resting.filter { (useless[$0]?.notBefore ?? 0) <= now }
-    let fresh = addresses.filter { useless[$0]?.isProven != true }
-    guard !fresh.isEmpty || !due.isEmpty || resting.isEmpty else {
-      let first = resting.min { (useless[$0]?.notBefore ?? 0) < (useless[$1]?.notBefore ?? 0) }
-      let until = first.flatMap { useless[$0]?.notBefore } ?? now
+    let candidates = candidates(now)
+    let first = endpoint.addresses.min { restEnd($0) < restEnd($1) }
+    if candidates.isEmpty, let first {
+      let until = restEnd(first)
       phase = .backingOff(until: until, wanted: true)
       actions.append(.timer(at: until))
-      let why = first.flatMap { address in history[address].map { "\(address) \($0.error)" } }
+      let why = history[first].map { "\(first) \($0.error)" }
       actions.append(.report(.transientFailure, error: why ?? "connections were of no use"))
       return
     }
     actions.append(.report(.connecting, error: nil))
     let pass = Pass(
-      waiting: fresh + due, nextStart: now,
+      waiting: candidates, nextStart: now,
       backoffDeadline: later(now, by: backoff.next(using: &random)))
     proceed(pass, now, &actions)
   }
+
+  /// The addresses that may be tried, once each: those that were of no use last, and only when their rest
+  /// is over.
+  private func candidates(_ now: UInt64) -> [Address] {
+    var seen: Set<Address> = []
+    let awake = endpoint.addresses.filter { seen.insert($0).inserted && restEnd($0) <= now }
+    return awake.filter { restEnd($0) == 0 } + awake.filter { restEnd($0) > 0 }
+  }
+
+  /// 0 for an address that does not rest.
+  private func restEnd(_ address: Address) -> UInt64 { useless[address]?.notBefore ?? 0 }
 
   /// Starts what may start, ends the pass if nothing is left.
   private mutating func proceed(
@@ -259,7 +264,7 @@ extension SubchannelCore {
     switch use {
     case .answered: decided(true, flight, &random)
     case .unanswered: decided(false, flight, &random)
-    case .undecided: lastUndecided = flight
+    case .undecided: undecided[flight.id] = flight
     case .unused:
       let lived = now >= flight.began ? now - flight.began : 0
       if lived < SubchannelCore.chanceToBeUsed { decided(false, flight, &random) }
@@ -281,6 +286,7 @@ extension SubchannelCore {
       useless[flight.address] = nil
       return
     }
+    guard endpoint.addresses.contains(flight.address) else { return }
     var state = useless[flight.address] ?? Uselessness(backoff: freshBackoff)
     state.count += 1
     if state.isProven {
@@ -323,7 +329,7 @@ extension SubchannelCore {
         return true
       }
       var begun = pass.failed.union(pass.flights.map(\.address))
-      pass.waiting = new.addresses.filter { begun.insert($0).inserted }
+      pass.waiting = candidates(now).filter { begun.insert($0).inserted }
       // Nothing under way any more: no reason to wait.
       if pass.flights.isEmpty { pass.nextStart = now }
       proceed(pass, now, &actions)

@@ -138,7 +138,8 @@ final class ChannelControl {
     case (.failed(let error), .attempt(let n)): post(.subchannel(id, .failed(id: n, error: error)))
     case (.ended(let error, let use), .attempt(let n)):
       post(.subchannel(id, .ended(id: n, error: error, use: use)))
-    case (.decided(let answered), .attempt): post(.subchannel(id, .decided(answered: answered)))
+    case (.decided(let answered), .attempt(let n)):
+      post(.subchannel(id, .decided(id: n, answered: answered)))
     case (.decided(let answered), .sibling): post(.sibling(id, .decided(answered: answered)))
     case (.ready, .sibling(let n)): post(.sibling(id, .ready(id: n)))
     case (.failed, .sibling(let n)): post(.sibling(id, .failed(id: n)))
