@@ -4,8 +4,8 @@
 /// Boolean flags as gRPC's own programs take them (Abseil's and Go's ways): `--use_tls`,
 /// `--use_tls=true`, `--use_tls true`, `--nouse_tls`.
 public enum BooleanFlags {
-  /// The arguments with a value at each of these flags: `--use_tls=true` or `=false`. What is no boolean is
-  /// left as it is, to be refused.
+  /// The arguments with a value at each of these flags: `--use_tls=true` or `=false`. What is no
+  /// boolean is left as it is, to be refused.
   public static func withValues(
     _ arguments: some Sequence<String>, _ names: Set<String>
   ) -> [String] {

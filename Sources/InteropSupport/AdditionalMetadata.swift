@@ -3,8 +3,8 @@
 public import Trunkcall
 
 extension Metadata {
-  /// What `--additional_metadata` holds: `name:value;name:value`, a backslash before a `:` or `;` that
-  /// is part of a name, before a `;` that is part of a value, and before a backslash.
+  /// What `--additional_metadata` holds: `name:value;name:value`, a backslash before a `:` or `;`
+  /// that is part of a name, before a `;` that is part of a value, and before a backslash.
   ///
   /// Nil for a pair without a colon or a name.
   public init?(additional text: String) {

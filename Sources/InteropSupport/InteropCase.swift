@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import Trunkcall
 
-/// The cases of gRPC `doc/interop-test-descriptions.md` that this library's client runs, by their
+/// The cases of interop-test-descriptions.md that this library's client runs, by their
 /// official names. Not here: what needs Google's cloud, a caching proxy, or load reports (ORCA).
 public enum InteropCase: String, CaseIterable, Sendable {
   case emptyUnary = "empty_unary"

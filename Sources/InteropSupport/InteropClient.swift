@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 public import Trunkcall
 
-/// The client of gRPC `doc/interop-test-descriptions.md`: runs a case and throws what was not as
+/// The client of interop-test-descriptions.md: runs a case and throws what was not as
 /// described.
 public struct InteropClient: Sendable {
   /// A new channel to the server; a case closes what it opens.

@@ -5,7 +5,7 @@ public import InteropStubs
 internal import SwiftProtobuf
 public import Trunkcall
 
-/// `grpc.testing.TestService` as gRPC `doc/interop-test-descriptions.md` wants it of every server:
+/// `grpc.testing.TestService` as interop-test-descriptions.md wants it of every server:
 /// sizes, intervals, compression, status and metadata as the client says. `UnimplementedCall` is
 /// left out, as it has to be.
 public struct InteropTestService: Grpc_Testing_TestService.Service {

@@ -9,12 +9,12 @@ internal import TrunkSockets
 /// when the server stops.
 ///
 /// It registers once the server listens and says SERVING for the name; tries again for ever while
-/// the agent is away; asks the agent every 3 s whether it still has the service as it was registered,
-/// and registers again if not (an agent that lost its state, another program that took the id, a
-/// check removed by hand) and when the token was replaced. It logs once that the agent's check fails,
-/// and why. Order of a stop: health NOT_SERVING,
-/// deregister, wait until the catalogue no longer shows the instance, give watchers a moment, return;
-/// then the server sends GOAWAY and drains.
+/// the agent is away; asks the agent every 3 s whether it still has the service as it was
+/// registered, and registers again if not (an agent that lost its state, another program that took
+/// the id, a check removed by hand) and when the token was replaced. It logs once that the agent's
+/// check fails, and why. Order of a stop: health NOT_SERVING, deregister, wait until the catalogue
+/// no longer shows the instance, give watchers a moment, return; then the server sends GOAWAY and
+/// drains.
 public final class ConsulRegistration: LongRunning {
   /// The registered name, also the service name of a gRPC check.
   public let name: String
@@ -43,20 +43,21 @@ public final class ConsulRegistration: LongRunning {
 
   /// Nothing is sent before ``run()``.
   /// - Parameters:
-  ///   - name: the service's name in Consul; a DNS label if Consul's DNS should show it.
+  ///   - name: the service's name in Consul; a DNS label if Consul's DNS should show it (RFC 1123).
   ///   - server: what is registered, e.g. a `GRPCServer`.
-  ///   - agent: the local agent; default: from the environment, else 127.0.0.1:8500.
+  ///   - agent: the local agent (Consul, Agent Service API); default: from the environment, else
+  ///     127.0.0.1:8500.
   ///   - tags: none by default.
-  ///   - advertise: what others connect to; port 0 stands for the bound port. Default: the
+  ///   - advertise: what others connect to; port 0 stands for the bound port. Default: the
   ///     bound address, and if that is a wildcard, the address of the agent's node, as the agent
   ///     says (`/v1/agent/self`); where that may not be read, none, which means the node's.
   ///   - id: unique on the agent; default `name-address-port`, without an address `name-port`.
   ///   - meta: keys of `[A-Za-z0-9_-]`.
   ///   - weights: nil leaves Consul's 1 and 1.
-  ///   - check: default: a gRPC health check every 10 s, over TLS if the server speaks TLS. One that
-  ///     cannot work with this server is logged as a warning.
-  ///   - deregisterCriticalAfter: the backstop for a server that died: the agent takes it out
-  ///     after this time in critical state, 1 min at least; nil: never.
+  ///   - check: default: a gRPC health check every 10 s, over TLS if the server speaks TLS. One
+  ///     that cannot work with this server is logged as a warning.
+  ///   - deregisterCriticalAfter: the backstop for a server that died (Consul, Agent Check API):
+  ///     the agent takes it out after this time in critical state, 1 min at least; nil: never.
   public convenience init(
     _ name: String, of server: any AdvertisedServer, agent: ConsulAgent = .fromEnvironment,
     tags: [String] = [], advertise: Address? = nil, id: String? = nil,
@@ -95,7 +96,7 @@ public final class ConsulRegistration: LongRunning {
   }
 
   /// Returns when the instance is out of the catalogue, or when the agent did not answer in time:
-  /// an agent that is down holds up no exit.
+  /// an agent that is down holds up no exit.
   /// - Throws: ``ConsulError`` for an agent's address or a server's that cannot be used, what kept
   ///   the server from listening, `CancellationError` (then nothing is deregistered).
   public func run() async throws {
@@ -129,7 +130,7 @@ public final class ConsulRegistration: LongRunning {
     // What cannot be registered at all is an error at once.
     var definition = try define(bound, nil)
     var isDefined = !needsNodeAddress(bound)
-    // SERVING first, so that the initial status is honest.
+    // Consul, Agent Check API: SERVING first, so that the initial status is honest.
     await server.setServing(name, true)
     warn()
 
@@ -181,9 +182,9 @@ public final class ConsulRegistration: LongRunning {
     try await Task { [timing, check] in
       try await client.register(definition, timeout: timing.requestTimeout)
       guard isFirst, check.isMadeByAgent else { return }
-      // An instance that crashed and is back at once finds the check of its former life, whose status
-      // stays as it is until the agent checks again (Consul: register check, Status). This server
-      // listens and says SERVING, so it begins anew.
+      // An instance that crashed and is back at once finds the check of its former life, whose
+      // status stays as it is until the agent checks again (Consul: register check, Status). This
+      // server listens and says SERVING, so it begins anew.
       let old = try? await client.check(ofService: definition.id, timeout: timing.requestTimeout)
       if case .found(let check)? = old, check.status == "critical" {
         try await client.deregister(serviceID: definition.id, timeout: timing.requestTimeout)
@@ -193,7 +194,7 @@ public final class ConsulRegistration: LongRunning {
     sent.withLock { $0?.isCertain = true }
   }
 
-  // MARK: Leaving
+  // MARK: Leaving
 
   private func leave(_ sent: Sent?, by client: AgentClient) async {
     await server.setServing(name, false)
@@ -203,7 +204,7 @@ public final class ConsulRegistration: LongRunning {
     do {
       try await client.deregister(serviceID: id, timeout: timing.leaveTimeout)
     } catch {
-      // the agent will find out by its check and take the entry out later.
+      // The agent will find out by its check and take the entry out later.
       logger.log(
         level: sent.isCertain ? .warning : .debug, "\(error); \(id) could not be deregistered")
       return
@@ -231,8 +232,8 @@ public final class ConsulRegistration: LongRunning {
   private enum Leaving { case gone, shown, unknown(String) }
 
   /// The agent's own answer comes before the catalogue knows. Watchers are woken within about 20 ms
-  /// of that (V-6) and ask again; the margin is ten times as long. Whoever is later still is told by
-  /// the server's GOAWAY, and loses no call either.
+  /// of that (measured with 1.8.7) and ask again; the margin is ten times as long. Whoever is later
+  /// still is told by the server's GOAWAY, and loses no call either.
   private func waitUntilGone(
     _ definition: ServiceDefinition, by client: AgentClient
   ) async -> Leaving {
@@ -262,7 +263,7 @@ package struct RegistrationTiming: Sendable, Hashable {
   package var confirmInterval = Duration.seconds(3)
   /// For one request to an agent that is near.
   package var requestTimeout = Duration.seconds(3)
-  /// for the deregistration, and again for waiting until the catalogue shows it.
+  /// For the deregistration, and again for waiting until the catalogue shows it.
   package var leaveTimeout = Duration.seconds(2)
   package var lookAgain = Duration.milliseconds(20)
   package var propagation = Duration.milliseconds(200)

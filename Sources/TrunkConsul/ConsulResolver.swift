@@ -12,10 +12,10 @@ public import TrunkDiscovery
 /// `allow-stale`, `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
 /// `address` (`lan`, `wan`, …), `token`, `token-file`, `unix=/path`.
 ///
-/// A watcher: blocking queries, so a channel's wish for a fresh look has nothing to do, except after
-/// a failure, where it ends the back-off. While the agent is away the last good set stays in force;
-/// before the first answer an empty set is reported with a note that says why, and the resolver keeps
-/// trying.
+/// A watcher: blocking queries, so a channel's wish for a fresh look has nothing to do, except
+/// after a failure, where it ends the back-off. While the agent is away the last good set stays in
+/// force; before the first answer an empty set is reported with a note that says why, and the
+/// resolver keeps trying.
 ///
 /// Instances that all turn critical within one check interval are kept for a while, see
 /// ``ConsulOptions/allCriticalHold``.
@@ -82,15 +82,15 @@ public struct ConsulOptions: Sendable {
   public var linger: Duration
   /// Different watches of the whole process at once. Default 100: an agent allows 200 connections
   /// from one address, and keeps those of abandoned queries until their wait is over. As many long
-  /// polls, abandoned ones included and 160 at most, are open to one agent; a watch beyond them asks
-  /// every 5 s instead.
+  /// polls, abandoned ones included and 160 at most, are open to one agent; a watch beyond them
+  /// asks every 5 s instead.
   public var maximumWatches: Int
   /// How long the last good set is kept when the agent comes back with an empty one. Default 30 s.
   public var emptyHold: Duration
-  /// How long instances are kept that all turned critical within ``allCriticalWindow``, as when every
-  /// agent restarts at once: without them every call fails, though the servers may be well. Only
-  /// those that are still registered and not in maintenance. The resolver's note says so. Default
-  /// 30 s; zero: off.
+  /// How long instances are kept that all turned critical within ``allCriticalWindow``, as when
+  /// every agent restarts at once: without them every call fails, though the servers may be well.
+  /// Only those that are still registered and not in maintenance. The resolver's note says so.
+  /// Default 30 s; zero: off.
   public var allCriticalHold = Duration.seconds(30)
   /// Default 10 s, the usual interval between checks.
   public var allCriticalWindow = Duration.seconds(10)

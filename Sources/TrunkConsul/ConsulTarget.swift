@@ -121,7 +121,7 @@ package struct ConsulTarget: Sendable, Hashable {
     return passing ?? healthy ?? true ? .passing : .any
   }
 
-  /// C-16, V-10: never two modes at once, and a cached answer cannot be consistent.
+  /// Consul, Consistency Modes: never two modes at once, and a cached answer cannot be consistent.
   private static func consistency(
     of target: Target, cached: Bool
   ) throws(TargetError) -> ConsulQuery.Consistency {

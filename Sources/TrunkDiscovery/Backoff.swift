@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// gRPC `doc/connection-backoff.md`: how long from the *start* of one attempt to the start of the
+/// connection-backoff.md: how long from the *start* of one attempt to the start of the
 /// next. 1 s, then 1.6 times as long each time, at most 120 s, ±20 %.
 package struct Backoff: Sendable, Hashable {
   package var initial = Duration.seconds(1)

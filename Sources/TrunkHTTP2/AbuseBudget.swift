@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What one client may do to a server's connection that is legal, frame by frame, and an attack when
-/// there is no end to it. A value: no I/O, no clock.
+/// What one client may do to a server's connection that is legal, frame by frame, and an attack
+/// when there is no end to it. A value: no I/O, no clock.
 ///
 /// ```
 ///   within budget ── one more than a budget holds ──► offended, for good: GOAWAY ENHANCE_YOUR_CALM

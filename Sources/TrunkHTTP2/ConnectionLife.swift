@@ -8,8 +8,8 @@
 ///   serving ── no call for `maxIdle` ──────► drain(.maxIdle) ──┐
 ///      └────── `maxAge` (±10 %) has passed ──► drain(.maxAge) ──┴── calls after `grace` ──► close
 /// ```
-/// Its owner calls `check` when the time it was given has come; the end of a call needs no check, as
-/// `idleSince` says it all.
+/// Its owner calls `check` when the time it was given has come; the end of a call needs no check,
+/// as `idleSince` says it all.
 package struct ConnectionLife: Sendable {
   package struct Settings: Sendable, Hashable {
     /// Nanoseconds; nil is for ever.

@@ -7,8 +7,8 @@
 /// ```
 ///   preface ── 24 bytes ──► head ── 9 bytes ──► payload ── length bytes ──► head …
 /// ```
-/// Broken framing is nghttp2's to find. What it lets pass although it must not is found here: PRIORITY on
-/// stream 0 (RFC 9113 §6.3), which it ignores once RFC 7540's priorities are off.
+/// Broken framing is nghttp2's to find. What it lets pass although it must not is found here:
+/// PRIORITY on stream 0 (RFC 9113 §6.3), which it ignores once RFC 7540's priorities are off.
 package struct FrameWatch: Sendable {
   /// What the bytes since the last call came to.
   package struct Tally: Sendable, Hashable {

@@ -7,8 +7,8 @@ internal import CNGHTTP2
 /// ```
 ///   insert ──► in the table ── closed by nghttp2, reset unsent, connection lost ──► gone ──► let go of
 /// ```
-/// Callbacks borrow their streams, so that a stream which has left the table stays until nghttp2 has
-/// returned.
+/// Callbacks borrow their streams, so that a stream which has left the table stays until nghttp2
+/// has returned.
 extension HTTP2Session {
   func insert(_ stream: HTTP2Stream) {
     stream.tableIndex = Int32(truncatingIfNeeded: streams.count)
@@ -91,7 +91,8 @@ extension HTTP2Session {
     guard id > 0 else { return }
     withStream(id) { _ in
       var why = String(cString: nghttp2_strerror(code))
-      // "Invalid HTTP header field was received: frame type: 1, stream: 1, name: [connection], value: […]"
+      // "Invalid HTTP header field was received: frame type: 1, stream: 1, name: [connection],
+      // value: […]"
       if let name = lastComplaint.split(separator: "name: [").dropFirst().first?
         .split(separator: "]").first
       {

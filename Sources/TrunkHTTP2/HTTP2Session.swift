@@ -48,8 +48,8 @@ package final class HTTP2Session {
   @exclusivity(unchecked) var latest: Unmanaged<HTTP2Stream>?
   /// Whose header block is coming in; it may take several reads, with anything sent between them.
   @exclusivity(unchecked) var blockOwner: Unmanaged<HTTP2Stream>?
-  /// Streams that have closed while nghttp2 was at work: callbacks borrow theirs, so none may go before
-  /// it has returned.
+  /// Streams that have closed while nghttp2 was at work: callbacks borrow theirs, so none may go
+  /// before it has returned.
   @exclusivity(unchecked) var gone: [HTTP2Stream] = []
   /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
   @exclusivity(unchecked) package internal(set) var isTerminated = false
@@ -70,8 +70,8 @@ package final class HTTP2Session {
   /// The peer broke the protocol: why nghttp2 ends the connection, in words.
   @exclusivity(unchecked) package internal(set) var violation: String?
 
-  /// What the peer takes as a header list, in bytes as ``HeaderList/size`` counts; `.max` while it has
-  /// not said.
+  /// What the peer takes as a header list, in bytes as ``HeaderList/size`` counts; `.max` while it
+  /// has not said.
   @exclusivity(unchecked) package internal(set) var peerHeaderListLimit = Int.max
   /// Why this side reset streams, in words, until they are closed.
   @exclusivity(unchecked) var refusals: [Int32: String] = [:]
@@ -113,8 +113,8 @@ package final class HTTP2Session {
 
   // MARK: Bytes
 
-  /// Feeds received bytes. After a connection error or an ``offence`` nothing more is fed; drain, then
-  /// close.
+  /// Feeds received bytes. After a connection error or an ``offence`` nothing more is fed; drain,
+  /// then close.
   /// - Parameter now: nanoseconds, for the budgets.
   package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64 = 0) {
     // Once GOAWAY went out for good nghttp2 wants nothing more.
@@ -139,8 +139,8 @@ package final class HTTP2Session {
     if nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
   }
 
-  /// Hands serialised frames to `sink`, one by one and those with large payloads in pieces, until there
-  /// are none or it has enough; the frame under way is finished then.
+  /// Hands serialised frames to `sink`, one by one and those with large payloads in pieces, until
+  /// there are none or it has enough; the frame under way is finished then.
   package func drain(now: UInt64 = 0, _ sink: (UnsafeRawBufferPointer) -> Bool) {
     self.now = now
     flushIsDue = true
@@ -193,7 +193,8 @@ package final class HTTP2Session {
   /// Frames that wait to be sent, those of DATA aside.
   package var outboundFrames: Int { nghttp2_session_get_outbound_queue_size(pointer) }
 
-  /// Streams that the peer's MAX_CONCURRENT_STREAMS holds up (clients): more than can go out at once.
+  /// Streams that the peer's MAX_CONCURRENT_STREAMS holds up (clients): more than can go out at
+  /// once.
   package var waitingStreams: Int {
     let limit = nghttp2_session_get_remote_settings(
       pointer, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
@@ -223,7 +224,8 @@ package final class HTTP2Session {
     return true
   }
 
-  /// Answers with the block in ``headers`` (servers); the body and end come from the stream's queue.
+  /// Answers with the block in ``headers`` (servers); the body and end come from the stream's
+  /// queue.
   package func respond(_ stream: HTTP2Stream) {
     headers.withFields { NGHTTP2.submitResponse(pointer, $0, $1, stream, hasBody: true) }
     headers.removeAll()
@@ -263,7 +265,8 @@ package final class HTTP2Session {
     setNeedsFlush()
   }
 
-  /// Second step, or the only one of a client: GOAWAY with the last stream taken. Open streams go on.
+  /// Second step, or the only one of a client: GOAWAY with the last stream taken. Open streams go
+  /// on.
   package func goAway(_ code: UInt32 = HTTP2ErrorCode.noError, _ debugText: String = "") {
     guard !goAwaySent, !isTerminated else { return }
     goAwaySent = true
@@ -301,10 +304,10 @@ package final class HTTP2Session {
     setNeedsFlush()
   }
 
-  /// nghttp2 refuses streams above the limit that it was told from the moment it was told it, although
-  /// the peer cannot know before it has read our SETTINGS (RFC 9113 §6.5.3 has it in force with the
-  /// acknowledgement). So nghttp2 is told the higher bound of a peer that does not know yet, the
-  /// peer is told the limit, and ``HTTP2Session/onBeginHeaders(_:)`` holds it to that.
+  /// nghttp2 refuses streams above the limit that it was told from the moment it was told it,
+  /// although the peer cannot know before it has read our SETTINGS (RFC 9113 §6.5.3 has it in force
+  /// with the acknowledgement). So nghttp2 is told the higher bound of a peer that does not know
+  /// yet, the peer is told the limit, and ``HTTP2Session/onBeginHeaders(_:)`` holds it to that.
   private func firstFrame() -> [UInt8]? {
     var data: UnsafePointer<UInt8>?
     let count = nghttp2_session_mem_send(pointer, &data)

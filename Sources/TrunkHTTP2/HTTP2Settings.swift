@@ -5,10 +5,11 @@
 package struct HTTP2Settings: Sendable, Hashable {
   /// Streams that the peer may have open at once; servers only. Default 100.
   package var maxConcurrentStreams: UInt32 = 100
-  /// The same while the peer has not acknowledged the server's SETTINGS, if that is more: it may not
-  /// have read them. Envoy opens as many.
+  /// The same while the peer has not acknowledged the server's SETTINGS, if that is more: it may
+  /// not have read them. Envoy opens as many.
   package static let streamsBeforeSettings: UInt32 = 1_024
-  /// Flow-control window of each stream in bytes. Default 1 MiB: 64 KiB cost uploads a factor of 3.7.
+  /// Flow-control window of each stream in bytes. Default 1 MiB: 64 KiB cost uploads a factor of
+  /// 3.7.
   package var initialWindowSize: Int32 = 1 << 20
   /// Flow-control window of the connection in bytes. Default 4 MiB.
   package var connectionWindowSize: Int32 = 4 << 20

@@ -23,10 +23,11 @@ public enum StreamCloseReason: Sendable, Hashable {
 ///
 /// Its owner is a subclass, so that a call is one object and an event one jump:
 /// ```
-///   opened -> header* headersEnded -> data* -> [header* headersEnded(trailers)] -> ended? -> closed
+///   opened -> header* headersEnded -> data* -> [header* headersEnded(trailers)] -> ended? ->
+///   closed
 /// ```
-/// `open` and `public` because Swift has no subclasses across the modules of a package otherwise; this
-/// module is no product.
+/// `open` and `public` because Swift has no subclasses across the modules of a package otherwise;
+/// this module is no product.
 open class HTTP2Stream {
   // In an order that wastes nothing: there may be many.
   @exclusivity(unchecked) package internal(set) final var id: Int32
@@ -64,7 +65,8 @@ open class HTTP2Stream {
 
   /// Queued bytes above which a writer should wait for ``writable()``.
   package static let writeMark = 64 * 1024
-  /// Payloads of this size and more go from the queue to the socket's buffer, not by way of nghttp2's.
+  /// Payloads of this size and more go from the queue to the socket's buffer, not by way of
+  /// nghttp2's.
   static let handOverFrom = 4 * 1024
 
   /// - Parameter id: 0 for a client's, which gets one when it is opened.
@@ -164,8 +166,8 @@ open class HTTP2Stream {
     }
   }
 
-  /// nghttp2 asks for up to `room` bytes of DATA. Few are copied to `target`; many stay where they are
-  /// until the frame goes out, and are handed over then.
+  /// nghttp2 asks for up to `room` bytes of DATA. Few are copied to `target`; many stay where they
+  /// are until the frame goes out, and are handed over then.
   final func pull(
     _ target: UnsafeMutablePointer<UInt8>, _ room: Int, _ flags: UnsafeMutablePointer<UInt32>
   ) -> Int {

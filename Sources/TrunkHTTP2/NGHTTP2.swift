@@ -4,8 +4,8 @@ internal import CNGHTTP2
 
 /// The C library's shapes: sessions with our options, callbacks that find their Swift objects.
 ///
-/// Callbacks are formed in nonisolated functions; they run only inside `receive` and `drain`, on the
-/// session's loop. None returns an error that is fatal to the session (CVE-2023-35945).
+/// Callbacks are formed in nonisolated functions; they run only inside `receive` and `drain`, on
+/// the session's loop. None returns an error that is fatal to the session (CVE-2023-35945).
 enum NGHTTP2 {
   // Written once, before the first session; nghttp2 only reads it.
   nonisolated(unsafe) private static let callbacks: OpaquePointer? = makeCallbacks()
@@ -80,8 +80,8 @@ enum NGHTTP2 {
     guard nghttp2_option_new(&option) == 0 else { return nil }
     nghttp2_option_set_no_auto_window_update(option, 1)
     nghttp2_option_set_no_closed_streams(option, 1)
-    // gRPC C++, Python and Go send values with spaces at their edges; to lose a call's status for that
-    // helps nobody (RFC 9113 §8.2.1 would have it malformed).
+    // gRPC C++, Python and Go send values with spaces at their edges; to lose a call's status for
+    // that helps nobody (RFC 9113 §8.2.1 would have it malformed).
     nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1)
     // A peer may announce 2^32-1: our encoder's table stays small.
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096)
@@ -89,8 +89,8 @@ enum NGHTTP2 {
     nghttp2_option_set_peer_max_concurrent_streams(option, 100)
     // CVE-2024-28182; 8 is the default of those that have it.
     _ = trunk_option_set_max_continuations(option, 8)
-    // Out of the way: it would cut off a client that cancels a lot in good faith. AbuseBudget counts
-    // what matters instead (docs/decisions/0008-resets-are-counted-by-what-they-cost.md).
+    // Out of the way: it would cut off a client that cancels a lot in good faith. AbuseBudget
+    // counts what matters instead (docs/decisions/0008-resets-are-counted-by-what-they-cost.md).
     _ = trunk_option_set_stream_reset_rate_limit(option, 1 << 32, 1 << 32)
     return option
   }
@@ -122,8 +122,8 @@ enum NGHTTP2 {
       if let frame { NGHTTP2.withSession(user) { $0.onFrame(frame) } }
       return 0
     }
-    // Before, not after: nghttp2 reports a frame as sent only when it is asked for the next one, and
-    // a connection lost in between must not pass for one that never carried the request.
+    // Before, not after: nghttp2 reports a frame as sent only when it is asked for the next one,
+    // and a connection lost in between must not pass for one that never carried the request.
     nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { _, frame, user in
       if let frame {
         switch UInt32(frame.pointee.hd.type) {

@@ -2,16 +2,18 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CNGHTTP2
 
-/// A DATA frame whose payload lies in its stream's queue: nghttp2 has made its head and counts it, and
-/// ``HTTP2Session/drain(now:_:)`` puts it out. One copy less than by way of nghttp2's own buffer.
+/// A DATA frame whose payload lies in its stream's queue: nghttp2 has made its head and counts it,
+/// and ``HTTP2Session/drain(now:_:)`` puts it out. One copy less than by way of nghttp2's own
+/// buffer.
 ///
 /// ```
 ///  pull: NO_COPY ─► onSendData: planned, "would block" ─► drain: head and payload to the sink
 ///                        ▲                                      │
 ///      settled: 0 ◄──────┴──────────── the same frame again ◄───┘
 /// ```
-/// Both happen within one `drain`, so that what went out and nghttp2's windows agree. A frame that is
-/// planned when the sink has enough is planned anew by the next `drain`, if its stream is still there.
+/// Both happen within one `drain`, so that what went out and nghttp2's windows agree. A frame that
+/// is planned when the sink has enough is planned anew by the next `drain`, if its stream is still
+/// there.
 struct PlannedData {
   /// Of nine bytes, nghttp2's until the frame is settled.
   let head: UnsafePointer<UInt8>

@@ -5,14 +5,15 @@ internal import CNGHTTP2
 /// Lends a session the pages that its lasting parts lie in: a driver's, as memory is the operating
 /// system's.
 package protocol SessionPages: AnyObject, Sendable {
-  /// ``SessionArena/size`` zeroed bytes that begin a page; nil: the session lies in malloc's memory.
+  /// ``SessionArena/size`` zeroed bytes that begin a page; nil: the session lies in malloc's
+  /// memory.
   func take() -> UnsafeMutableRawPointer?
   /// Whatever lies there is not needed any more.
   func giveBack(_ pages: UnsafeMutableRawPointer)
 }
 
-/// The pages of one session (docs/decisions/0014-sessions-lie-in-pages-of-their-own.md). Never leaves
-/// its loop.
+/// The pages of one session (docs/decisions/0014-sessions-lie-in-pages-of-their-own.md). Never
+/// leaves its loop.
 package struct SessionArena {
   /// Bytes. nghttp2 1.52 uses 25,500 of them; what does not fit comes from malloc.
   package static let size = 32 << 10

@@ -32,8 +32,8 @@ struct FramedBytes: SwiftProtobufContiguousBytes {
     #if DEBUG
       bytes = [UInt8](repeating: byte, count: count + 5)
     #else
-      // The same without looking up the array's metadata each time; only an optimised build does this
-      // with one `memset`.
+      // The same without looking up the array's metadata each time; only an optimised build does
+      // this with one `memset`.
       bytes = Array(repeatElement(byte, count: count + 5))
     #endif
     for i in 0..<5 { bytes[i] = 0 }

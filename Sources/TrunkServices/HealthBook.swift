@@ -6,7 +6,7 @@ struct HealthBook: Sendable {
   /// Names that `List` may return (gRFC A90 leaves the limit to the server; grpc-swift's is 100).
   static let listLimit = 100
 
-  /// The whole server is the empty name, well from the start (gRPC `doc/health-checking.md`).
+  /// The whole server is the empty name, well from the start (health-checking.md).
   private var serving: [String: Bool] = ["": true]
   private(set) var isShuttingDown = false
 

@@ -4,12 +4,12 @@ internal import SwiftProtobuf
 private import Synchronization
 public import Trunkcall
 
-/// `grpc.health.v1.Health`: Check, Watch and List (gRPC `doc/health-checking.md`, gRFC A90).
+/// `grpc.health.v1.Health`: Check, Watch and List (health-checking.md, gRFC A90).
 ///
 /// The empty name stands for the whole server. It and the names of all the server's services are
-/// SERVING by default, so that Kubernetes' gRPC probe, grpc_health_probe and Consul's check are answered
-/// without further ado. A server tells its health services that a stop has begun: then every name is
-/// NOT_SERVING, whatever is set later.
+/// SERVING by default, so that Kubernetes' gRPC probe, grpc_health_probe and Consul's check are
+/// answered without further ado. A server tells its health services that a stop has begun: then
+/// every name is NOT_SERVING, whatever is set later.
 public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting {
   typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
 
@@ -58,7 +58,8 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   }
 
   /// Sends the state at once and after every change; a slow reader gets the newest. A name that was
-  /// never set is SERVICE_UNKNOWN until it is. Lasts until the call ends or the server's stop begins.
+  /// never set is SERVICE_UNKNOWN until it is. Lasts until the call ends or the server's stop
+  /// begins.
   /// - Throws: UNAVAILABLE at the server's stop.
   public nonisolated(nonsending) func watch(
     _ request: Grpc_Health_V1_HealthCheckRequest,

@@ -13,9 +13,9 @@ package enum FreeMemory {
   private static let delay: Duration = .seconds(1)
 
   /// Lets the process keep up to `bytes` of freed memory at each heap's end, and take large blocks
-  /// from there. Left alone, glibc gives every large message's memory back as soon as it is freed, and
-  /// the next one pays for its pages anew. Process-wide; the first caller decides, and who has set
-  /// `MALLOC_…` or `GLIBC_TUNABLES` in the environment has decided already.
+  /// from there. Left alone, glibc gives every large message's memory back as soon as it is freed,
+  /// and the next one pays for its pages anew. Process-wide; the first caller decides, and who has
+  /// set `MALLOC_…` or `GLIBC_TUNABLES` in the environment has decided already.
   package static func keep(_ bytes: Int) {
     guard !isSet.exchange(true, ordering: .relaxed) else { return }
     trunk_keep_memory(max(0, bytes))

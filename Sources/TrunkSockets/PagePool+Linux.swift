@@ -3,14 +3,15 @@
 internal import CTrunkLinux
 internal import Glibc
 
-/// Slots of whole pages, zeroed, for objects whose pages are mostly never touched; they come from the
-/// system in slabs of 64, and what is given back is the system's at once.
+/// Slots of whole pages, zeroed, for objects whose pages are mostly never touched; they come from
+/// the system in slabs of 64, and what is given back is the system's at once.
 ///
 /// ```
 ///   slab, aligned to its size:  | slot 0 | slot 1 | … | slot 63 |     free: one bit for each
 /// ```
-/// It lends nothing under the address and thread sanitizers, which would see no use after the end of
-/// a slot, nor where pages are larger than 4 KiB, where it would cost memory instead of saving it.
+/// It lends nothing under the address and thread sanitizers, which would see no use after the end
+/// of a slot, nor where pages are larger than 4 KiB, where it would cost memory instead of saving
+/// it.
 package final class PagePool: Sendable {
   package let slotSize: Int
   private static let slotsPerSlab = 64

@@ -5,8 +5,8 @@
   /// How a client secures its connections: TLS 1.2 or 1.3, HTTP/2 by ALPN (RFC 9113 §3.2).
   ///
   /// Files are read when the first connection is made, so that a mistake in them shows in the story
-  /// of the calls that fail, and again until that works: a mended file is picked up. Files that change
-  /// later are read again, see ``reloadInterval``.
+  /// of the calls that fail, and again until that works: a mended file is picked up. Files that
+  /// change later are read again, see ``reloadInterval``.
   public struct ClientTLS: Sendable {
     /// What is checked of a server.
     public enum Verification: Sendable, Hashable {
@@ -14,8 +14,8 @@
       case full
       /// Its certificate, not its name: for identities that ``ClientTLS/verify`` checks (SPIFFE).
       case certificate
-      /// Nothing but what ``ClientTLS/verify`` does. Only for tests and for agents of the same machine:
-      /// anybody on the way can read and change everything.
+      /// Nothing but what ``ClientTLS/verify`` does. Only for tests and for agents of the same
+      /// machine: anybody on the way can read and change everything.
       case none
     }
 
@@ -23,9 +23,9 @@
     public var trust: TLSTrust
     /// The certificate to show to servers that ask for one.
     public var identity: TLSIdentity?
-    /// Sent as SNI and expected in the certificate, in place of the name in the target or endpoint: a host
-    /// name or an IP address. An empty one, or another that no certificate could be for, is refused when
-    /// the channel is made.
+    /// Sent as SNI and expected in the certificate, in place of the name in the target or endpoint:
+    /// a host name or an IP address. An empty one, or another that no certificate could be for, is
+    /// refused when the channel is made.
     public var serverName: String?
     public var verification = Verification.full
     /// Has the last word on a server's certificate; throwing refuses it, with the error as the

@@ -6,7 +6,8 @@
   /// place of the host name.
   public enum SPIFFE {
     /// A verifier for ``ClientTLS/verify`` and ``ServerTLS/verify`` that wants one of these IDs.
-    /// On a client set ``ClientTLS/verification`` to `.certificate`: there is no host name to check.
+    /// On a client set ``ClientTLS/verification`` to `.certificate`: there is no host name to
+    /// check.
     public static func expecting(_ ids: String...) -> @Sendable (TLSPeer) throws -> Void {
       let allowed = Set(ids)
       return { peer in

@@ -14,8 +14,8 @@
       case required(TLSTrust)
     }
 
-    /// The first is the default; the others are for the names in their certificates (SNI, RFC 6066).
-    /// Files are read again while the server runs, see ``reloadInterval``.
+    /// The first is the default; the others are for the names in their certificates (SNI, RFC
+    /// 6066). Files are read again while the server runs, see ``reloadInterval``.
     public var identities: [TLSIdentity]
     public var clientCertificates: ClientCertificates
     /// Has the last word on a client's certificate; throwing refuses it, with the error as the
@@ -23,8 +23,8 @@
     public var verify: (@Sendable (TLSPeer) throws -> Void)?
     /// Default 1.2.
     public var minimumVersion = TLSVersion.tls12
-    /// OpenSSL's list for TLS 1.2. Default: forward secrecy and authenticated encryption only, which
-    /// leaves out everything that RFC 9113 appendix A prohibits.
+    /// OpenSSL's list for TLS 1.2. Default: forward secrecy and authenticated encryption only,
+    /// which leaves out everything that RFC 9113 appendix A prohibits.
     public var cipherList = "ECDHE+AESGCM:ECDHE+CHACHA20"
     /// OpenSSL's list for TLS 1.3; nil: all of them.
     public var cipherSuites: String?

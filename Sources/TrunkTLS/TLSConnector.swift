@@ -6,8 +6,8 @@
   /// The TLS side of the connections that one client makes: to servers, or to a Consul agent.
   ///
   /// Files are read when the first connection is made, again as long as that fails, and looked at
-  /// again with a later connection, at most once in ``ClientTLS/reloadInterval``. What changed counts
-  /// for new connections; files that cannot be used leave the old ones in force.
+  /// again with a later connection, at most once in ``ClientTLS/reloadInterval``. What changed
+  /// counts for new connections; files that cannot be used leave the old ones in force.
   package final class TLSConnector: Sendable {
     private struct State {
       var context: TLSContext?
@@ -32,7 +32,8 @@
 
     /// What stands between a new connection and its socket.
     /// - Parameters:
-    ///   - name: expected in the server's certificate, unless ``ClientTLS/serverName`` says another.
+    ///   - name: expected in the server's certificate, unless ``ClientTLS/serverName`` says
+    ///     another.
     ///   - server: tells apart servers whose sessions are resumed.
     package func filter(name: String?, server: String) throws(SocketError) -> any ByteFilter {
       do throws(TLSError) {

@@ -6,8 +6,8 @@
 
   /// What the connections of one side have in common: certificates, trust, versions, ALPN.
   ///
-  /// `@unchecked Sendable`: nothing changes after `init`; OpenSSL counts references to an `SSL_CTX`,
-  /// and guards what it changes inside, with locks of its own.
+  /// `@unchecked Sendable`: nothing changes after `init`; OpenSSL counts references to an
+  /// `SSL_CTX`, and guards what it changes inside, with locks of its own.
   package final class TLSContext: @unchecked Sendable {
     /// Protocols that are spoken above TLS (RFC 7301).
     package enum Application: Sendable {
@@ -131,9 +131,9 @@
       return context
     }
 
-    /// Whether the peer of a session would still be accepted. Its certificate is not looked at again when
-    /// the session is resumed (RFC 8446 §2.2): where this says no, there is a full handshake instead, in
-    /// which the peer is refused for the reason at hand.
+    /// Whether the peer of a session would still be accepted. Its certificate is not looked at
+    /// again when the session is resumed (RFC 8446 §2.2): where this says no, there is a full
+    /// handshake instead, in which the peer is refused for the reason at hand.
     func vouches(for session: OpaquePointer) -> Bool {
       guard let certificate = SSL_SESSION_get0_peer(session) else { return true }
       guard X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0 else { return false }

@@ -4,14 +4,15 @@
   internal import COpenSSL
   package import TrunkSockets
 
-  /// TLS between a socket's bytes and its driver's, on OpenSSL without its I/O: bytes in, bytes out.
+  /// TLS between a socket's bytes and its driver's, on OpenSSL without its I/O: bytes in, bytes
+  /// out.
   ///
   /// ```
   ///   handshaking ── both sides are done, ALPN fits ──► open ── close_notify ──► closed
   ///        └──────── refused by either side ──► failed ◄─── a bad record ┘
   /// ```
-  /// OpenSSL reads straight from the received bytes and writes straight into the loop's send buffer,
-  /// by a BIO of our own: nothing is kept for an idle connection.
+  /// OpenSSL reads straight from the received bytes and writes straight into the loop's send
+  /// buffer, by a BIO of our own: nothing is kept for an idle connection.
   ///
   /// Never leaves its loop.
   package final class TLSEngine: ByteFilter {
@@ -66,7 +67,8 @@
     }
 
     deinit {
-      // Else OpenSSL takes a connection without close_notify for a bad one, and forgets its session.
+      // Else OpenSSL takes a connection without close_notify for a bad one, and forgets its
+      // session.
       if phase != .failed { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
       SSL_free(ssl)
     }
@@ -86,7 +88,8 @@
     }
 
     private func expect(_ serverName: String?) throws(TLSError) {
-      // Of an empty name OpenSSL makes "any name will do", of one with a dot in front "any subdomain".
+      // Of an empty name OpenSSL makes "any name will do", of one with a dot in front "any
+      // subdomain".
       guard let name = serverName.flatMap({ TLSServerName($0)?.text }) else {
         guard context.checksName else { return }
         throw TLSError(
@@ -286,8 +289,8 @@
 
     // MARK: OpenSSL's side
 
-    /// Most handshake messages in a row between bytes for the driver: KeyUpdate costs keys, a ticket
-    /// costs a session, and the peer next to nothing.
+    /// Most handshake messages in a row between bytes for the driver: KeyUpdate costs keys, a
+    /// ticket costs a session, and the peer next to nothing.
     private static let maximumIdleMessages = 32
 
     /// A handshake message of the peer.

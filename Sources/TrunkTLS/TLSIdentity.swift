@@ -35,7 +35,8 @@
 
   /// Whose certificates are believed.
   public enum TLSTrust: Sendable, Hashable {
-    /// The system's (OpenSSL's default file and folder; SSL_CERT_FILE and SSL_CERT_DIR change them).
+    /// The system's (OpenSSL's default file and folder; SSL_CERT_FILE and SSL_CERT_DIR change
+    /// them).
     case system
     /// These, and no others.
     case certificates(PEM)

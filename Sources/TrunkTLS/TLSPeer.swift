@@ -15,8 +15,8 @@
     /// The certificate itself, DER.
     public let certificate: [UInt8]
 
-    /// `spiffe://trust.domain/path`, if the certificate is a SPIFFE one: it has exactly one URI, and
-    /// that is a SPIFFE ID (SPIFFE X.509-SVID §2).
+    /// `spiffe://trust.domain/path`, if the certificate is a SPIFFE one: it has exactly one URI,
+    /// and that is a SPIFFE ID (SPIFFE X.509-SVID §2).
     public var spiffeID: String? {
       guard uris.count == 1, let uri = uris.first, SPIFFE.isID(uri) else { return nil }
       return uri

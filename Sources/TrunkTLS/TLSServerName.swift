@@ -2,9 +2,9 @@
 // Copyright 2026 The Trunkcall Authors
 #if TLS
 
-  /// A name that a certificate can be for: labels of letters, digits, `-` and `_` (RFC 9525 §2), or an IP
-  /// address. Nothing else reaches OpenSSL, which takes an empty name for "any", a dot in front for "any
-  /// subdomain", and ends a name at a NUL.
+  /// A name that a certificate can be for: labels of letters, digits, `-` and `_` (RFC 9525 §2), or
+  /// an IP address. Nothing else reaches OpenSSL, which takes an empty name for "any", a dot in
+  /// front for "any subdomain", and ends a name at a NUL.
   package struct TLSServerName: Sendable, Hashable {
     /// Without the dot that ends a DNS name (RFC 6066 §3: SNI and certificates have none).
     package let text: String

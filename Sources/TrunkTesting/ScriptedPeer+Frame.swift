@@ -106,7 +106,8 @@ extension ScriptedFrame {
     }
   }
 
-  /// Literal fields without indexing and without Huffman (RFC 7541 §6.2.2), cut where a frame is full.
+  /// Literal fields without indexing and without Huffman (RFC 7541 §6.2.2), cut where a frame is
+  /// full.
   private static func block(_ id: Int32, _ fields: [UInt8], _ endStream: Bool) -> [UInt8] {
     var bytes: [UInt8] = []
     var rest = fields[...]

@@ -77,8 +77,8 @@ struct Names {
     }
   }
 
-  /// The Swift name of each unary method's form that returns metadata too, in order. A method that is
-  /// called so in the .proto keeps its name.
+  /// The Swift name of each unary method's form that returns metadata too, in order. A method that
+  /// is called so in the .proto keeps its name.
   func responseMethods(of service: ServiceDescriptor, beside plain: [String]) -> [String?] {
     var taken = Set(plain)
     return service.methods.map { method in

@@ -3,8 +3,8 @@
 import TrunkHTTP2
 import TrunkWire
 
-/// A server session with an application on it, fed with a client's bytes: those of the input as they
-/// are, or those that a program of frames makes.
+/// A server session with an application on it, fed with a client's bytes: those of the input as
+/// they are, or those that a program of frames makes.
 @Sendable func fuzzServerSession(_ input: [UInt8]) {
   var choices = Choices(input)
   let isRaw = choices.byte() & 1 == 0

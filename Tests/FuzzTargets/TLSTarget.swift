@@ -4,8 +4,8 @@
   import TrunkSockets
   import TrunkTLS
 
-  /// Whatever comes in, before, during and after a handshake: what a driver gets is a prefix of what
-  /// the other driver said, and what an engine says of itself is limited by what it was sent.
+  /// Whatever comes in, before, during and after a handshake: what a driver gets is a prefix of
+  /// what the other driver said, and what an engine says of itself is limited by what it was sent.
   @Sendable func fuzzTLS(_ input: [UInt8]) {
     var choices = Choices(input)
     let manner = choices.byte()
@@ -230,8 +230,8 @@
       return FuzzContexts(client: try .client(client), server: try .server(server))
     }
 
-    // Thrown away the moment they were made: a key that protects nothing, and the certificate that it
-    // signed for itself. Fixed, so that an input does the same on every machine.
+    // Thrown away the moment they were made: a key that protects nothing, and the certificate that
+    // it signed for itself. Fixed, so that an input does the same on every machine.
     private static let key = """
       -----BEGIN PRIVATE KEY-----
       MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGVjIEcC9Q2iYMRSp

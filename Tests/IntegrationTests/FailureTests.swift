@@ -32,7 +32,7 @@ struct FailureTests {
     try await fleet.agent.kill()
   }
 
-  @Test("kill -9: at most two failed calls, none after the first second (A3)")
+  @Test("kill -9: at most two failed calls, none after the first second")
   func killed() async throws {
     let fleet = try await Fleet.start()
     let a = try await fleet.server()
@@ -48,7 +48,7 @@ struct FailureTests {
     try await end(channel, traffic, fleet)
   }
 
-  @Test("SIGSTOP: no failed call after five seconds (A3)")
+  @Test("SIGSTOP: no failed call after five seconds")
   func frozen() async throws {
     let fleet = try await Fleet.start()
     let a = try await fleet.server()
@@ -66,7 +66,7 @@ struct FailureTests {
     try await end(channel, traffic, fleet)
   }
 
-  @Test("SIGTERM: no failed call, and gone from Consul before its port closes (A3)")
+  @Test("SIGTERM: no failed call, and gone from Consul before its port closes")
   func stopped() async throws {
     let fleet = try await Fleet.start()
     let a = try await fleet.server()
@@ -87,7 +87,7 @@ struct FailureTests {
     try await end(channel, traffic, fleet)
   }
 
-  @Test("a new server has its first call within a second of turning passing (A3)")
+  @Test("a new server has its first call within a second of turning passing")
   func started() async throws {
     let fleet = try await Fleet.start()
     let a = try await fleet.server()
@@ -109,7 +109,7 @@ struct FailureTests {
     try await end(channel, traffic, fleet)
   }
 
-  @Test("an agent that restarts empty: no failed call, both registered within 15 s (A3)")
+  @Test("an agent that restarts empty: no failed call, both registered within 15 s")
   func forgetful() async throws {
     let fleet = try await Fleet.start()
     let a = try await fleet.server()

@@ -9,7 +9,7 @@
   import TrunkSockets
   import Trunkcall
 
-  /// A real agent that is locked up: https only, client certificates, ACLs that deny by default (T4).
+  /// A real agent that is locked up: https only, client certificates, ACLs that deny by default.
   @Suite("An agent behind TLS and ACLs", .serialized, .timeLimit(.minutes(2)))
   struct SecureAgentTests {
     private static let master = "6c0a3d8e-7f3b-4a37-9d0c-5b1d2f6f7a01"
@@ -102,7 +102,7 @@
       try await agent.kill()
     }
 
-    @Test("without a token the story says what is missing (C-22); without a certificate, too")
+    @Test("without a token the story says what is missing; without a certificate, too")
     func refused() async throws {
       let certificates = try await TestCertificates.make()
       let agent = try await start(certificates)

@@ -10,8 +10,9 @@
   import Testing
   import Trunkcall
 
-  /// Connections over mutual TLS that come and go against one server process: handshake, a call, the
-  /// end; every fifth is refused (T6). `Scripts/measure-tls-memory` runs 10,000 and prints the curve.
+  /// Connections over mutual TLS that come and go against one server process: handshake, a call,
+  /// the end; every fifth is refused. `Scripts/measure-tls-memory` runs 10,000 and prints the
+  /// curve.
   @Suite("TLS connections that come and go", .serialized, .timeLimit(.minutes(20)))
   struct TLSConnectionsTests {
     private struct Sample: CustomStringConvertible {

@@ -20,8 +20,8 @@ package final class ConsulProcess: Sendable {
     self.arguments = arguments
   }
 
-  /// An agent that speaks https only, wants client certificates of `ca`, and lets nobody do anything
-  /// without the token `master`.
+  /// An agent that speaks https only, wants client certificates of `ca`, and lets nobody do
+  /// anything without the token `master`.
   package static func startSecure(
     ca: String, certificate: String, key: String, master: String
   ) async throws -> ConsulProcess {

@@ -31,7 +31,7 @@ import TrunkTesting
     }
   }
 
-  @Test("SERVING, register, ask; at the end NOT_SERVING, deregister, wait until it is gone (R-14)")
+  @Test("SERVING, register, ask; at the end NOT_SERVING, deregister, wait until it is gone")
   func life() async throws {
     let log = Locked<[String]>([])
     let shown = Locked(3)
@@ -78,7 +78,7 @@ import TrunkTesting
   }
 
   @Test(
-    "an agent that is away is told when it is there; one that forgot is told again (R-10, R-11)")
+    "an agent that is away is told when it is there; one that forgot is told again")
   func comesAndForgets() async throws {
     let spare = try await ScriptedConsulAgent.start(answering: [])
     let port = spare.port
@@ -105,7 +105,7 @@ import TrunkTesting
     agent.stop()
   }
 
-  @Test("a TTL check is fed, and an agent that lost it (V-11) is told again") func ttl()
+  @Test("a TTL check is fed, and an agent that lost it is told again") func ttl()
     async throws
   {
     let agent = try await ScriptedConsulAgent.start { request in
@@ -130,7 +130,7 @@ import TrunkTesting
     agent.stop()
   }
 
-  @Test("an agent that is down or frozen holds up no exit (R-15)", arguments: [true, false])
+  @Test("an agent that is down or frozen holds up no exit", arguments: [true, false])
   func agentGone(frozen: Bool) async throws {
     let agent = try await ScriptedConsulAgent.start { request in
       frozen && request.path.contains("deregister") ? .hang : .json("[]", index: 1)

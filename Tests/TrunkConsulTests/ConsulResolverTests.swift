@@ -126,12 +126,12 @@ import TrunkTesting
     #expect(ContinuousClock.now - lost >= .seconds(2))
     #expect(
       Array(agent.requests.map { $0["index"] }.prefix(3)) == [nil, "500", nil],
-      "an index of a former life is never sent again (C-4, V-3)")
+      "an index of a former life is never sent again")
     agent.stop()
   }
 
   @Test(
-    "channels share a watch; it outlives them for the linger time and is taken over (C-10, C-11)")
+    "channels share a watch; it outlives them for the linger time and is taken over")
   func shared() async throws {
     let watches = SharedWatches()
     let agent = try await ScriptedConsulAgent.start {
@@ -158,7 +158,7 @@ import TrunkTesting
     agent.stop()
   }
 
-  @Test("different queries are different watches, up to a limit; an idle one makes room (C-10)")
+  @Test("different queries are different watches, up to a limit; an idle one makes room")
   func limit() async throws {
     let watches = SharedWatches()
     let agent = try await ScriptedConsulAgent.start {

@@ -47,7 +47,7 @@ import TrunkDiscovery
   }
 
   @Test(
-    "twenty changes in quick succession are all seen in the end, none later than a second (C-8)")
+    "twenty changes in quick succession are all seen in the end, none later than a second")
   func churn() async throws {
     let agent = try RealAgent.get()
     let watching = try watching("churn")
@@ -89,7 +89,8 @@ import TrunkDiscovery
         ConsulResolver(ConsulOptions(agent: agent.agent), watches: watches),
         "consul://\(agent.agent.address)/many-\(number)")
       #expect(await watching.next()?.isAnswer == true, "service \(number)")
-      // Its first long poll is on its way by then, and is abandoned or goes on without a subscriber.
+      // Its first long poll is on its way by then, and is abandoned or goes on without a
+      // subscriber.
       if number % 20 == 0 { try await Task.sleep(for: .milliseconds(20)) }
       _ = await watching.stop()
     }
@@ -107,7 +108,7 @@ import TrunkDiscovery
     #expect(others == 40, "forty connections at once")
   }
 
-  @Test("what the agent refuses is a note: an unknown datacenter, a bad filter (V-10)")
+  @Test("what the agent refuses is a note: an unknown datacenter, a bad filter")
   func refused() async throws {
     #expect(await watching(rest: "x?dc=moon")?.note?.contains("500 No path to datacenter") == true)
     #expect(await watching(rest: "x?filter=(((")?.note?.contains(": 500 ") == true)
@@ -229,7 +230,7 @@ import TrunkDiscovery
     try await run.value
   }
 
-  @Test("an agent that restarts empty: the set is kept, and registered again within 15 s (A3)")
+  @Test("an agent that restarts empty: the set is kept, and registered again within 15 s")
   func restart() async throws {
     let agent = try RealAgent.get()
     let servers = [TestServer(.host("127.0.0.1", 11)), TestServer(.host("127.0.0.1", 12))]

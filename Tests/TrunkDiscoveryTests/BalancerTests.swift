@@ -94,7 +94,7 @@ let two = SubchannelID(2)
     #expect(bench.state == .ready)
   }
 
-  @Test("READY -> IDLE waits for a call, which connects (5.3 line 37)") func idle() throws {
+  @Test("READY -> IDLE waits for a call, which connects") func idle() throws {
     var bench = try PolicyBench("pick_first")
     bench.resolve(a)
     bench.turn(1, .ready)
@@ -107,7 +107,7 @@ let two = SubchannelID(2)
     #expect(bench.commands == [.connect(one)])
   }
 
-  @Test("TRANSIENT_FAILURE is sticky until READY and asks for resolution each pass (5.3 line 34)")
+  @Test("TRANSIENT_FAILURE is sticky until READY and asks for resolution each pass")
   func sticky() throws {
     var bench = try PolicyBench("pick_first")
     bench.resolve(a)
@@ -126,8 +126,7 @@ let two = SubchannelID(2)
     #expect(bench.state == .ready)
   }
 
-  @Test("an empty list fails calls with its note and asks again (5.3 line 35)") func empty() throws
-  {
+  @Test("an empty list fails calls with its note and asks again") func empty() throws {
     var bench = try PolicyBench("pick_first")
     bench.resolve(a)
     bench.send(.resolved(Resolution([], note: "0 passing")))
@@ -174,8 +173,7 @@ let two = SubchannelID(2)
     #expect(bench.pick().text == "wait")
   }
 
-  @Test("calls go to the ready ones in turn, from a random start (5.3 line 36)") func fair() throws
-  {
+  @Test("calls go to the ready ones in turn, from a random start") func fair() throws {
     var bench = try PolicyBench("round_robin")
     bench.resolve(a, b, c)
     for id in 1...3 { bench.turn(UInt64(id), .ready) }

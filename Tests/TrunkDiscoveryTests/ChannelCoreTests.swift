@@ -54,7 +54,7 @@ private struct ChannelBench {
 private let roundRobin = #"{"loadBalancingConfig": [{"round_robin": {}}]}"#
 
 @Suite struct ChannelCoreTests {
-  @Test("calls wait until the resolver has spoken, then pick_first serves (5.3 line 11)")
+  @Test("calls wait until the resolver has spoken, then pick_first serves")
   func first() throws {
     var bench = ChannelBench()
     #expect(bench.core.state == .idle)
@@ -101,7 +101,7 @@ private let roundRobin = #"{"loadBalancingConfig": [{"round_robin": {}}]}"#
     #expect(bench.core.resolver.outcome == .failed("agent away"))
   }
 
-  @Test("a READY policy serves until the new one is READY; then it is closed (5.3 line 38)")
+  @Test("a READY policy serves until the new one is READY; then it is closed")
   func gracefulSwitch() throws {
     var bench = ChannelBench()
     try bench.resolve(a, b)
@@ -120,7 +120,7 @@ private let roundRobin = #"{"loadBalancingConfig": [{"round_robin": {}}]}"#
     #expect(bench.actions.isEmpty)
   }
 
-  @Test("an old policy that is not READY gives way at once (5.3 line 38)") func switchAtOnce()
+  @Test("an old policy that is not READY gives way at once") func switchAtOnce()
     throws
   {
     var bench = ChannelBench()
@@ -158,7 +158,7 @@ private let roundRobin = #"{"loadBalancingConfig": [{"round_robin": {}}]}"#
     #expect(bench.pick == "use 1")
   }
 
-  @Test("a bad config never replaces a good one; endpoints are still taken (5.3 line 8)")
+  @Test("a bad config never replaces a good one; endpoints are still taken")
   func badLater() throws {
     var bench = ChannelBench()
     try bench.resolve(a, config: roundRobin)
@@ -174,7 +174,7 @@ private let roundRobin = #"{"loadBalancingConfig": [{"round_robin": {}}]}"#
     #expect(bench.open.count == 1 && bench.pick == "use 1")
   }
 
-  @Test("a bad first config fails calls with the parse error (5.3 line 8)") func badFirst() throws {
+  @Test("a bad first config fails calls with the parse error") func badFirst() throws {
     var bench = ChannelBench()
     let bad = #"{"loadBalancingConfig": [{"x": {}}, {"pick_first": {"shuffleAddressList": 1}}]}"#
     try bench.resolve(a, config: bad)
@@ -186,7 +186,7 @@ private let roundRobin = #"{"loadBalancingConfig": [{"round_robin": {}}]}"#
     #expect(bench.core.state == .connecting && bench.core.configError == nil)
   }
 
-  @Test("IDLE tears the policy down, the next resolution builds it again (5.3 line 40)")
+  @Test("IDLE tears the policy down, the next resolution builds it again")
   func idle() throws {
     var bench = ChannelBench()
     try bench.resolve(a)

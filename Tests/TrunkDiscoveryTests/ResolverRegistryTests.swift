@@ -19,7 +19,7 @@ private func find(_ text: String) throws(TargetError) -> (Target, any Resolver) 
 
 @Suite struct ResolverRegistryTests {
   @Test(
-    "no scheme, or a host that looks like one, means the default scheme (5.3 line 41)",
+    "no scheme, or a host that looks like one, means the default scheme",
     arguments: ["name", "localhost:50051", "name:80", "10.0.0.1:80", "[::1]:80", "::1"])
   func defaultScheme(_ text: String) throws {
     let (target, resolver) = try find(text)

@@ -20,7 +20,7 @@ import TrunkWire
        {"name": [{}], "timeout": "3s"}]}
     """
 
-  @Test("known fields are read, unknown ones ignored (5.3 lines 2-6, 8)") func fields() throws {
+  @Test("known fields are read, unknown ones ignored") func fields() throws {
     let config = try ServiceConfig(json: Self.full)
     #expect(config.balancers?.map(\.name) == ["rls", "round_robin"])
     #expect(config.balancers?.last?.json == Array(#"{"x":1}"#.utf8))
@@ -42,7 +42,7 @@ import TrunkWire
     #expect(hedging.nonFatalStatusCodes == [.aborted])
   }
 
-  @Test("service and method, then service, then default (5.3 line 7)") func lookUp() throws {
+  @Test("service and method, then service, then default") func lookUp() throws {
     let config = try ServiceConfig(json: Self.full)
     #expect(config.method("/a.B/C")?.timeout == .milliseconds(1500))
     #expect(config.method("/a.B/D")?.timeout == .seconds(2))
@@ -51,7 +51,7 @@ import TrunkWire
   }
 
   @Test(
-    "one bad field rejects the whole config and is named (5.3 line 8)",
+    "one bad field rejects the whole config and is named",
     arguments: [
       ("[]", ""), ("{", "$"), (#"{"loadBalancingPolicy": 1}"#, "loadBalancingPolicy"),
       (#"{"loadBalancingConfig": [{"a": {}, "b": {}}]}"#, "loadBalancingConfig[0]"),
@@ -90,7 +90,7 @@ import TrunkWire
     #expect(error?.path == path)
   }
 
-  @Test("a method has a retry or a hedging policy, never both (5.3 line 1)") func both() {
+  @Test("a method has a retry or a hedging policy, never both") func both() {
     let json = #"""
       {"methodConfig": [{"hedgingPolicy": {"maxAttempts": 2}, "retryPolicy": {"maxAttempts": 2,
        "initialBackoff": "1s", "maxBackoff": "1s", "backoffMultiplier": 1,
@@ -100,7 +100,7 @@ import TrunkWire
     #expect(error?.path == "methodConfig[0]")
   }
 
-  @Test("the balancer: first known of the list, else the name, else the option (5.3 line 11)")
+  @Test("the balancer: first known of the list, else the name, else the option")
   func choice() throws {
     let registry = BalancerRegistry()
     func choose(_ json: String?, _ option: String? = nil) throws -> String {

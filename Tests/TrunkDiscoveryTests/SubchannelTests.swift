@@ -117,7 +117,7 @@ private let third = Address("3.3.3.3", 3)
     #expect(bench.core.nextTry == bench.now + second)
   }
 
-  @Test("a GOAWAY makes it IDLE without an error (5.3 line 37)") func goaway() {
+  @Test("a GOAWAY makes it IDLE without an error") func goaway() {
     var bench = SubchannelBench(v4)
     bench.send(.connect)
     bench.send(.ready(id: 1))

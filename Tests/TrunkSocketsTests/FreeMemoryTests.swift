@@ -7,7 +7,8 @@ import Testing
 
 @Suite("Freed memory")
 struct FreeMemoryTests {
-  /// `RUSAGE_THREAD`, which Glibc's module leaves out: what other threads do is none of this test's.
+  /// `RUSAGE_THREAD`, which Glibc's module leaves out: what other threads do is none of this
+  /// test's.
   private static let thisThread: Int32 = 1
 
   /// Page faults of taking, filling and freeing a block.

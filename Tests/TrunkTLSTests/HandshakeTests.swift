@@ -96,7 +96,7 @@
         serverSays: "the client's certificate was refused: unable to get local issuer certificate"),
     ]
 
-    @Test("what must be refused is, with a sentence on either side (T2)", arguments: refusals)
+    @Test("what must be refused is, with a sentence on either side", arguments: refusals)
     func refused(_ refusal: Refusal) async throws {
       let certificates = try await TestCertificates.make()
       let pair = try EnginePair(

@@ -203,7 +203,8 @@
       #expect("\(pair.clientError, default: "")".contains("it is not for localhost"))
     }
 
-    // Thrown away when they were made; the key protects nothing. CN=localhost, no alternative names.
+    // Thrown away when they were made; the key protects nothing. CN=localhost, no alternative
+    // names.
     private static let key = """
       -----BEGIN PRIVATE KEY-----
       MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGVjIEcC9Q2iYMRSp

@@ -10,7 +10,7 @@ import TrunkWire
 @testable import Trunkcall
 
 @Suite(.timeLimit(.minutes(1))) struct ChannelFailureTests {
-  @Test("REFUSED_STREAM: exactly one transparent retry (5.3 line 22)", arguments: [1, 2])
+  @Test("REFUSED_STREAM: exactly one transparent retry", arguments: [1, 2])
   func refused(times: Int) async throws {
     let left = Counter(times)
     let server = try await ScriptedServer { stream, event in
@@ -48,7 +48,7 @@ import TrunkWire
     }
   }
 
-  @Test("a call that was never sent is picked again without limit (5.3 line 21)")
+  @Test("a call that was never sent is picked again without limit")
   func neverSent() async throws {
     // The server takes one call at a time, and hangs up on it: what waited behind was never sent.
     let server = try await ScriptedServer(.init(maxConcurrentStreams: 1)) { stream, event in

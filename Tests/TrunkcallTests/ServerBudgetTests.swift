@@ -58,8 +58,8 @@ struct ServerBudgetTests {
     #expect(end?.code == 11 && end?.debug == "too_many_stream_errors")
   }
 
-  /// Calls that end in FLOW_CONTROL_ERROR: the stream's window goes beyond 2^31 - 1. In batches, or the
-  /// server would refuse those above its MAX_CONCURRENT_STREAMS.
+  /// Calls that end in FLOW_CONTROL_ERROR: the stream's window goes beyond 2^31 - 1. In batches, or
+  /// the server would refuse those above its MAX_CONCURRENT_STREAMS.
   private func provoke(_ peer: ScriptedPeer, from first: Int, times: Int) async throws {
     for batch in stride(from: 0, to: times, by: 50) {
       let count = min(50, times - batch)

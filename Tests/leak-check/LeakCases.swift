@@ -48,8 +48,8 @@ struct LeakCases: Sendable {
 
   enum Kind: CaseIterable {
     case serverWithLoops, server, channel, channelWithLoops, registration, resolver, loops
-    /// Those that sleep for no longer than a second, however long it may take the runtime to forget a
-    /// `Task.sleep` that was cancelled: until its time.
+    /// Those that sleep for no longer than a second, however long it may take the runtime to forget
+    /// a `Task.sleep` that was cancelled: until its time.
     static let sleepless = [serverWithLoops, server, channel, channelWithLoops, loops]
   }
 

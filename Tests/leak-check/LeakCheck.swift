@@ -9,8 +9,8 @@ import TrunkSockets
 import TrunkTesting
 import Trunkcall
 
-/// Makes and drops servers, channels, registrations, resolvers and loop groups, and says what of the
-/// process was there before and after: in a process of its own, where nothing else is.
+/// Makes and drops servers, channels, registrations, resolvers and loop groups, and says what of
+/// the process was there before and after: in a process of its own, where nothing else is.
 ///
 ///     leak-check [COUNT]
 @main struct LeakCheck {

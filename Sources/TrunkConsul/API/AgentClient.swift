@@ -6,9 +6,9 @@ private import TrunkSockets
 
 /// One agent's HTTP API: whole requests, whole answers, a deadline on each.
 ///
-/// A connection is kept for the next request (V-8); a watch therefore stays on one. A read that
-/// finds its kept connection gone is sent once more on a new one. Writes always get a new
-/// connection: whether a write on a stale one was carried out could not be told.
+/// A connection is kept for the next request (measured with 1.8.7); a watch therefore stays on one.
+/// A read that finds its kept connection gone is sent once more on a new one. Writes always get a
+/// new connection: whether a write on a stale one was carried out could not be told.
 package final class AgentClient: Sendable {
   /// `127.0.0.1:8500`, as in errors.
   package let name: String
@@ -52,15 +52,16 @@ package final class AgentClient: Sendable {
   /// - Parameters:
   ///   - timeout: for everything, connecting included.
   ///   - mayRepeat: whether a read may be sent once more if the kept connection has gone. Not for a
-  ///     query with an index: the connection may have gone because the agent started over (C-4),
-  ///     and an index from its former life would block until `wait` ends (V-3).
+  ///     query with an index: the connection may have gone because the agent started over (measured
+  ///     with 1.8.7), and an index from its former life would block until `wait` ends (measured
+  ///     with 1.8.7).
   /// - Throws: ``ConsulError``, or `CancellationError`.
   package func send(
     _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool = true
   ) async throws -> HTTPResponse {
     let response = try await exchange(request, timeout: timeout, mayRepeat: mayRepeat)
     guard response.status < 200 || response.status > 299 else { return response }
-    if response.status == 403 { token.refused() }  // C-21
+    if response.status == 403 { token.refused() }  // a new token may lie in its file
     throw ConsulError.refused(
       agent: name, status: response.status, text: AgentClient.firstLine(response.body))
   }
@@ -130,7 +131,8 @@ package final class AgentClient: Sendable {
     var reasonWhenKept: String {
       cause.map { "\($0)" } ?? "the connection was closed without an answer"
     }
-    /// C-10, V-7: at its limit an agent resets a new connection without a word.
+    /// `http_max_conns_per_client` (Consul, Limits): at its limit an agent resets a new connection
+    /// without a word.
     var reasonWhenFresh: String {
       guard let cause else { return "the connection was closed without an answer" }
       // A handshake that failed has a reason of its own.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// `GET /v1/agent/service/:id`: a service as the agent has it. What cannot be read is nil, which is no
-/// difference.
+/// `GET /v1/agent/service/:id`: a service as the agent has it. What cannot be read is nil, which is
+/// no difference.
 struct AgentService: Decodable, Sendable {
   var name: String?
   var address: String?

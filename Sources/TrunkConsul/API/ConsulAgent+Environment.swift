@@ -6,8 +6,9 @@ internal import TrunkDiscovery
 extension ConsulAgent {
   /// What the environment says, as for Consul's own programs: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN,
   /// CONSUL_HTTP_TOKEN_FILE (wins over the token), CONSUL_HTTP_AUTH, CONSUL_NAMESPACE,
-  /// CONSUL_PARTITION; for TLS CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT, CONSUL_CAPATH,
-  /// CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, CONSUL_TLS_SERVER_NAME. Without them the agent at `127.0.0.1:8500`, no token.
+  /// CONSUL_PARTITION; for TLS CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT,
+  /// CONSUL_CAPATH, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, CONSUL_TLS_SERVER_NAME. Without them the
+  /// agent at `127.0.0.1:8500`, no token.
   public static var fromEnvironment: ConsulAgent {
     ConsulAgent(environment: ProcessInfo.processInfo.environment)
   }

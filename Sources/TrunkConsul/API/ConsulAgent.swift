@@ -6,7 +6,7 @@ internal import TrunkDiscovery
 ///
 /// Descriptions and errors never show the credentials.
 public struct ConsulAgent: Sendable, Hashable {
-  /// Where an ACL token comes from. Sent as `X-Consul-Token`.
+  /// Where an ACL token comes from (Consul, ACL). Sent as `X-Consul-Token`.
   public enum Token: Sendable, Hashable {
     case value(String)
     /// A file that holds nothing but the token; white space around it is left out. Read again when

@@ -4,7 +4,7 @@
 /// Durations as Consul reads and writes them (Go's `time.ParseDuration`).
 package enum ConsulDuration {
   /// The shortest exact form in one unit: `1m`, `10s`, `90s`, `250ms`. At least `1ms`, because zero
-  /// means "the default" to the agent (C-7, V-9).
+  /// means "the default" to the agent (Consul, Blocking Queries; measured with 1.8.7).
   package static func text(_ duration: Duration) -> String {
     let milliseconds = max(1, whole(duration))
     for (unit, size) in [("h", Int64(3_600_000)), ("m", 60_000), ("s", 1_000)]
@@ -14,7 +14,7 @@ package enum ConsulDuration {
     return "\(milliseconds)ms"
   }
 
-  /// Milliseconds alone, as the `wait` of a query is sent (C-7).
+  /// Milliseconds alone, as the `wait` of a query is sent (Consul, Blocking Queries).
   package static func milliseconds(_ duration: Duration) -> String {
     "\(max(1, whole(duration)))ms"
   }

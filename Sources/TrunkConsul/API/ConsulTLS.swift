@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// TLS to an agent, with Consul's own settings (CONSUL_CACERT and its like). Needs the package trait
-/// `TLS`, which is on by default.
+/// TLS to an agent, with Consul's own settings (CONSUL_CACERT and its like). Needs the package
+/// trait `TLS`, which is on by default.
 public struct ConsulTLS: Sendable, Hashable {
   /// False believes any certificate: only for an agent on the same machine.
   public var verifiesServer = true

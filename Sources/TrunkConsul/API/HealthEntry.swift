@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// One element of `GET /v1/health/service/:name`, read with tolerance (C-25): unknown fields are
+/// One element of `GET /v1/health/service/:name`, read with tolerance: unknown fields are
 /// ignored, and everything but the names may be missing or null.
 package struct HealthEntry: Decodable, Sendable {
   package struct Node: Decodable, Sendable {
@@ -43,7 +43,8 @@ package struct HealthEntry: Decodable, Sendable {
   package var service: Service
   package var checks: [Check] = []
 
-  /// Taken out of service by its operators (`/v1/agent/maintenance`, `/v1/agent/service/maintenance`).
+  /// Taken out of service by its operators (`/v1/agent/maintenance`,
+  /// `/v1/agent/service/maintenance`).
   package var isInMaintenance: Bool {
     checks.contains {
       $0.id == "_node_maintenance" || $0.id.hasPrefix("_service_maintenance:")

@@ -177,7 +177,7 @@ package struct HTTPResponseParser: Sendable {
       return
     default: break
     }
-    // Nothing was offered in Accept-Encoding, so nothing is expected (C-23).
+    // Nothing was offered in Accept-Encoding, so nothing is expected.
     for coding in headers.list("content-encoding") where coding.lowercased() != "identity" {
       throw .unsupportedCoding(HTTPResponseParser.shown(coding))
     }

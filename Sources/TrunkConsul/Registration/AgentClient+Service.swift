@@ -4,11 +4,13 @@ private import FoundationEssentials
 
 /// The agent's service endpoints. All may be repeated without harm (a PUT may be lost but applied).
 extension AgentClient {
-  /// R-1, against the agent itself and never the catalogue.
+  /// Against the agent itself and never the catalogue, which runs no checks (Consul, Agent Service
+  /// API).
   func register(_ definition: ServiceDefinition, timeout: Duration) async throws {
     var definition = definition
     if definition.check?.tlsServerName != nil {
-      // an older agent refuses the whole registration for a field that it does not know.
+      // Measured with 1.8.7: an older agent refuses the whole registration for a field that it does
+      // not know.
       let version = try? await version(timeout: timeout)
       if version.map({ $0 < ConsulVersion.checksWithServerName }) ?? true {
         definition.check?.tlsServerName = nil
@@ -21,7 +23,7 @@ extension AgentClient {
     _ = try await send(request, timeout: timeout)
   }
 
-  /// The service as the agent has it; nil if it does not know it.
+  /// The service as the agent has it; nil if it does not know it (measured with 1.8.7).
   func service(_ id: String, timeout: Duration) async throws -> AgentService? {
     var request = HTTPRequest(.get, "v1", "agent", "service", id)
     addTenancy(to: &request)
@@ -48,7 +50,8 @@ extension AgentClient {
     return check.value.map { .found($0) } ?? .unknown
   }
 
-  /// Tells the agent how a service with a TTL is; false if it does not know the check.
+  /// Tells the agent how a service with a TTL is; false if it does not know the check (measured
+  /// with 1.8.7).
   func beat(serviceID: String, isServing: Bool, timeout: Duration) async throws -> Bool {
     var request = HTTPRequest(
       .put, "v1", "agent", "check", isServing ? "pass" : "fail", "service:\(serviceID)")
@@ -62,11 +65,12 @@ extension AgentClient {
       || status == 500
         && (text.contains("Unknown check") || text.contains("does not have associated TTL"))
     {
-      return false  // V-11: 500 from old agents, 404 from newer ones
+      return false  // Measured with 1.8.7: 500 from old agents, 404 from newer ones
     }
   }
 
-  /// Newer agents answer 404 for a service that is not there, which is as good (V-11).
+  /// Newer agents answer 404 for a service that is not there, which is as good (measured with
+  /// 1.8.7).
   func deregister(serviceID: String, timeout: Duration) async throws {
     var request = HTTPRequest(.put, "v1", "agent", "service", "deregister", serviceID)
     addTenancy(to: &request)
@@ -82,14 +86,14 @@ extension AgentClient {
     addTenancy(to: &request)
     let response = try await send(request, timeout: timeout)
     return try entries(of: response).entries.contains {
-      // The id is unique on its node only, hence the address.
+      // The id is unique on its node only (Consul, Agent Service API), hence the address.
       $0.service.id == definition.id && $0.service.port == Int(definition.port)
         && $0.service.address == definition.address ?? ""
     }
   }
 
-  /// Whether ACLs may be why an answer is empty (C-22): newer agents say so in a header; an agent
-  /// with ACLs refuses to speak of itself to those without rights; else there are none.
+  /// Whether ACLs may be why an answer is empty (Consul, ACL): newer agents say so in a header; an
+  /// agent with ACLs refuses to speak of itself to those without rights; else there are none.
   func hides(_ answer: HTTPResponse, timeout: Duration) async throws -> InstanceCounts.Hidden? {
     let reason: InstanceCounts.Hidden = agent.token == nil ? .withoutToken : .withToken
     if answer.headers["x-consul-results-filtered-by-acls"] == "true" { return reason }

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkDiscovery
 
-/// How Consul finds out whether a registered server is well.
+/// How Consul finds out whether a registered server is well (Consul, Agent Check API).
 public struct ConsulCheck: Sendable, Hashable {
   package enum Kind: Sendable, Hashable {
     case grpc(Address?)
@@ -20,8 +20,9 @@ public struct ConsulCheck: Sendable, Hashable {
   /// How the agent speaks to the server; nil: as the server does, without verifying it.
   package var tls: TLS?
 
-  /// TLS from the agent to the server. A server that requires client certificates gets the
-  /// agent's own only with `enable_agent_tls_for_checks` in the agent's configuration.
+  /// TLS from the agent to the server (Consul, Agent Check API). A server that requires client
+  /// certificates gets the agent's own only with `enable_agent_tls_for_checks` in the agent's
+  /// configuration (Consul, Agent Check API).
   public struct TLS: Sendable, Hashable {
     /// Whether the agent checks the server's certificate, against its own CAs.
     public var verifiesServer: Bool
@@ -49,10 +50,11 @@ public struct ConsulCheck: Sendable, Hashable {
     self.tls = tls
   }
 
-  /// The agent calls `grpc.health.v1.Health/Check` with the service's name.
+  /// The agent calls `grpc.health.v1.Health/Check` with the service's name (Consul, Agent Check
+  /// API).
   /// - Parameters:
   ///   - timeout: default: 3 s, or the interval if that is shorter.
-  ///   - address: where the *agent* reaches the server; the advertised address if nil.
+  ///   - address: where the *agent* reaches the server; the advertised address if nil.
   ///   - tls: default: TLS if the server speaks TLS. The agent does not verify it then: it is next
   ///     to it, asks for an address, and has CAs of its own.
   public static func grpc(
@@ -62,8 +64,8 @@ public struct ConsulCheck: Sendable, Hashable {
     ConsulCheck(kind: .grpc(address), interval: interval, timeout: timeout, tls: tls)
   }
 
-  /// A frozen server turns critical within the interval and this. A health service answers at once or
-  /// not at all, so the agent's own 10 s would only lengthen that; nil leaves it to the agent.
+  /// A frozen server turns critical within the interval and this. A health service answers at once
+  /// or not at all, so the agent's own 10 s would only lengthen that; nil leaves it to the agent.
   var effectiveTimeout: Duration? {
     if timeout == nil, case .grpc = kind { return min(max(interval, .seconds(1)), .seconds(3)) }
     return timeout
@@ -108,9 +110,9 @@ public struct ConsulCheck: Sendable, Hashable {
     ConsulCheck(kind: .http(url), interval: interval, timeout: timeout)
   }
 
-  /// The registration tells the agent how the server is, three times within `life` and every
-  /// 3 s at least: passing, or critical while its health service says NOT_SERVING for the name. For
-  /// servers that the agent cannot reach.
+  /// The registration tells the agent how the server is, three times within `life` (Consul, Agent
+  /// Check API) and every 3 s at least: passing, or critical while its health service says
+  /// NOT_SERVING for the name. For servers that the agent cannot reach.
   public static func ttl(_ life: Duration) -> ConsulCheck {
     ConsulCheck(kind: .ttl, interval: life, timeout: nil)
   }
@@ -120,12 +122,12 @@ public struct ConsulCheck: Sendable, Hashable {
 }
 
 /// How big a share of the calls an instance should get while passing and while warning, 1...65535
-/// each. Consul's default is 1 and 1.
+/// each (Consul, Agent Service API). Consul's default is 1 and 1.
 public struct ConsulWeights: Sendable, Hashable {
   public var passing: UInt16
   public var warning: UInt16
   public init(passing: UInt16, warning: UInt16 = 1) {
-    // V-16: the agent refuses 0.
+    // Measured with 1.8.7: the agent refuses 0.
     self.passing = max(1, passing)
     self.warning = max(1, warning)
   }

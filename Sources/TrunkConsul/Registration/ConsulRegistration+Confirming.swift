@@ -39,7 +39,7 @@ extension ConsulRegistration {
   /// What is wrong from the start.
   func warn() {
     if !DNSLabel.isValid(name) {
-      logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")
+      logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")
     }
     let obstacle = check.obstacle(
       server.checkedSecurity, hasHealthService: server.hasHealthService)

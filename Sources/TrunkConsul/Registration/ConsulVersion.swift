@@ -6,7 +6,7 @@ package struct ConsulVersion: Sendable, Hashable, Comparable {
   package var major: Int
   package var minor: Int
 
-  /// `TLSServerName` of a check.
+  /// `TLSServerName` of a check (Consul, Agent Check API).
   package static let checksWithServerName = ConsulVersion(1, 9)
 
   package init(_ major: Int, _ minor: Int) {

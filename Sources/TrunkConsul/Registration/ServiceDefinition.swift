@@ -4,7 +4,7 @@ private import FoundationEssentials
 package import TrunkDiscovery
 
 /// What is sent to `PUT /v1/agent/service/register`. Empty fields are left out: an agent refuses
-/// fields that it does not know (R-4, V-12).
+/// fields that it does not know (measured with 1.8.7).
 package struct ServiceDefinition: Sendable, Hashable, Encodable {
   package struct Check: Sendable, Hashable, Encodable {
     package var grpc: String?
@@ -62,7 +62,8 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
       let (host, port) = ServiceDefinition.reachable(
         advertise, bound: bound, nodeAddress: nodeAddress)
     else { throw .nothingToAdvertise(service: name) }
-    // host and port in the id, so that a restart replaces and clones do not collide.
+    // Consul, Agent Service API: host and port in the id, so that a restart replaces and clones do
+    // not collide.
     self.id = id ?? [name, host, "\(port)"].compactMap { $0 }.joined(separator: "-")
     self.name = name
     self.tags = tags.isEmpty ? nil : tags
@@ -131,13 +132,13 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     case .ttl: made.ttl = ConsulDuration.text(check.interval)
     case .none: return nil
     }
-    // V-13: a TTL has no interval, everything else needs one.
+    // Measured with 1.8.7: a TTL has no interval, everything else needs one.
     if check.kind != .ttl {
       made.interval = ConsulDuration.text(check.interval)
       made.timeout = check.effectiveTimeout.map(ConsulDuration.text)
     }
     made.deregisterAfter = deregisterAfter.map(ConsulDuration.text)
-    // R-7, V-14: honest, because the server listens and says SERVING by now.
+    // Consul, Agent Check API: honest, because the server listens and says SERVING by now.
     made.status = "passing"
     return made
   }

@@ -12,17 +12,21 @@ package import TrunkDiscovery
 ///                 '--woke-- WAITING <--failed (backoff), no token (rate limit), or crowded
 ///
 /// Rules:
-/// - The return of a query is no sign of change; only a different set or note is published (C-1).
-/// - The index is a UInt64, never below 1, and starts over when it goes back (C-2), after a
-///   transport error or a 5xx (C-4); an answer without one is an error (C-3, C-5).
-/// - The last good set stays in force while the agent cannot be asked (C-13). While there is none,
+/// - The return of a query is no sign of change; only a different set or note is published (Consul,
+///   Blocking Queries).
+/// - The index is a UInt64, never below 1, and starts over when it goes back (Consul, Blocking
+///   Queries), after a transport error or a 5xx (measured with 1.8.7); an answer without one is an
+///   error (Consul, Blocking Queries).
+/// - The last good set stays in force while the agent cannot be asked. While there is none,
 ///   the agent is asked again after 5 s at most, whatever it said.
-/// - A poll waits about as long as the watch has lived, at most: an agent keeps the connection of an
-///   abandoned poll until its wait is over (C-11), so a short-lived program leaves short ones.
+/// - A poll waits about as long as the watch has lived, at most: an agent keeps the connection of
+///   an abandoned poll until its wait is over (measured with 1.8.7), so a short-lived program
+///   leaves short ones.
 /// - Where polls have used up what the agent may be asked for, the watch asks every few seconds
 ///   without waiting.
-/// - An empty answer after such a break is believed after `holdTime` only (V-21); without one at
-///   once, unless all instances turned critical within one check interval (``FailOpen``).
+/// - An empty answer after such a break is believed after `holdTime` only (measured with 1.8.7);
+///   without one at once, unless all instances turned critical within one check interval
+///   (``FailOpen``).
 /// - Three kinds of wrong: a call in the wrong order is our bug (asserted); what the agent says
 ///   wrongly comes in as `.failed`; an answer without change is silently ignored.
 package struct BlockingQuery: Sendable {
@@ -63,7 +67,8 @@ package struct BlockingQuery: Sendable {
   }
 
   package enum Next: Sendable, Hashable {
-    /// Ask; without an index the agent answers at once. Give up after `timeout` (C-6).
+    /// Ask; without an index the agent answers at once. Give up after `timeout` (Consul, Blocking
+    /// Queries).
     case query(index: UInt64?, wait: Duration?, timeout: Duration)
     /// Ask once, at once, without `passing`, to be able to say why there is nothing.
     case explain(timeout: Duration)
@@ -105,7 +110,7 @@ package struct BlockingQuery: Sendable {
   /// - Parameter explains: whether the query hides instances (`passing`), so that an empty answer
   ///   needs a second question.
   package init(wait: Duration, explains: Bool, timing: BlockingQueryTiming = .init()) {
-    // C-6: more than ten minutes is cut off by the agent.
+    // Consul, Blocking Queries: more than ten minutes is cut off by the agent.
     self.wait = min(max(wait, .seconds(1)), .seconds(600))
     self.explains = explains
     self.timing = timing
@@ -131,17 +136,17 @@ package struct BlockingQuery: Sendable {
   package mutating func answered(
     _ answer: Answer, at now: Instant, using random: inout some RandomNumberGenerator
   ) -> Step {
-    // C-5: a missing index is an error with backoff, not 0.
+    // Consul, Blocking Queries: a missing index is an error with backoff, not 0.
     guard let text = answer.index, let received = UInt64(text) else {
       return failed(
         .malformed("an answer without a usable X-Consul-Index"), at: now, using: &random)
     }
     backoff.reset()
     if let index, received < index {
-      self.index = nil  // C-2
+      self.index = nil  // it starts over
       broken = true
     } else {
-      index = max(1, received)  // C-3
+      index = max(1, received)  // 0 would be answered at once
     }
     if answer.mapping.endpoints.isEmpty {
       return emptied(answer.mapping, at: now)
@@ -176,7 +181,7 @@ package struct BlockingQuery: Sendable {
       broken = true
     case .status(let status, let reason):
       text = reason
-      // C-4 names 5xx; a 4xx says nothing about the agent's state.
+      // A 5xx may come from an agent that starts over; a 4xx says nothing about the agent's state.
       if status >= 500 { broken = true }
     }
     index = nil
@@ -244,7 +249,7 @@ package struct BlockingQuery: Sendable {
     return Step(publish: publish, next: ask(at: now))
   }
 
-  /// C-1. The order of endpoints is no difference: with `near` it moves with every ping.
+  /// The order of endpoints is no difference: with `near` it moves with every ping.
   private mutating func change(to snapshot: Snapshot) -> Snapshot? {
     if let published, published.note == snapshot.note, published.isAnswer == snapshot.isAnswer,
       Set(published.endpoints) == Set(snapshot.endpoints)
@@ -255,7 +260,7 @@ package struct BlockingQuery: Sendable {
     return snapshot
   }
 
-  /// The last good set with what went wrong since (C-13).
+  /// The last good set with what went wrong since.
   private func keeping(_ text: String) -> Snapshot {
     guard let good, !good.endpoints.isEmpty else {
       return Snapshot([], text, isAnswer: false)
@@ -267,7 +272,7 @@ package struct BlockingQuery: Sendable {
       isAnswer: false)
   }
 
-  /// C-8: waits for a token, then asks.
+  /// Consul, Blocking Queries: waits for a token, then asks.
   private mutating func ask(at now: Instant) -> Next {
     let delay = pace.delay(at: now)
     return delay > .zero ? .sleep(delay) : query(at: now)
@@ -280,7 +285,7 @@ package struct BlockingQuery: Sendable {
     guard let index else { return .query(index: nil, wait: nil, timeout: timing.answerTimeout) }
     var wait = min(wait, BlockingQuery.wait(ofAge: now - began))
     if let end = [holdUntil, failOpen.until].compactMap({ $0 }).min() {
-      // Back in time to end the hold; the agent adds up to a sixteenth (C-6).
+      // Back in time to end the hold; the agent adds up to a sixteenth (Consul, Blocking Queries).
       let left = end - now
       wait = min(wait, max(.milliseconds(100), left > .seconds(2) ? left * 16 / 17 : left))
     }
@@ -297,7 +302,7 @@ package struct BlockingQuery: Sendable {
     return .seconds(600)
   }
 
-  /// C-13, C-21.
+  /// How long to wait after a failure, by its kind.
   private mutating func delay(
     after failure: Failure, using random: inout some RandomNumberGenerator
   ) -> Duration {
@@ -322,12 +327,12 @@ package struct BlockingQuery: Sendable {
 package struct BlockingQueryTiming: Sendable, Hashable {
   /// How long an empty answer after a break is not believed.
   package var holdTime = Duration.seconds(30)
-  /// Added to the longest time that the agent may take (C-6).
+  /// Added to the longest time that the agent may take (Consul, Blocking Queries).
   package var margin = Duration.seconds(10)
   /// For an answer at once; below the 5 s that clients usually wait for a connection, so that
   /// their error can say what is wrong.
   package var answerTimeout = Duration.seconds(4)
-  /// C-13: grows by 1.6, ±20 %.
+  /// Grows by 1.6, ±20 %.
   package var firstBackoff = Duration.milliseconds(250)
   package var maximumBackoff = Duration.seconds(60)
   /// The longest back-off while no instance is known.

@@ -53,7 +53,8 @@ package struct FailOpen: Sendable {
     }
     guard hold > .zero, let critical else { return [] }
     let turned = before.filter { critical.contains($0.key) }
-    // Where the last ones were taken out on purpose, those that turned critical before them stay out.
+    // Where the last ones were taken out on purpose, those that turned critical before them stay
+    // out.
     guard !turned.isEmpty else { return [] }
     let known = Set(turned.map(\.key))
     let earlier = left.values.filter {

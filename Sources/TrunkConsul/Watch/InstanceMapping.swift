@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 package import TrunkDiscovery
 
-/// The instances of one answer as endpoints, and how many were in which state.
+/// The instances of one answer as endpoints (Consul, Health API), and how many were in which state.
 package struct InstanceMapping: Sendable, Hashable {
   package var endpoints: [Endpoint]
   package var counts: InstanceCounts
@@ -32,7 +32,7 @@ package struct InstanceMapping: Sendable, Hashable {
       }
       mapped.append(Mapped(endpoint: InstanceMapping.endpoint(entry, address, state), state: state))
     }
-    // Agents give no order that lasts; with `near` the order is the answer.
+    // Agents give no order that lasts; with `near` the order is the answer (Consul, Health API).
     if query.near == nil {
       mapped.sort { ($0.endpoint.instanceID ?? "") < ($1.endpoint.instanceID ?? "") }
     }
@@ -44,7 +44,7 @@ package struct InstanceMapping: Sendable, Hashable {
     var state: InstanceState
   }
 
-  /// of two instances with one address the better one stays, else the first.
+  /// Of two instances with one address the better one stays, else the first.
   private static func merged(_ mapped: [Mapped]) -> [Endpoint] {
     var places: [Address: Int] = [:]
     var kept: [Mapped] = []
@@ -60,7 +60,8 @@ package struct InstanceMapping: Sendable, Hashable {
     return kept.map(\.endpoint)
   }
 
-  /// the chosen tagged address, then the service's, then the node's. nil without a port.
+  /// Consul, Health API: the chosen tagged address, then the service's, then the node's. nil
+  /// without a port.
   private static func address(of entry: HealthEntry, prefer tag: String?) -> Address? {
     let service = entry.service
     if let path = service.socketPath, !path.isEmpty { return .unix(path) }
@@ -69,11 +70,11 @@ package struct InstanceMapping: Sendable, Hashable {
       return host(tagged.address, tagged.port)
     }
     if !service.address.isEmpty { return host(service.address, service.port) }
-    // V-17: an empty service address means the node's.
+    // Measured with 1.8.7: an empty service address means the node's.
     return host(tag.flatMap { entry.node.taggedAddresses[$0] } ?? entry.node.address, service.port)
   }
 
-  /// host names pass on to be looked up, brackets around IPv6 come off.
+  /// Host names pass on to be looked up, brackets around IPv6 come off.
   private static func host(_ text: String, _ port: Int) -> Address? {
     guard let port = UInt16(exactly: port), port > 0, !text.isEmpty else { return nil }
     let bare =
@@ -90,7 +91,7 @@ package struct InstanceMapping: Sendable, Hashable {
     ].compactMap { $0 }.joined(separator: "/")
   }
 
-  ///
+  /// Weight by state (Consul, Agent Service API), tags and metadata.
   private static func endpoint(
     _ entry: HealthEntry, _ address: Address, _ state: InstanceState
   ) -> Endpoint {
@@ -111,7 +112,7 @@ package struct InstanceMapping: Sendable, Hashable {
   }
 }
 
-/// What all checks of an instance and its node say together.
+/// What all checks of an instance and its node say together (Consul, Health API).
 package enum InstanceState: Int, Sendable, Hashable, Comparable {
   case passing
   case warning
@@ -151,7 +152,7 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
   package var unaddressed = 0
   /// Entries that could not be read: which, and why.
   package var unreadable: [String] = []
-  /// Why there may be more than what the agent showed (C-22).
+  /// Why there may be more than what the agent showed (Consul, ACL).
   package var hidden: Hidden?
   package enum Hidden: Sendable, Hashable { case withoutToken, withToken }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// How often one watch may ask (C-8). Two buckets, one over the other:
+/// How often one watch may ask (Consul, Blocking Queries). Two buckets, one over the other:
 ///
 /// - Ten queries at once, then two a second. Since every answer holds all changes up to its moment,
 ///   a change waits at most 0.5 s, however fast others follow it.
-/// - Answers that changed nothing (an absent service is woken by everything in the catalogue, V-4)
-///   draw on a second bucket: 300 at once, then one in 15 s. That is the threshold: only after 300
-///   such answers within two and a half minutes may a change wait longer, 15 s at most.
+/// - Answers that changed nothing (an absent service is woken by everything in the catalogue:
+///   measured with 1.8.7) draw on a second bucket: 300 at once, then one in 15 s. That is the
+///   threshold: only after 300 such answers within two and a half minutes may a change wait longer,
+///   15 s at most.
 package struct QueryPace: Sendable, Hashable {
   package typealias Instant = ContinuousClock.Instant
 

@@ -4,12 +4,12 @@ package import Logging
 internal import Synchronization
 internal import TrunkSockets
 
-/// One watch per agent and query, shared by all channels of the process (C-10: an agent allows 200
+/// One watch per agent and query, shared by all channels of the process (an agent allows 200
 /// connections from one address, and a long poll holds one).
 ///
 /// A watch outlives its last subscriber for a while, because an abandoned long poll keeps its slot
-/// at the agent until its wait ends (C-11); the next subscriber takes it over, its last answer
-/// included. What is abandoned all the same counts on (``PollBudget``).
+/// at the agent until its wait ends (measured with 1.8.7); the next subscriber takes it over, its
+/// last answer included. What is abandoned all the same counts on (``PollBudget``).
 package final class SharedWatches: Sendable {
   package struct Key: Hashable, Sendable {
     package var agent: ConsulAgent

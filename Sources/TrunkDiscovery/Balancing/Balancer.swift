@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkWire
 
-/// gRPC `doc/connectivity-semantics-and-api.md`.
+/// connectivity-semantics-and-api.md.
 public enum ConnectivityState: Sendable, Hashable {
   case idle, connecting, ready, transientFailure, shutdown
 }
@@ -48,8 +48,8 @@ public enum BalancerEvent: Sendable {
 /// What a policy wants done: a plain list of commands, so that tests read it.
 public struct BalancerActions: Sendable {
   public enum Command: Sendable, Hashable {
-    /// A new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC 8305).
-    /// If the policy wants the calls in flight counted, it brings the counter.
+    /// A new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC
+    /// 8305). If the policy wants the calls in flight counted, it brings the counter.
     case open(SubchannelID, Endpoint, load: LoadCounter?)
     /// The same subchannel, new addresses: a READY one stays if its address is still listed.
     case update(SubchannelID, Endpoint)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The load-balancing policies a channel knows, by name. A value: handed to a channel, never global.
+/// The load-balancing policies a channel knows, by name. A value: handed to a channel, never
+/// global.
 public struct BalancerRegistry: Sendable {
   private var types: [String: any Balancer.Type] = [:]
 
@@ -34,7 +35,7 @@ public struct BalancerRegistry: Sendable {
     return try type.make(json: json)
   }
 
-  /// The policy for a service config, by gRPC A24's order: the first known entry of
+  /// The policy for a service config, by gRFC A24's order: the first known entry of
   /// `loadBalancingConfig`, else `loadBalancingPolicy`, else the channel's option, else pick_first.
   /// - Throws: ``ServiceConfigError`` if the list or the option names no known policy.
   package func choose(
@@ -61,8 +62,8 @@ public struct BalancerRegistry: Sendable {
     return BalancerChoice(option ?? PickFirst.name)
   }
 
-  /// What a channel is told when it is made: its own policy, and a service config that it is given, are
-  /// to be good.
+  /// What a channel is told when it is made: its own policy, and a service config that it is given,
+  /// are to be good.
   package func check(option: String, config: ServiceConfig?) throws(ServiceConfigError) {
     do throws(ServiceConfigError) { _ = try make(option) } catch {
       throw ServiceConfigError(

@@ -3,7 +3,7 @@
 internal import TrunkWire
 
 /// One subchannel per endpoint, all kept connected: the part that round_robin and every
-/// ``PickPolicy`` share (gRPC A61's endpoint sharding, over subchannels that do happy eyeballs).
+/// ``PickPolicy`` share (gRFC A61's endpoint sharding, over subchannels that do happy eyeballs).
 ///
 /// ```
 ///  child is     on .ready   on .connecting    on .idle                       on .transientFailure
@@ -11,8 +11,8 @@ internal import TrunkWire
 ///  ready        -           connecting        connecting, connect, resolve   failed, resolve again
 ///  failed       ready       - (sticky, A62)   connect, stays failed          resolve again
 /// ```
-/// - An idle child is reconnected at once and counts as connecting (5.3 line 36).
-/// - A failed child counts as failed until it is ready (34).
+/// - An idle child is reconnected at once and counts as connecting (load-balancing.md).
+/// - A failed child counts as failed until it is ready (gRFC A62).
 /// - The set is READY if any child is, else CONNECTING if any child is, else TRANSIENT_FAILURE.
 /// - Children are matched by ``Endpoint/identity``; a change of weight or attributes keeps them.
 package struct ReadySet: Sendable {
@@ -98,7 +98,7 @@ package struct ReadySet: Sendable {
     readyCount = children.count { $0.phase == .ready }
     connectingCount = children.count { $0.phase == .connecting }
     if children.isEmpty {
-      // 5.3 line 35: an empty list is a failure, and the resolver hears that it was bad.
+      // gRFC A61: an empty list is a failure, and the resolver hears that it was bad.
       lastError = resolution.note ?? "the resolver knows no address"
       actions.resolveAgain()
     } else if children.map(\.endpoint) == before {

@@ -8,13 +8,14 @@ internal import TrunkWire
 /// ```
 ///   IDLE ── exitIdle ──► (resolver) ── resolution ──► policy's own state
 ///                             └── failed, or a bad first config ──► TRANSIENT_FAILURE
-///   any ── enterIdle ──► IDLE: policy and subchannels are gone (5.3 line 40)
+///   any ── enterIdle ──► IDLE: policy and subchannels are gone
 /// ```
-/// - The policy is chosen by the service config, else by the channel's option (5.3 line 11).
+/// - The policy is chosen by the service config, else by the channel's option (gRPC,
+///   service_config.md).
 /// - A bad config never replaces a good one; a channel that never had one fails calls with the
-///   parse error (8).
-/// - Another policy takes over gracefully (38): until it is READY, FAILED or IDLE, a READY old one
-///   goes on serving. Then the old one's subchannels are closed.
+///   parse error (gRFC A21).
+/// - Another policy takes over gracefully (load-balancing.md): until it is READY, FAILED or
+///   IDLE, a READY old one goes on serving. Then the old one's subchannels are closed.
 package struct ChannelCore: Sendable {
   package enum Event: Sendable {
     case resolution(Resolution)
@@ -45,9 +46,9 @@ package struct ChannelCore: Sendable {
     package var registry = BalancerRegistry()
     /// The policy's name when the service config names none; nil: pick_first.
     package var balancer: String?
-    /// Used when the resolver gives no config (5.3 line 9).
+    /// Used when the resolver gives no config (service_config.md).
     package var defaultServiceConfig: ServiceConfig?
-    /// False ignores the resolver's config (5.3 line 9).
+    /// False ignores the resolver's config (service_config.md).
     package var usesResolverConfig = true
     package init() {}
   }
@@ -121,7 +122,7 @@ extension ChannelCore {
       configError = nil
     } catch {
       configError = error
-      // 5.3 line 8: a channel with a good older config keeps it, with the new endpoints.
+      // gRFC A21: a channel with a good older config keeps it, with the new endpoints.
       if serving != nil {
         send(.resolved(resolution), to: latest, &out)
       } else {
@@ -213,7 +214,8 @@ extension ChannelCore {
     switchIfDue(&out)
   }
 
-  /// 5.3 line 38: the new policy serves when it is not CONNECTING, or the old one is not READY.
+  /// load-balancing.md: the new policy serves when it is not CONNECTING, or the old one is
+  /// not READY.
   private mutating func switchIfDue(_ out: inout [Action]) {
     guard let new = pending, new.state != .connecting || serving?.state != .ready else { return }
     pending = nil

@@ -4,7 +4,7 @@ package import TrunkWire
 
 extension RPCError {
   /// A status made by a resolver, policy or credentials, fit for an application: codes that mean
-  /// something about the *request* become INTERNAL, the original in the text (gRPC A54).
+  /// something about the *request* become INTERNAL, the original in the text (gRFC A54).
   package var fromControlPlane: RPCError {
     switch code {
     case .invalidArgument, .notFound, .alreadyExists, .failedPrecondition, .aborted, .outOfRange,

@@ -6,13 +6,13 @@ internal import TrunkWire
 ///
 /// It has a single subchannel over all addresses of all endpoints, families interleaved (RFC 8305
 /// §4); the subchannel does the happy eyeballs. Its states are the policy's, except:
-/// - TRANSIENT_FAILURE is sticky until READY (gRPC A62);
+/// - TRANSIENT_FAILURE is sticky until READY (gRFC A62);
 /// - READY -> IDLE stays idle until a call wants a connection.
 public struct PickFirst: Balancer {
   public static var name: String { "pick_first" }
 
   public struct Config: Sendable, Hashable {
-    /// Spreads clients over the servers (gRPC A62); false unless set.
+    /// Spreads clients over the servers (gRFC A62); false unless set.
     public var shuffleAddressList = false
     public init(shuffleAddressList: Bool = false) { self.shuffleAddressList = shuffleAddressList }
   }
@@ -64,7 +64,7 @@ public struct PickFirst: Balancer {
   private mutating func replace(_ resolution: Resolution, _ actions: inout BalancerActions) {
     let usable = resolution.endpoints.filter { !$0.addresses.isEmpty }
     guard !usable.isEmpty else {
-      // 5.3 line 35: an empty list is a failure, and the resolver hears that it was bad.
+      // gRFC A61: an empty list is a failure, and the resolver hears that it was bad.
       if let subchannel { actions.close(subchannel.id) }
       subchannel = nil
       endpoints = []

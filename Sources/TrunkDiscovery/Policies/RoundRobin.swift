@@ -4,7 +4,7 @@
 /// `round_robin`: every endpoint is kept connected, calls go to the ready ones in turn.
 public struct RoundRobin: Balancer {
   public static var name: String { "round_robin" }
-  /// It has no settings; unknown fields are ignored (5.3 line 8).
+  /// It has no settings; unknown fields are ignored (gRFC A21).
   public static func parse(_ json: [UInt8]) throws(ServiceConfigError) {}
 
   private var set = ReadySet()
@@ -21,8 +21,8 @@ public struct RoundRobin: Balancer {
   }
 }
 
-/// Each copy starts at a random place (5.3 line 36), so that many loops, or many clients that start
-/// together, do not all call the same server first.
+/// Each copy starts at a random place (load-balancing.md), so that many loops, or many
+/// clients that start together, do not all call the same server first.
 struct RoundRobinPicker: Picker {
   private let ready: [SubchannelID]
   private var next = -1

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// A `dns:` target, read: `dns:///host[:port]`, `dns://server[:53]/host[:port]`, `dns:host[:port]`
-/// (gRPC `doc/naming.md`).
+/// (naming.md).
 package struct DNSTarget: Sendable, Hashable {
   /// A name or an IP literal without brackets.
   package let host: String

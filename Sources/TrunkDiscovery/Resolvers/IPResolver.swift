@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// `ipv4:a:p,b:p` and `ipv6:[a]:p,[b]:p`: a list of addresses, each an endpoint of its own. The
-/// port is 443 where none is written (gRPC `doc/naming.md`).
+/// port is 443 where none is written (naming.md).
 public struct IPResolver: Resolver {
   public enum Family: String, Sendable, Hashable { case ipv4, ipv6 }
 

@@ -39,7 +39,8 @@ extension ResolverSession {
 }
 
 extension Target {
-  /// For schemes in which `scheme://authority/…` means nothing: `passthrough://host:1` is a mistake.
+  /// For schemes in which `scheme://authority/…` means nothing: `passthrough://host:1` is a
+  /// mistake.
   func rejectAuthority() throws(TargetError) {
     guard !authority.isEmpty else { return }
     throw error(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// `unix:path`, `unix:///absolute/path` and `unix-abstract:name` (gRPC `doc/naming.md`).
+/// `unix:path`, `unix:///absolute/path` and `unix-abstract:name` (naming.md).
 public struct UnixResolver: Resolver {
   public enum Namespace: String, Sendable, Hashable {
     case path = "unix"

@@ -31,8 +31,8 @@ extension Address: CustomStringConvertible {
 public struct Endpoint: Sendable, Hashable {
   /// In order of preference; never empty when it comes from a built-in resolver.
   public var addresses: [Address]
-  /// Replaces the name in the target for this endpoint: in `:authority`, and as the name that its TLS
-  /// certificate is checked for. An empty one is none.
+  /// Replaces the name in the target for this endpoint: in `:authority`, and as the name that its
+  /// TLS certificate is checked for. An empty one is none.
   public var serverName: String?
   /// Tells apart two instances that share an address over time, e.g. Consul's node and service id.
   public var instanceID: String?
@@ -73,7 +73,7 @@ public struct Resolution: Sendable, Hashable {
   /// The service config that came with the name, parsed; nil if the resolver has none.
   public var serviceConfig: ServiceConfig?
   /// Why the service config that came with the name was refused. The channel keeps the last good
-  /// one, and fails calls with this if it never had one (gRPC A21).
+  /// one, and fails calls with this if it never had one (gRFC A21).
   public var serviceConfigError: ServiceConfigError?
   /// Shown in the story of a failed call, e.g. "3 instances, 0 passing (3 critical)".
   public var note: String?

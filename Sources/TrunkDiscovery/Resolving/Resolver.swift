@@ -16,8 +16,8 @@ public protocol Resolver: Sendable {
   /// The `:authority` of calls to this target; the default is the target's endpoint (its path).
   func authority(of target: Target) -> String
   func resolve(_ target: Target, _ session: ResolverSession) async throws
-  /// The least time between two returns of ``ResolverSession/refreshRequested()``; nil, the default:
-  /// the channel's minimum re-resolution interval.
+  /// The least time between two returns of ``ResolverSession/refreshRequested()``; nil, the
+  /// default: the channel's minimum re-resolution interval.
   var refreshInterval: Duration? { get }
 }
 
@@ -44,8 +44,8 @@ public struct ResolverSession: Sendable {
   public func report(_ resolution: Resolution) { onReport(resolution) }
 
   /// Suspends until the channel would like a fresher answer (a connection failed, a GOAWAY came, a
-  /// call found no server), no more often than ``Resolver/refreshInterval`` says, else the channel's
-  /// minimum re-resolution interval (30 s, as in grpc-go).
+  /// call found no server), no more often than ``Resolver/refreshInterval`` says, else the
+  /// channel's minimum re-resolution interval (30 s, as in grpc-go).
   /// - Throws: `CancellationError` when the channel closes.
   public func refreshRequested() async throws {
     try await onRefresh()

@@ -4,7 +4,7 @@
 /// The resolvers a channel knows, by scheme. A value: handed to a channel, never global.
 public struct ResolverRegistry: Sendable {
   private var byScheme: [String: any Resolver] = [:]
-  /// Used for a target without a scheme, or with an unknown one (gRPC naming.md).
+  /// Used for a target without a scheme, or with an unknown one (naming.md).
   public var defaultScheme = "dns"
 
   public init() {}
@@ -28,7 +28,7 @@ public struct ResolverRegistry: Sendable {
   /// The resolver for a target, and the target as that resolver has accepted it, its scheme set.
   ///
   /// No scheme, or one that nobody has and that is not followed by `//` (`localhost:50051`), means
-  /// the default scheme (gRPC A6's naming rule: `dns:///` + target).
+  /// the default scheme (naming.md: `dns:///` + target).
   /// - Throws: ``TargetError``: malformed, unknown scheme, or what the resolver's `validate` says.
   public func find(_ text: String) throws(TargetError) -> (Target, any Resolver) {
     let target = try Target.parse(text)

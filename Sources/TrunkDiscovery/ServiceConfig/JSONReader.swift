@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// Reads the fields of one JSON object by proto3's JSON rules; every error names the path. Unknown
-/// fields are ignored, `null` is absent (5.3 line 8).
+/// fields are ignored, `null` is absent (gRFC A21).
 package struct JSONReader {
   let path: String
   private let fields: [String: JSONValue]
@@ -92,7 +92,8 @@ package struct JSONReader {
     return readers
   }
 
-  /// proto3 JSON's `google.protobuf.Duration`: `"1.5s"`, at most nine decimals, never negative here.
+  /// proto3 JSON's `google.protobuf.Duration`: `"1.5s"`, at most nine decimals, never negative
+  /// here.
   package func duration(_ name: String) throws(ServiceConfigError) -> Duration? {
     guard let text = try string(name) else { return nil }
     guard let duration = Duration(protoJSON: text) else {

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// One `methodConfig` of a service config. What the application says for a call wins where it is
-/// stricter (5.3 line 10).
+/// stricter (service_config.md).
 public struct MethodConfig: Sendable, Hashable {
   /// The effective deadline is the earlier of this and the application's.
   public var timeout: Duration?

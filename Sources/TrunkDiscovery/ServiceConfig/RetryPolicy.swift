@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkWire
 
-/// `retryPolicy` of a method (gRPC A6): try again, one attempt after the other.
+/// `retryPolicy` of a method (gRFC A6): try again, one attempt after the other.
 public struct RetryPolicy: Sendable, Hashable {
   /// Counts the original; at least 2, as written: the channel's cap (5) is applied when it is used.
   public var maxAttempts: Int
@@ -49,7 +49,7 @@ public struct RetryPolicy: Sendable, Hashable {
   }
 }
 
-/// `hedgingPolicy` of a method (gRPC A6): several attempts at the same time.
+/// `hedgingPolicy` of a method (gRFC A6): several attempts at the same time.
 public struct HedgingPolicy: Sendable, Hashable {
   /// Counts the original; at least 2, as written: the channel's cap (5) is applied when it is used.
   public var maxAttempts: Int
@@ -80,8 +80,8 @@ public struct HedgingPolicy: Sendable, Hashable {
   }
 }
 
-/// `retryThrottling` (gRPC A6): stops retries when too much fails. In thousandths, of which A6 keeps
-/// three decimals.
+/// `retryThrottling` (gRFC A6): stops retries when too much fails. In thousandths, of which A6
+/// keeps three decimals.
 public struct RetryThrottling: Sendable, Hashable {
   /// 1...1,000,000
   public var maxMilliTokens: Int
@@ -131,7 +131,7 @@ extension JSONReader {
     return duration
   }
 
-  /// Status codes as numbers or names in any case (5.3 line 4).
+  /// Status codes as numbers or names in any case (gRFC A6).
   fileprivate func codes(_ name: String) throws(ServiceConfigError) -> Set<RPCError.Code>? {
     guard let values = try array(name) else { return nil }
     var codes: Set<RPCError.Code> = []

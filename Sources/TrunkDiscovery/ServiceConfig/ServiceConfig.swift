@@ -49,7 +49,8 @@ public struct ServiceConfig: Sendable, Hashable {
     return fields
   }
 
-  /// The settings for a call (5.3 line 7): service and method, else the service, else the default.
+  /// The settings for a call (service_config.md): service and method, else the service, else
+  /// the default.
   /// - Parameter path: `/package.Service/Method`.
   public func method(_ path: String) -> MethodConfig? {
     if methods.isEmpty { return nil }
@@ -60,8 +61,8 @@ public struct ServiceConfig: Sendable, Hashable {
     return methods[""]
   }
 
-  /// Sets what holds for a method's calls, or for all methods of a service that have no config of their
-  /// own, or for all services that have none.
+  /// Sets what holds for a method's calls, or for all methods of a service that have no config of
+  /// their own, or for all services that have none.
   ///
   /// ```swift
   /// var config = ServiceConfig()
@@ -71,8 +72,8 @@ public struct ServiceConfig: Sendable, Hashable {
   ///   - config: nil takes it away.
   ///   - service: `package.Service`; nil for all of them.
   ///   - method: nil for all of them.
-  /// - Throws: ``ServiceConfigError`` for a config that the JSON form would not allow, or a method without
-  ///   a service.
+  /// - Throws: ``ServiceConfigError`` for a config that the JSON form would not allow, or a method
+  ///   without a service.
   public mutating func set(
     _ config: MethodConfig?, service: String? = nil, method: String? = nil
   ) throws(ServiceConfigError) {

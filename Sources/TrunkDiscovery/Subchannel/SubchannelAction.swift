@@ -13,7 +13,8 @@ package enum SubchannelEvent: Sendable, Hashable {
   case failed(id: UInt32, error: String)
   /// The connection takes no more calls: it broke, or a GOAWAY came. `error` is nil for the latter.
   case ended(id: UInt32, error: String?, use: ConnectionUse)
-  /// A connection that had ended as `.undecided` has answered a call, or is closed without an answer.
+  /// A connection that had ended as `.undecided` has answered a call, or is closed without an
+  /// answer.
   case decided(id: UInt32, answered: Bool)
   /// The time of the last `.timer` has come (an early or stale one changes nothing).
   case timer
@@ -36,8 +37,8 @@ package enum ConnectionUse: Sendable, Hashable {
 
 /// What a subchannel wants done.
 package enum SubchannelAction: Sendable, Hashable {
-  /// Connect; answer with `.ready` or `.failed` under the same id. `deadline` covers everything up to
-  /// the server's SETTINGS, in nanoseconds on the clock of `now`.
+  /// Connect; answer with `.ready` or `.failed` under the same id. `deadline` covers everything up
+  /// to the server's SETTINGS, in nanoseconds on the clock of `now`.
   case attempt(id: UInt32, address: Address, deadline: UInt64)
   /// Close that attempt; nothing more is heard of it.
   case abandon(id: UInt32)

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// The life of one subchannel: a connection to one of an endpoint's addresses, made again as often
-/// as the policy asks, never more often than the backoff allows (gRPC `doc/connection-backoff.md`).
+/// as the policy asks, never more often than the backoff allows (connection-backoff.md).
 ///
 /// ```
 ///   IDLE ── connect ──► CONNECTING ── first address READY, others abandoned ──► READY
@@ -12,20 +12,21 @@
 ///    │ └───────────────── backoff over, nobody asked ──────┘                      │
 ///    └──── the connection ended, a GOAWAY came, or its address left the list ◄────┘
 /// ```
-/// - A pass tries the addresses in order, the next one 250 ms after the last began or as soon as one
-///   fails (RFC 8305 §5); the first whose SETTINGS arrive wins.
+/// - A pass tries the addresses in order, the next one 250 ms after the last began or as soon as
+///   one fails (RFC 8305 §5); the first whose SETTINGS arrive wins.
 /// - Backoff runs from the start of a pass to the start of the next; an attempt may take until the
 ///   backoff deadline, at least 20 s (5.4).
-/// - After backoff the subchannel reports IDLE and waits for `connect`, as in gRPC A61; a `connect`
+/// - After backoff the subchannel reports IDLE and waits for `connect`, as in gRFC A61; a `connect`
 ///   that came during backoff is remembered and goes straight to CONNECTING. That a policy shows
 ///   failure until READY (A62) is the policy's business.
-/// - SETTINGS reset the backoff, so a server that hangs up after them would be called in a tight loop.
-///   After two connections in a row to one address that were of no use (``ConnectionUse``: no call was
-///   answered) that address rests for a backoff of its own, from the start of the last one; others go
-///   before it, and where all rest the state is TRANSIENT_FAILURE. A connection that answered a call ends
-///   the count, whenever and however it ended: proxies and servers close connections after a number of
-///   requests, an age or an idle time. One that no call wanted counts only if it ended before a call could
-///   have come (docs/decisions/0023-use-decides-about-the-next-connection.md).
+/// - SETTINGS reset the backoff, so a server that hangs up after them would be called in a tight
+///   loop. After two connections in a row to one address that were of no use (``ConnectionUse``: no
+///   call was answered) that address rests for a backoff of its own, from the start of the last
+///   one; others go before it, and where all rest the state is TRANSIENT_FAILURE. A connection that
+///   answered a call ends the count, whenever and however it ended: proxies and servers close
+///   connections after a number of requests, an age or an idle time. One that no call wanted counts
+///   only if it ended before a call could have come
+///   (docs/decisions/0023-use-decides-about-the-next-connection.md).
 package struct SubchannelCore: Sendable {
   /// RFC 8305 §5, "Connection Attempt Delay".
   package static let attemptDelay: UInt64 = 250_000_000
@@ -164,8 +165,8 @@ extension SubchannelCore {
     proceed(pass, now, &actions)
   }
 
-  /// The addresses that may be tried, once each: those that were of no use last, and only when their rest
-  /// is over.
+  /// The addresses that may be tried, once each: those that were of no use last, and only when
+  /// their rest is over.
   private func candidates(_ now: UInt64) -> [Address] {
     var seen: Set<Address> = []
     let awake = endpoint.addresses.filter { seen.insert($0).inserted && restEnd($0) <= now }

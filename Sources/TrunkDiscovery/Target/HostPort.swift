@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A host and perhaps a port: `name`, `name:50051`, `10.0.0.7:50051`, `[::1]:50051`, `[::1]`, `::1`.
+/// A host and perhaps a port: `name`, `name:50051`, `10.0.0.7:50051`, `[::1]:50051`, `[::1]`,
+/// `::1`.
 public struct HostPort: Sendable, Hashable {
   /// A name or an IP literal, without brackets; never empty.
   public let host: String

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What a channel connects to, taken apart (gRPC `doc/naming.md`, RFC 3986 §3):
+/// What a channel connects to, taken apart (naming.md, RFC 3986 §3):
 /// `scheme://authority/endpoint?parameters`, `scheme:endpoint`, or an endpoint alone.
 ///
 /// Percent escapes are decoded in every part. An endpoint alone has no scheme: the channel's

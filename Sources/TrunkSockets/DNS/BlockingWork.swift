@@ -50,8 +50,8 @@ package final class BlockingWork: Sendable {
 
   /// Runs `body` on a helper thread; not at all if the time is over, or the caller was cancelled,
   /// before a thread is free.
-  /// - Throws: `SocketError` (`isTimeout`) when it takes longer, or when ``waitingLimit`` is reached;
-  ///   `CancellationError`.
+  /// - Throws: `SocketError` (`isTimeout`) when it takes longer, or when ``waitingLimit`` is
+  ///   reached; `CancellationError`.
   package func run<R: Sendable>(
     timeout: Duration, _ what: String, _ body: @escaping @Sendable () -> R
   ) async throws -> R {

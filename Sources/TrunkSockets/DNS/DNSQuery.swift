@@ -15,7 +15,8 @@ package enum DNSQuery {
   /// IPv6 and IPv4 addresses of `name`, in this order (RFC 6724's preference), to connect to at
   /// `port`. Empty if the name has none.
   /// - Parameter partial: gets the addresses of one family when the server keeps silent about the
-  ///   other (RFC 8305 §3); false if they are enough, else the result has both, or what came in time.
+  ///   other (RFC 8305 §3); false if they are enough, else the result has both, or what came in
+  ///   time.
   /// - Throws: `SocketError` that says what the server said, `CancellationError`.
   package static func addresses(
     of name: String, port: UInt16, from server: Server, timeout: Duration,

@@ -55,8 +55,8 @@ struct FamilyAnswers {
 
 extension FamilyAnswers {
   /// Asks for both families at once.
-  /// - Parameter partial: gets what one family brought when the other keeps silent; false if that is
-  ///   enough.
+  /// - Parameter partial: gets what one family brought when the other keeps silent; false if that
+  ///   is enough.
   static func gather(
     delay: Duration = resolutionDelay, by ask: @escaping @Sendable (Family) async -> Answer,
     partial: @Sendable ([SocketAddress]) -> Bool

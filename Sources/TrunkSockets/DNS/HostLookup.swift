@@ -26,8 +26,8 @@ package enum HostLookup {
   }
 
   /// As ``addresses(of:timeout:)``.
-  /// - Parameter partial: gets the addresses of one family when the other keeps silent; false if they
-  ///   are enough, else the result has both, or what came in time.
+  /// - Parameter partial: gets the addresses of one family when the other keeps silent; false if
+  ///   they are enough, else the result has both, or what came in time.
   package static func addresses(
     of destination: Destination, timeout: Duration, partial: @Sendable ([SocketAddress]) -> Bool
   ) async throws -> [SocketAddress] {

@@ -3,10 +3,10 @@
 
 /// Deadlines that any thread sets and takes back, behind one timer of a loop.
 ///
-/// To set a loop's timer from another thread wakes that loop, which costs more than a call within the
-/// process. So the timer is moved only for a deadline earlier than all it knows of, and one that was
-/// taken back leaves it as it is: when it goes off it looks for the next. With equal timeouts that is
-/// one wake-up in the length of a timeout, however many calls there were.
+/// To set a loop's timer from another thread wakes that loop, which costs more than a call within
+/// the process. So the timer is moved only for a deadline earlier than all it knows of, and one
+/// that was taken back leaves it as it is: when it goes off it looks for the next. With equal
+/// timeouts that is one wake-up in the length of a timeout, however many calls there were.
 ///
 /// `@unchecked Sendable`: the timer is touched on its loop only, the rest is behind the lock.
 package final class DeadlineQueue: @unchecked Sendable {

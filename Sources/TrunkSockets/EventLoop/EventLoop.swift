@@ -164,7 +164,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   private func tick() {
-    // Who has sent goes on at once, a few times: a long stream need not ask for events after each message.
+    // Who has sent goes on at once, a few times: a long stream need not ask for events after each
+    // message.
     for _ in 0..<EventLoop.roundsWithoutLook {
       runJobs()
       flush()
@@ -250,8 +251,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     pthread_join(handle, nil)
   }
 
-  /// A job that comes after the end still runs, so that no task hangs: on whoever brought it, who is
-  /// the loop's thread for as long, so that the job may touch what is the loop's.
+  /// A job that comes after the end still runs, so that no task hangs: on whoever brought it, who
+  /// is the loop's thread for as long, so that the job may touch what is the loop's.
   private func runAfterStop() {
     repeat {
       let claim = thread.compareExchange(
@@ -279,8 +280,9 @@ extension EventLoop {
   /// Runs `body` on the loop and brings its result back.
   package func perform<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
     if isCurrent { return body() }
-    // The continuation orders what follows after `body`; the baton says so to the thread sanitizer where
-    // it is resumed before it is awaited. Checked, as it misreads an unsafe one altogether then.
+    // The continuation orders what follows after `body`; the baton says so to the thread sanitizer
+    // where it is resumed before it is awaited. Checked, as it misreads an unsafe one altogether
+    // then.
     let baton = Baton()
     let result = await withCheckedContinuation { continuation in
       push(

@@ -8,7 +8,8 @@ package final class EventLoopGroup: Sendable {
   package let loops: [EventLoop]
   private let cursor = Atomic<Int>(0)
 
-  /// Process-wide and lazy, one loop per core (`TRUNKCALL_LOOPS` overrides the number). Never stopped.
+  /// Process-wide and lazy, one loop per core (`TRUNKCALL_LOOPS` overrides the number). Never
+  /// stopped.
   package static let shared: EventLoopGroup = EventLoopGroup(upTo: defaultCount)
 
   /// All of them, or none: those that were made before one failed have ended when this throws.

@@ -6,8 +6,9 @@
 /// A server makes one per method, so that every job of a handler's task carries the method's
 /// ``RunMeter`` with it, however often the task suspends.
 ///
-/// `@unchecked Sendable`: `home` is set once, before the object is shared, and outlives it (loops end
-/// after everything that ran on them); the meter and `step` are touched on the loop's thread only.
+/// `@unchecked Sendable`: `home` is set once, before the object is shared, and outlives it (loops
+/// end after everything that ran on them); the meter and `step` are touched on the loop's thread
+/// only.
 package final class LoopTasks: TaskExecutor, @unchecked Sendable {
   private unowned(unsafe) var home: EventLoop?
   private let meter: RunMeter?

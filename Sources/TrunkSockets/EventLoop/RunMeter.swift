@@ -4,14 +4,16 @@
 /// Finds out whether a piece of work hogs its loop: uninterrupted runs of 1 ms and more.
 ///
 /// ```
-///   unsuspected --long run (wall clock)--> suspected --long run confirmed--> a verdict, and suspected anew
+///   unsuspected --long run (wall clock)--> suspected --long run confirmed--> a verdict, and
+///   suspected anew
 ///        ^                                     |
 ///        +--------- 1,000 runs without --------+
 /// ```
-/// The wall clock alone would blame a handler for the time in which the kernel gave the CPU to somebody
-/// else, so it only makes a suspect. The runs of a suspect are measured closely: a long one counts when the
-/// thread burnt the CPU for that long, or slept for that long. A lock that was held for a moment is no
-/// sleep, and neither is the wait for a processor that follows it on a busy machine.
+/// The wall clock alone would blame a handler for the time in which the kernel gave the CPU to
+/// somebody else, so it only makes a suspect. The runs of a suspect are measured closely: a long
+/// one counts when the thread burnt the CPU for that long, or slept for that long. A lock that was
+/// held for a moment is no sleep, and neither is the wait for a processor that follows it on a busy
+/// machine.
 ///
 /// Touched only by one loop's thread.
 package final class RunMeter {
@@ -28,12 +30,14 @@ package final class RunMeter {
   /// When the piece of work under way began, and what the thread had used by then (of a suspect).
   @exclusivity(unchecked) private var start: UInt64 = 0
   @exclusivity(unchecked) private var usage = ThreadUsage()
-  /// What the thread had waited for a processor when a long run ended last: read for long runs only.
+  /// What the thread had waited for a processor when a long run ended last: read for long runs
+  /// only.
   @exclusivity(unchecked) private var waited: UInt64?
   private let isWatching: Bool
   private let onHog: (_ nanoseconds: UInt64) -> Void
 
-  /// - Parameter isWatching: false where a verdict would change nothing; long runs are counted only.
+  /// - Parameter isWatching: false where a verdict would change nothing; long runs are counted
+  ///   only.
   package init(isWatching: Bool = true, onHog: @escaping (_ nanoseconds: UInt64) -> Void) {
     self.isWatching = isWatching
     self.onHog = onHog
@@ -87,7 +91,8 @@ package final class RunMeter {
 
 extension ThreadUsage {
   /// Whether a run of `taken` nanoseconds was the thread's own doing.
-  /// - Parameter waited: how long it had no processor meanwhile, at most; nil where the kernel does not say.
+  /// - Parameter waited: how long it had no processor meanwhile, at most; nil where the kernel does
+  ///   not say.
   func isHogging(since before: ThreadUsage, _ taken: UInt64, waited: UInt64?) -> Bool {
     let burnt = cpu &- before.cpu
     if burnt >= RunMeter.longRun { return true }

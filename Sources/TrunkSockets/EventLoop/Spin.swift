@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Whether a loop without work looks a little longer before it sleeps: waking a sleeping thread costs
-/// more than a short look, above all on a virtual CPU that halts. A value: no clock.
+/// Whether a loop without work looks a little longer before it sleeps: waking a sleeping thread
+/// costs more than a short look, above all on a virtual CPU that halts. A value: no clock.
 ///
 /// ```
 ///   idle ── a wait ended within twice the limit ──► busy: looks for up to the limit, then sleeps

@@ -32,8 +32,9 @@ extension ThreadUsage {
       voluntarySwitches: trunk_thread_voluntary_switches())
   }
 
-  /// Nanoseconds that the calling thread was ready to run and had no processor; nil where the kernel does
-  /// not say. The second figure of `schedstat` (Linux, Documentation/scheduler/sched-stats.rst).
+  /// Nanoseconds that the calling thread was ready to run and had no processor; nil where the
+  /// kernel does not say. The second figure of `schedstat` (Linux,
+  /// Documentation/scheduler/sched-stats.rst).
   static func runQueueWait() -> UInt64? {
     let file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return nil }

@@ -6,7 +6,8 @@
 package protocol ByteFilter: AnyObject {
   /// Whether the driver's bytes may flow.
   var isOpen: Bool { get }
-  /// Bytes that wait to be sent, those that did not come from the driver (answers to KeyUpdate) included.
+  /// Bytes that wait to be sent, those that did not come from the driver (answers to KeyUpdate)
+  /// included.
   var outputCount: Int { get }
   /// The socket is connected.
   func begin() throws(SocketError)

@@ -36,8 +36,8 @@ package final class Listener: ReadinessHandler {
 
   /// Decides about the next connection, on the listener's loop.
   package struct Admission {
-    /// What takes the next connection; nil if there is no room: ``Listener/resume()`` is called then when
-    /// there is.
+    /// What takes the next connection; nil if there is no room: ``Listener/resume()`` is called
+    /// then when there is.
     package var next: () -> ((AcceptedSocket) -> Void)?
     /// A connection was closed since it had waited for room too long.
     package var refused: () -> Void

@@ -92,12 +92,13 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     }
   }
 
-  /// Bytes that wait for the peer: those of the driver that the socket has not taken, and the filter's.
+  /// Bytes that wait for the peer: those of the driver that the socket has not taken, and the
+  /// filter's.
   package var unsentCount: Int { restCount + (filter?.outputCount ?? 0) }
   private var restCount: Int { unsent.count - unsentOffset }
 
-  /// Whether the peer makes the filter answer (TLS: KeyUpdate) and does not read the answers. It is not
-  /// read from either, then, which bounds what waits for it.
+  /// Whether the peer makes the filter answer (TLS: KeyUpdate) and does not read the answers. It is
+  /// not read from either, then, which bounds what waits for it.
   private var isChoked: Bool {
     guard let filter, restCount > 0 else { return false }
     return filter.outputCount >= SocketConnection.filterOutputLimit

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// How the messages of one direction of a call are compressed: the value of `grpc-encoding`
-/// (gRPC `doc/compression.md`).
+/// (compression.md).
 ///
 /// Each message is compressed on its own: nothing of one is seen in the next.
 public enum Compression: String, Sendable, Hashable, CaseIterable {
@@ -60,8 +60,8 @@ extension Compression {
   }
 }
 
-/// Algorithms that one side takes from the other: the value of `grpc-accept-encoding`. `identity` is
-/// always in it.
+/// Algorithms that one side takes from the other: the value of `grpc-accept-encoding`. `identity`
+/// is always in it.
 public struct CompressionSet: OptionSet, Sendable, Hashable {
   public let rawValue: UInt8
   public init(rawValue: UInt8) { self.rawValue = rawValue }

@@ -11,9 +11,9 @@ internal import CZlib
 ///               all input used? the message      tooLarge
 /// ```
 /// 1. The limit holds for what comes out, while it comes out: a bomb costs `limit` bytes at most.
-/// 2. A message is one zlib stream, or one gzip member or several (RFC 1952 §2.2): nothing less, and
-///    nothing after it. Members after the first count against ``maxMembers``: an empty one takes
-///    20 bytes and makes nothing.
+/// 2. A message is one zlib stream, or one gzip member or several (RFC 1952 §2.2): nothing less,
+///    and nothing after it. Members after the first count against ``maxMembers``: an empty one
+///    takes 20 bytes and makes nothing.
 package enum Inflater {
   /// Members of one gzip message.
   package static let maxMembers = 1_000

@@ -13,8 +13,8 @@
 ///      failed (for good: every later `receive` throws the same error)
 /// ```
 /// 1. Message boundaries know nothing of DATA frames: any split gives the same messages.
-/// 2. A length is a claim. Memory follows the bytes that came, at most twice over; eight times where
-///    no more than 128 KiB are claimed, so that what came is not copied again and again.
+/// 2. A length is a claim. Memory follows the bytes that came, at most twice over; eight times
+///    where no more than 128 KiB are claimed, so that what came is not copied again and again.
 /// 3. A message that lies whole in one chunk costs exactly one allocation, an empty one none.
 package struct MessageReader {
   // 22 bytes: every stream has one.

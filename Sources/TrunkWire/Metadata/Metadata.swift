@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Key-value pairs that travel beside a call: ASCII text, or bytes under a name that ends in `-bin`.
+/// Key-value pairs that travel beside a call: ASCII text, or bytes under a name that ends in
+/// `-bin`.
 ///
 /// Names are case-insensitive and kept in lower case; a name may repeat, and order is kept (gRPC
 /// PROTOCOL-HTTP2.md, Custom-Metadata). Nothing is checked when a pair is added; a call that is
-/// given a name or value that HTTP/2 cannot carry, or a reserved name (most of `grpc-…`, `:…`, `te`,
-/// `content-type`, `user-agent`, `host`, …; docs/metadata.md has the table), fails with INTERNAL and a
-/// message that names it, before anything is sent. What was received can be sent on as it is.
+/// given a name or value that HTTP/2 cannot carry, or a reserved name (most of `grpc-…`, `:…`,
+/// `te`, `content-type`, `user-agent`, `host`, …; docs/metadata.md has the table), fails with
+/// INTERNAL and a message that names it, before anything is sent. What was received can be sent on
+/// as it is.
 public struct Metadata: Sendable, Hashable {
   // Pairs lie one behind the other in wire form: two bytes of name length, four of value length
   // (big endian), name, value. One allocation however many pairs, none for none; Strings are made
@@ -115,8 +117,8 @@ extension Metadata: CustomStringConvertible {
 extension Metadata {
   /// Appends a pair as it came off the wire; `name` already in lower case (RFC 9113 §8.2.1).
   package mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
-    // A name is at most 64 KiB - 1 long, which is more than can be sent: a longer one is cut here, and
-    // refused with its size later.
+    // A name is at most 64 KiB - 1 long, which is more than can be sent: a longer one is cut here,
+    // and refused with its size later.
     let name = UnsafeRawBufferPointer(rebasing: name.prefix(0xffff))
     let value = UnsafeRawBufferPointer(rebasing: value.prefix(0x7fff_ffff))
     let needed = storage.count + 6 + name.count + value.count

@@ -14,9 +14,10 @@ package enum MetadataPlace: Sendable, Hashable {
 /// What a header's name means for metadata. This is the one table of names: both sides, and calls
 /// within the process, decide by it (docs/metadata.md shows it).
 ///
-/// - What is readable can be sent on: a handler may echo what it received, a gateway may forward it.
-/// - What belongs to the library is read and written by it alone. It is in no received metadata, and an
-///   application that sets it is refused (PROTOCOL-HTTP2.md, Custom-Metadata).
+/// - What is readable can be sent on: a handler may echo what it received, a gateway may forward
+///   it.
+/// - What belongs to the library is read and written by it alone. It is in no received metadata,
+///   and an application that sets it is refused (PROTOCOL-HTTP2.md, Custom-Metadata).
 package enum MetadataName: Sendable, Hashable {
   /// An application's own: readable and settable on both sides, everywhere.
   case ordinary

@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// The escaping of `grpc-message` (PROTOCOL-HTTP2.md, Status-Message): UTF-8, in which every byte
-/// outside 0x20...0x7E, and `%` itself, is written `%XX`. So are spaces at the edges, where HTTP would
-/// not keep them (RFC 9110 §5.5).
+/// outside 0x20...0x7E, and `%` itself, is written `%XX`. So are spaces at the edges, where HTTP
+/// would not keep them (RFC 9110 §5.5).
 package enum PercentEncoding {
   /// - Parameter limit: of what comes out, in bytes. A message that is too long ends before the
   ///   character (Unicode scalar) that would not fit.

@@ -4,7 +4,7 @@
 /// A call that did not end with OK: its gRPC status, who made it, and what is known about why.
 ///
 /// Thrown by client calls; an `RPCError` thrown by a server's handler is the status that the client
-/// sees. Source: gRPC `doc/statuscodes.md`.
+/// sees. Source: statuscodes.md.
 public struct RPCError: Error, Sendable, Hashable {
   /// gRPC's status codes, OK (0) excepted: a call that ended with OK throws nothing.
   public enum Code: Int, Sendable, Hashable, CaseIterable {
@@ -43,8 +43,8 @@ public struct RPCError: Error, Sendable, Hashable {
     set { change { $0.origin = newValue } }
   }
   /// Trailing metadata that came with the status, or that a handler wants to send with it.
-  /// `grpc-status-details-bin`, the serialised `google.rpc.Status`, is among it (gRPC's richer error
-  /// model): a handler that throws on the error of a call it made passes its details on.
+  /// `grpc-status-details-bin`, the serialised `google.rpc.Status`, is among it (gRPC's richer
+  /// error model): a handler that throws on the error of a call it made passes its details on.
   public var metadata: Metadata {
     get { parts.metadata }
     set { change { $0.metadata = newValue } }
@@ -55,14 +55,14 @@ public struct RPCError: Error, Sendable, Hashable {
     get { parts.story }
     set { change { $0.story = newValue } }
   }
-  /// What the server sent before the call failed: its initial metadata. Empty if it sent none, and on
-  /// errors that no call made. Never sent to a peer.
+  /// What the server sent before the call failed: its initial metadata. Empty if it sent none, and
+  /// on errors that no call made. Never sent to a peer.
   public var initialMetadata: Metadata {
     get { parts.initialMetadata }
     set { change { $0.initialMetadata = newValue } }
   }
-  /// The server that the call was with when it failed, e.g. `10.0.0.7:50051`; nil if it was with none.
-  /// Never sent to a peer.
+  /// The server that the call was with when it failed, e.g. `10.0.0.7:50051`; nil if it was with
+  /// none. Never sent to a peer.
   public var peer: String? {
     get { parts.peer }
     set { change { $0.peer = newValue } }
@@ -76,8 +76,8 @@ public struct RPCError: Error, Sendable, Hashable {
       Parts(code: code, message: message, origin: origin, metadata: metadata, story: story))
   }
 
-  // Apart from the value, which is then one word: every function that may throw has room for one, and
-  // every suspended call those of all its functions.
+  // Apart from the value, which is then one word: every function that may throw has room for one,
+  // and every suspended call those of all its functions.
   private struct Parts: Sendable, Hashable {
     var code: Code
     var message: String

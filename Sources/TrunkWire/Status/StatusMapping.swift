@@ -3,7 +3,7 @@
 
 /// Codes that a client makes from what it saw, where the server named none.
 extension RPCError.Code {
-  /// The status for an HTTP response without `grpc-status` (`doc/http-grpc-status-mapping.md`).
+  /// The status for an HTTP response without `grpc-status` (http-grpc-status-mapping.md).
   /// 1xx are no response yet and must be skipped by the caller. Servers never use it backwards.
   package init(httpStatus: Int) {
     switch httpStatus {
@@ -31,8 +31,8 @@ extension RPCError.Code {
   }
 }
 
-/// The value of a `grpc-status` header: decimal, without leading zeros. White space around it is no part
-/// of it (RFC 9110 §5.5).
+/// The value of a `grpc-status` header: decimal, without leading zeros. White space around it is no
+/// part of it (RFC 9110 §5.5).
 package enum GRPCStatus: Sendable, Equatable {
   case ok
   case failure(RPCError.Code)

@@ -151,8 +151,9 @@ public struct RequestWriter<Message: Sendable>: Sendable {
     try await call.send(try codec.frame(message))
   }
 
-  /// As ``write(_:)``; `compressed: false` sends this message uncompressed on a call that compresses
-  /// (gRPC compression.md: against CRIME and BEAST). On a call that does not, it changes nothing.
+  /// As ``write(_:)``; `compressed: false` sends this message uncompressed on a call that
+  /// compresses (compression.md: against CRIME and BEAST). On a call that does not, it changes
+  /// nothing.
   @inlinable public func write(_ message: Message, compressed: Bool) async throws(RPCError) {
     try await call.send(try codec.frame(message), compressed: compressed)
   }
@@ -174,7 +175,8 @@ public struct ClientStreamingCall<Request: Sendable, Response: Sendable>: Sendab
   }
 
   /// Finishes the requests and awaits the one response.
-  /// - Throws: the call's status if it is not OK; UNIMPLEMENTED if there is not exactly one response.
+  /// - Throws: the call's status if it is not OK; UNIMPLEMENTED if there is not exactly one
+  ///   response.
   @inlinable public func response() async throws(RPCError) -> Response {
     try await call.finish()
     return try codec.message(try await call.onlyMessage())

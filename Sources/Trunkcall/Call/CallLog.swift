@@ -3,8 +3,8 @@
 internal import Logging
 internal import TrunkWire
 
-/// What is logged of calls, connections and subchannels: what handlers threw at error level, ends at
-/// debug level.
+/// What is logged of calls, connections and subchannels: what handlers threw at error level, ends
+/// at debug level.
 ///
 /// Whether ends are logged is looked up once, when the server or channel is made: a level that is
 /// disabled then costs a call one comparison.
@@ -17,8 +17,8 @@ struct CallLog: Sendable {
     logsEnds = logger.logLevel <= .debug
   }
 
-  /// A handler threw. The client reads no more of an error that is no status than that there was one,
-  /// so it is said here. That a cancelled handler says so is no news.
+  /// A handler threw. The client reads no more of an error that is no status than that there was
+  /// one, so it is said here. That a cancelled handler says so is no news.
   @inline(never)
   func handlerThrew(_ error: any Error, method: String, peer: String) {
     if error is RPCError { return }

@@ -4,12 +4,12 @@ internal import TrunkSockets
 
 /// What one call may be told besides its message.
 ///
-/// A generated client has options for all its calls, and a call may bring its own: then what the call
-/// says wins, field by field, and what it leaves open is as the client says (``adding(_:)``).
+/// A generated client has options for all its calls, and a call may bring its own: then what the
+/// call says wins, field by field, and what it leaves open is as the client says (``adding(_:)``).
 public struct CallOptions: Sendable {
   /// From the start of the call until its status; nil waits without limit. The deadline on the wire
-  /// is the earliest of this, ``deadline``, the service config's `timeout`, and the deadline inherited
-  /// from the handler that makes the call.
+  /// is the earliest of this, ``deadline``, the service config's `timeout`, and the deadline
+  /// inherited from the handler that makes the call.
   public var timeout: Duration?
   /// When the call has to have its status, for several calls that share one deadline; nil: no such
   /// time. One that has passed fails the call with DEADLINE_EXCEEDED.
@@ -21,7 +21,7 @@ public struct CallOptions: Sendable {
   // would go through value witnesses (6 % of a call); a Duration has not.
   private var untilDeadline: Duration?
   private static let reference = ContinuousClock.now
-  /// Hold the call while no server can be reached, instead of failing it (gRPC wait-for-ready.md).
+  /// Hold the call while no server can be reached, instead of failing it (wait-for-ready.md).
   /// nil: as the service config says, else false.
   public var waitForReady: Bool?
   public var metadata: Metadata
@@ -32,7 +32,7 @@ public struct CallOptions: Sendable {
   /// Asked for metadata before this call, after the channel's.
   public var credentials: [any CallCredentials]
   /// How requests are compressed; nil: as the channel says (default: not). `.identity` turns it off
-  /// for this call. A server that lacks the algorithm answers UNIMPLEMENTED (gRPC compression.md).
+  /// for this call. A server that lacks the algorithm answers UNIMPLEMENTED (compression.md).
   public var compression: Compression?
 
   public init() {
@@ -57,9 +57,9 @@ public struct CallOptions: Sendable {
     if let deadline { self.deadline = deadline }
   }
 
-  /// These, the client's, with a call's own in front: a field that the call has set wins; metadata and
-  /// credentials of the call come after these; either may keep a handler's deadline from the call.
-  /// `timeout` and `deadline` are two fields: the earlier one holds.
+  /// These, the client's, with a call's own in front: a field that the call has set wins; metadata
+  /// and credentials of the call come after these; either may keep a handler's deadline from the
+  /// call. `timeout` and `deadline` are two fields: the earlier one holds.
   @inlinable public func adding(_ own: CallOptions?) -> CallOptions {
     guard let own else { return self }
     return own.over(self)
@@ -78,8 +78,8 @@ public struct CallOptions: Sendable {
     return merged
   }
 
-  /// `CLOCK_MONOTONIC` nanoseconds: the earliest of what these options and the handler that makes the
-  /// call say; `.max` for none.
+  /// `CLOCK_MONOTONIC` nanoseconds: the earliest of what these options and the handler that makes
+  /// the call say; `.max` for none.
   func end(from start: UInt64) -> UInt64 {
     var end = timeout.map { start.adding($0) } ?? .max
     if untilDeadline != nil, let deadline {

@@ -34,8 +34,8 @@ extension Codec {
   }
 }
 
-/// The prefix is written while nobody else has the frame: later it would cost a copy, which a stream
-/// that its client does not read keeps.
+/// The prefix is written while nobody else has the frame: later it would cost a copy, which a
+/// stream that its client does not read keeps.
 @usableFromInline enum CodecPrefix {
   @usableFromInline static func write(_ frame: inout [UInt8]) {
     let length = frame.count - MessageFrame.prefixLength

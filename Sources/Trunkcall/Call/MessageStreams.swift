@@ -21,7 +21,8 @@ public protocol MessageSink: AnyObject, Sendable {
 }
 
 extension MessageSink {
-  /// As ``send(_:)``; `compressed: false` sends this message uncompressed on a call that compresses.
+  /// As ``send(_:)``; `compressed: false` sends this message uncompressed on a call that
+  /// compresses.
   public func send(_ frame: [UInt8], compressed: Bool) async throws(RPCError) {
     guard !compressed, !frame.isEmpty else { return try await send(frame) }
     // A mark in the room of the prefix, so that it goes through sinks of interceptors as well.
@@ -92,8 +93,9 @@ public struct MessageWriter<Message: Sendable>: Sendable {
     try await sink.send(try codec.frame(message))
   }
 
-  /// As ``write(_:)``; `compressed: false` sends this message uncompressed on a call that compresses
-  /// (gRPC compression.md: against CRIME and BEAST). On a call that does not, it changes nothing.
+  /// As ``write(_:)``; `compressed: false` sends this message uncompressed on a call that
+  /// compresses (compression.md: against CRIME and BEAST). On a call that does not, it changes
+  /// nothing.
   @inlinable public func write(_ message: Message, compressed: Bool) async throws(RPCError) {
     try await sink.send(try codec.frame(message), compressed: compressed)
   }

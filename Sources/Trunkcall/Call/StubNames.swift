@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// What generated stubs refer to. They do so by this one name, because a module's name can be
-/// shadowed: beside a message `Trunkcall` without a package `Trunkcall.RPCError` is a member of that
-/// message. protoc-gen-trunkcall refuses a file that has a message or enum of this name.
+/// shadowed: beside a message `Trunkcall` without a package `Trunkcall.RPCError` is a member of
+/// that message. protoc-gen-trunkcall refuses a file that has a message or enum of this name.
 ///
 /// Not for use by hand: `Trunkcall.ServerCall` and the others are the same types.
 public enum _Trunkcall {

@@ -2,11 +2,11 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// The `:authority` of a channel's calls (RFC 3986 §3.2). Over TLS its host is the name that a server's
-/// certificate is checked for, so it is never empty.
+/// The `:authority` of a channel's calls (RFC 3986 §3.2). Over TLS its host is the name that a
+/// server's certificate is checked for, so it is never empty.
 enum Authority {
-  /// What a resolver makes of a target, as it goes into a header: whatever an authority may not hold is
-  /// percent-encoded (gRPC naming.md), as in `team/orders`.
+  /// What a resolver makes of a target, as it goes into a header: whatever an authority may not
+  /// hold is percent-encoded (naming.md), as in `team/orders`.
   /// - Throws: ``TargetError`` if there is nothing.
   static func encoded(_ text: String, of target: Target) throws(TargetError) -> String {
     guard !text.isEmpty else {

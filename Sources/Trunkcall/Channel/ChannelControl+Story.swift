@@ -10,7 +10,7 @@ extension ChannelControl {
   /// Between two warnings of one channel.
   private static let warningInterval: UInt64 = 60_000_000_000
 
-  /// The picker's error, with everything that is known beside it (5.3 lines 39, 42).
+  /// The picker's error, with everything that is known beside it (gRFC A54).
   func told(_ error: RPCError) -> RPCError {
     guard error.code == .unavailable else { return error.fromControlPlane }
     return story(balancer: error.message).error(now: Clock.now())

@@ -6,8 +6,9 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// The control side of a channel, on its home loop: the brain (``ChannelCore``), the subchannels, the
-/// resolver, the calls that wait, and the publishing of pickers. No locks, no calls on a connection.
+/// The control side of a channel, on its home loop: the brain (``ChannelCore``), the subchannels,
+/// the resolver, the calls that wait, and the publishing of pickers. No locks, no calls on a
+/// connection.
 ///
 /// Events are worked off one by one, so that what one causes never runs inside another. After the
 /// last one a publication is due, once a tick, if anything changed that calls look at.
@@ -331,7 +332,8 @@ final class ChannelControl {
   var hasWaitingCalls: Bool { !queue.isEmpty || !readyWaiters.isEmpty }
   var openConnections: [LoopBound<ClientConnection>] { Array(connections.values) }
 
-  /// 5.3 line 40: policy and resolver are let go of; the next call wakes them.
+  /// connectivity-semantics-and-api.md: policy and resolver are let go of; the next call
+  /// wakes them.
   func enterIdle() {
     idleWatch?.stop()
     idleWatch = nil

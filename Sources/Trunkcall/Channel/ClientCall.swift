@@ -12,7 +12,7 @@ internal import TrunkWire
 /// ```
 ///   made ── dispatch ──► on a connection ── trailers, reset, deadline, cancel ──► settled
 ///                │  ▲          │
-///                ▼  │          │ never sent, or refused: transparent retry (5.3 lines 21-24)
+///                ▼  │          │ never sent, or refused: transparent retry (gRFC A6)
 ///             home: waits ◄────┘
 /// ```
 /// It has a place, the loop that alone touches it; whoever moves it stores the new place, hands it
@@ -126,8 +126,8 @@ final class ClientCall: @unchecked Sendable {
 
   // MARK: The service config
 
-  /// 5.3 line 10: the earlier deadline, the smaller limits; wait-for-ready if the application did
-  /// not say.
+  /// service_config.md: the earlier deadline, the smaller limits; wait-for-ready if the
+  /// application did not say.
   func adopt(_ config: ServiceConfig) {
     guard !hasConfig else { return }
     hasConfig = true
@@ -324,8 +324,8 @@ final class ClientCall: @unchecked Sendable {
 
   /// What the caller of a unary call gets, once it was resumed.
   func unaryResponse() throws(RPCError) -> CallResponse {
-    // The continuation orders this after the loop's writes; the flag says so to the thread sanitizer
-    // where the call was resumed before it waited.
+    // The continuation orders this after the loop's writes; the flag says so to the thread
+    // sanitizer where the call was resumed before it waited.
     guard isOver else { throw RPCError(.internal, "the call was resumed before its end") }
     if case .failed(let error) = outcome { throw error }
     guard let reply else {

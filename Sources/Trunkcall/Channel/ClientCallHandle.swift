@@ -7,8 +7,8 @@ internal import TrunkWire
 
 /// The application's end of a streaming call. Letting go of it cancels a call that has not ended.
 ///
-/// On the call's loop every verb works without suspending where it can; elsewhere it hops there, and
-/// a reader brings back all the messages that wait.
+/// On the call's loop every verb works without suspending where it can; elsewhere it hops there,
+/// and a reader brings back all the messages that wait.
 final class ClientCallHandle: ClientStream {
   private let call: ClientCall
   /// Messages that a reader on another thread brought along.

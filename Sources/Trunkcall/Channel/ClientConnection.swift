@@ -5,8 +5,8 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
-/// One connection to a server: socket below, HTTP/2 session in the middle, calls above. Never leaves
-/// its loop.
+/// One connection to a server: socket below, HTTP/2 session in the middle, calls above. Never
+/// leaves its loop.
 ///
 /// ```
 ///   dialing ──► handshake ── SETTINGS ──► ready ── GOAWAY, drain() ──► draining ── last call ──┐

@@ -16,7 +16,8 @@ struct ConnectionSettings: Sendable {
   /// TLS; nil for plaintext.
   var filter: ChannelSecurity.Filter?
 
-  /// - Returns: the new time in nanoseconds; nil without keepalive, and if it is not `old` any more.
+  /// - Returns: the new time in nanoseconds; nil without keepalive, and if it is not `old` any
+  ///   more.
   mutating func doubleKeepaliveTime(from old: UInt64?) -> UInt64? {
     guard let time = keepalive?.time, time == old else { return nil }
     let (doubled, overflow) = time.multipliedReportingOverflow(by: 2)

@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
 
-/// One attempt to reach an address: the look-up, then its results in order, the next one 250 ms after
-/// the last began or as soon as one fails (RFC 8305 §5). The first that connects wins.
+/// One attempt to reach an address: the look-up, then its results in order, the next one 250 ms
+/// after the last began or as soon as one fails (RFC 8305 §5). The first that connects wins.
 ///
 /// Loop-bound; `done` runs on the loop exactly once, unless the attempt is cancelled before.
 final class Dialer {

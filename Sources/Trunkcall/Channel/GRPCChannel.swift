@@ -7,9 +7,9 @@ public import TrunkWire
 
 /// Calls the servers that stand behind a name.
 ///
-/// A channel resolves its target, keeps connections as its load-balancing policy wants them, and sends
-/// each call to the server that the policy picks. It does no I/O before the first call, ``connect()``
-/// or ``ready(within:)``. Letting go of the last reference closes it.
+/// A channel resolves its target, keeps connections as its load-balancing policy wants them, and
+/// sends each call to the server that the policy picks. It does no I/O before the first call,
+/// ``connect()`` or ``ready(within:)``. Letting go of the last reference closes it.
 ///
 /// ```swift
 /// let channel = try GRPCChannel(to: "dns:///orders.example:50051", balancer: "round_robin")
@@ -28,10 +28,10 @@ public final class GRPCChannel: CallInvoker, Sendable {
   ///   - balancer: the policy while the service config names none.
   ///   - security: default `.plaintext`; `.tls()` encrypts.
   ///   - interceptors: around every call, the first one outermost.
-  ///   - logger: gets ends of calls and connections, and states of subchannels, at debug level, if that
-  ///     is enabled now.
-  /// - Throws: ``TargetError``: malformed, unknown scheme, what the resolver refuses, an unknown policy, an
-  ///   empty name for the calls or for TLS. A failing network is no error here.
+  ///   - logger: gets ends of calls and connections, and states of subchannels, at debug level, if
+  ///     that is enabled now.
+  /// - Throws: ``TargetError``: malformed, unknown scheme, what the resolver refuses, an unknown
+  ///   policy, an empty name for the calls or for TLS. A failing network is no error here.
   public init(
     to target: String, resolvers: [any Resolver] = [],
     balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
@@ -88,7 +88,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
 
   // MARK: State
 
-  /// gRPC `doc/connectivity-semantics-and-api.md`.
+  /// connectivity-semantics-and-api.md.
   public var state: ConnectivityState { hub.watch.current }
 
   /// The state of now, then every change; ends after `.shutdown`. A slow reader misses old ones.
@@ -120,8 +120,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   public func resetBackoff() { hub.onHome { $0.resetBackoff() } }
 
   /// Closes the channel: new calls fail with UNAVAILABLE, those under way go on for at most
-  /// ``ChannelOptions/closeDeadline``. Returns when every connection is closed: at the latest 0.1 s after
-  /// that, whatever the servers do.
+  /// ``ChannelOptions/closeDeadline``. Returns when every connection is closed: at the latest 0.1 s
+  /// after that, whatever the servers do.
   public func close() async {
     let hub = hub
     await withUnsafeContinuation { waiter in

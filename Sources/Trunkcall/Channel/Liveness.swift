@@ -7,10 +7,10 @@
 ///   quiet ── a call expired, nothing came since it began ──► asked ── any byte ──► quiet
 ///                                                              └── timeout ──► dead
 /// ```
-/// Servers count PINGs (gRPC A8): one is free after each HEADERS or DATA frame that they sent, else
-/// they want five minutes between two, and hang up after two strikes. So a second PING goes out only
-/// if frames of a stream came since the last one, and 10 s later at the earliest, or after more than
-/// five minutes. That earns no strike at all.
+/// Servers count PINGs (gRFC A8): one is free after each HEADERS or DATA frame that they sent, else
+/// they want five minutes between two, and hang up after two strikes. So a second PING goes out
+/// only if frames of a stream came since the last one, and 10 s later at the earliest, or after
+/// more than five minutes. That earns no strike at all.
 struct Liveness: Sendable {
   enum Verdict: Sendable, Hashable { case alive, dead }
 

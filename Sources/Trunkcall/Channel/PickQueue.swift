@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Calls that wait for a picker, in the order they came. A call that gives up leaves a hole, so that
-/// leaving is cheap; there are never more holes than calls and ``fewHoles``.
+/// Calls that wait for a picker, in the order they came. A call that gives up leaves a hole, so
+/// that leaving is cheap; there are never more holes than calls and ``fewHoles``.
 struct PickQueue<Call> {
   /// Names a call in the queue; never reused.
   struct Ticket: Hashable { fileprivate let number: UInt64 }

@@ -13,8 +13,8 @@ struct Route: Sendable {
   let load: LoadCounter?
 }
 
-/// One copy of what is needed to send a call on its way: every loop has one, callers elsewhere share
-/// one behind a lock, and the home loop has the newest.
+/// One copy of what is needed to send a call on its way: every loop has one, callers elsewhere
+/// share one behind a lock, and the home loop has the newest.
 struct PickTable: Sendable {
   enum Answer {
     case go(Route, token: UInt64?)

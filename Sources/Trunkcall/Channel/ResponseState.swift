@@ -42,8 +42,8 @@ struct ResponseState: Sendable {
   private var contentType: [UInt8] = []
   private var metadata = Metadata()
 
-  /// - Returns: false for what means nothing and is ignored: a reserved name that is not known, a `-bin`
-  ///   value that is not base64.
+  /// - Returns: false for what means nothing and is ignored: a reserved name that is not known, a
+  ///   `-bin` value that is not base64.
   mutating func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
     guard let first = name.first else { return false }
     switch first {

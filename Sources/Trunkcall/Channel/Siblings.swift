@@ -31,21 +31,22 @@ enum SiblingAction: Sendable, Hashable {
   case changed
 }
 
-/// The further connections of one subchannel: at most one on each loop but the first connection's, so
-/// that calls which begin on a loop need not leave it. On each loop:
+/// The further connections of one subchannel: at most one on each loop but the first connection's,
+/// so that calls which begin on a loop need not leave it. On each loop:
 ///
 /// ```
 ///   none ── wanted, not in a pause ──► connecting ── ready ──► ready
 ///    ▲                                      │                    │
 ///    └──────────── failed, a pause ─────────┴── ended ───────────┘
 /// ```
-/// - They live no longer than the first connection, and have no part in the subchannel's state: what
-///   goes wrong with one is no news for the policy, its loop's calls go by the first one again.
-/// - The pause is one for all loops. It follows each failure and each connection that ended without an
-///   answered call, and grows as a backoff does until one has answered a call (SETTINGS alone prove
-///   nothing: a server may hang up after them).
-/// - After something went wrong there is one attempt at a time, so that a server that wants no further
-///   connection meets one in each pause, however many loops there are.
+/// - They live no longer than the first connection, and have no part in the subchannel's state:
+///   what goes wrong with one is no news for the policy, its loop's calls go by the first one
+///   again.
+/// - The pause is one for all loops. It follows each failure and each connection that ended without
+///   an answered call, and grows as a backoff does until one has answered a call (SETTINGS alone
+///   prove nothing: a server may hang up after them).
+/// - After something went wrong there is one attempt at a time, so that a server that wants no
+///   further connection meets one in each pause, however many loops there are.
 struct Siblings: Sendable {
   /// What a loop is told.
   enum News: Sendable, Hashable {

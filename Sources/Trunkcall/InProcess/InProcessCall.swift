@@ -3,8 +3,8 @@
 internal import TrunkSockets
 internal import TrunkWire
 
-/// The server's half of a call within the process: what the handler sees of it, and the metadata and
-/// status that it leaves behind.
+/// The server's half of a call within the process: what the handler sees of it, and the metadata
+/// and status that it leaves behind.
 final class InProcessCall: ServerCallContext {
   let methodName: String
   let requestMetadata: Metadata
@@ -99,8 +99,9 @@ final class InProcessCall: ServerCallContext {
     for waiter in waiters { waiter.resume() }
   }
 
-  /// The call's one end. A handler's failure without initial metadata has no headers, as a Trailers-Only
-  /// response has none; what ends a call from this side before its headers came has none either.
+  /// The call's one end. A handler's failure without initial metadata has no headers, as a
+  /// Trailers-Only response has none; what ends a call from this side before its headers came has
+  /// none either.
   func ended(_ error: RPCError?) {
     let isFirst = answer.withLock { answer in
       guard !answer.hasEnded else { return false }

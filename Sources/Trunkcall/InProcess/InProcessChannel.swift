@@ -4,13 +4,14 @@ public import Logging
 internal import TrunkSockets
 public import TrunkWire
 
-/// Calls services within the process, without sockets, HTTP/2 or names: for tests, and for a service
-/// that lives in the same program.
+/// Calls services within the process, without sockets, HTTP/2 or names: for tests, and for a
+/// service that lives in the same program.
 ///
 /// It holds to what a call over a network holds to: metadata rules, message limits, deadlines,
-/// cancellation, statuses, back-pressure, interceptors on both sides. Compression is left out, and the
-/// limit of a header list is 60,000 bytes. A unary call without a deadline or interceptors runs its handler
-/// in the caller's own task: it returns when the handler does, also when the caller was cancelled.
+/// cancellation, statuses, back-pressure, interceptors on both sides. Compression is left out, and
+/// the limit of a header list is 60,000 bytes. A unary call without a deadline or interceptors runs
+/// its handler in the caller's own task: it returns when the handler does, also when the caller was
+/// cancelled.
 ///
 /// ```swift
 /// let greeter = Helloworld_Greeter.Client(InProcessChannel([Greeter()]))

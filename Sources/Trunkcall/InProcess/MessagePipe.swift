@@ -3,8 +3,8 @@
 internal import DequeModule
 internal import TrunkSockets
 
-/// One direction of a call within the process: payloads in order, a writer that waits while too much
-/// lies unread, one end.
+/// One direction of a call within the process: payloads in order, a writer that waits while too
+/// much lies unread, one end.
 ///
 /// ```
 ///   open ── finish() ──► ended          what was written before is still read

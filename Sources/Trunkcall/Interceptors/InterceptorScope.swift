@@ -10,7 +10,8 @@ public struct InterceptorScope<Base: Interceptor>: Interceptor {
   private let methods: Set<MethodName>
 
   /// - Parameters:
-  ///   - services: `package.Service`; every method of theirs, also one that the server does not have.
+  ///   - services: `package.Service`; every method of theirs, also one that the server does not
+  ///     have.
   ///   - methods: `/package.Service/Method`.
   public init(_ base: Base, services: [String] = [], methods: [MethodName] = []) {
     self.base = base

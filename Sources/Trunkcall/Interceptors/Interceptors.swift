@@ -13,22 +13,22 @@ public protocol Interceptor: Sendable {
 extension Interceptor {
   public func applies(to method: MethodName) -> Bool { true }
 
-  /// The same for these services alone: `"shop.Orders"`, or `Shop_Orders.name` of the stubs. A server
-  /// logs an error for an interceptor that applies to none of its methods.
+  /// The same for these services alone: `"shop.Orders"`, or `Shop_Orders.name` of the stubs. A
+  /// server logs an error for an interceptor that applies to none of its methods.
   public func on(services: String...) -> InterceptorScope<Self> {
     InterceptorScope(self, services: services)
   }
 
-  /// The same for these methods alone: `"/shop.Orders/Place"`, or `Shop_Orders.Methods.place.path` of
-  /// the stubs.
+  /// The same for these methods alone: `"/shop.Orders/Place"`, or `Shop_Orders.Methods.place.path`
+  /// of the stubs.
   public func on(methods: MethodName...) -> InterceptorScope<Self> {
     InterceptorScope(self, methods: methods)
   }
 }
 
-/// Stands around the calls that a channel makes: it may change the request (`call.options.metadata`,
-/// the timeout, even the method), answer without the network, retry, or wrap the stream to see and
-/// change every message, metadata and status.
+/// Stands around the calls that a channel makes: it may change the request
+/// (`call.options.metadata`, the timeout, even the method), answer without the network, retry, or
+/// wrap the stream to see and change every message, metadata and status.
 ///
 /// Without interceptors a channel does not pay for the possibility.
 ///
@@ -54,13 +54,13 @@ public protocol ClientInterceptor: Interceptor {
 }
 
 /// Stands around the server's handlers: it may refuse the call, change the request's metadata
-/// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every message.
-/// What it throws is the call's status.
+/// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every
+/// message. What it throws is the call's status.
 ///
-/// It sees calls of methods that the server does not have as well: `next` throws UNIMPLEMENTED there.
-/// A handler that ends with its cancellation when the deadline has passed throws DEADLINE_EXCEEDED out
-/// of `next`. It does not see calls that end before their handlers start: malformed ones, those that the
-/// server sheds, and those whose deadline has passed by then.
+/// It sees calls of methods that the server does not have as well: `next` throws UNIMPLEMENTED
+/// there. A handler that ends with its cancellation when the deadline has passed throws
+/// DEADLINE_EXCEEDED out of `next`. It does not see calls that end before their handlers start:
+/// malformed ones, those that the server sheds, and those whose deadline has passed by then.
 public protocol ServerInterceptor: Interceptor {
   /// Goes on with the call: the next interceptor, and after the last one the handler. It returns
   /// when the handler has.

@@ -2,11 +2,11 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkDiscovery
 
-/// A channel in a group of services: it stands before those that use it, is usable before ``run()``, and
-/// is closed when they have stopped.
+/// A channel in a group of services: it stands before those that use it, is usable before
+/// ``run()``, and is closed when they have stopped.
 extension GRPCChannel: LongRunning {
-  /// Returns when the channel is closed: by ``shutDown()``, ``close()``, or the graceful shutdown of its
-  /// service group. Cancelling its task closes it without waiting for calls under way.
+  /// Returns when the channel is closed: by ``shutDown()``, ``close()``, or the graceful shutdown
+  /// of its service group. Cancelling its task closes it without waiting for calls under way.
   public func run() async throws {
     try await GracefulStop.observe({ self.shutDown() }) {
       for await state in self.stateChanges where state == .shutdown { break }

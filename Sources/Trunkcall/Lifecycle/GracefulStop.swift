@@ -8,7 +8,8 @@
   extension GRPCChannel: Service {}
 #endif
 
-/// Ties `run()` to the graceful shutdown of a swift-service-lifecycle group, where that is built in.
+/// Ties `run()` to the graceful shutdown of a swift-service-lifecycle group, where that is built
+/// in.
 enum GracefulStop {
   static func observe(
     _ stop: @escaping @Sendable () -> Void, _ body: @escaping @Sendable () async throws -> Void

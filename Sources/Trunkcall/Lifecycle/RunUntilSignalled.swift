@@ -8,8 +8,8 @@ internal import TrunkSockets
 ///
 /// `runUntilSignalled(server, registration, logger:)` therefore deregisters before the server
 /// sends GOAWAY.
-/// - Throws: what the first service to fail threw, or why signals cannot be waited for: the services are
-///   stopped then as well.
+/// - Throws: what the first service to fail threw, or why signals cannot be waited for: the
+///   services are stopped then as well.
 public func runUntilSignalled(_ services: any LongRunning..., logger: Logger) async throws {
   try await run(services, until: { _ = try await TerminationSignals.wait() }, logger)
 }

@@ -7,12 +7,12 @@ internal import TrunkSockets
 /// written). `dns://server[:53]/host[:port]` asks that DNS server; without one the system is asked
 /// (`getaddrinfo`: /etc/hosts, nsswitch, search domains). An IP literal needs no look-up.
 ///
-/// Both address families are asked for at once. A server that answers for one and keeps silent about
-/// the other is waited for 50 ms (RFC 8305 §3), then what is known is reported; what comes later is
-/// reported as a second answer.
+/// Both address families are asked for at once. A server that answers for one and keeps silent
+/// about the other is waited for 50 ms (RFC 8305 §3), then what is known is reported; what comes
+/// later is reported as a second answer.
 ///
 /// Looks again whenever the channel asks for a fresher answer. No address is a failed look-up: the
-/// channel keeps what it has and backs off. Source: gRPC `doc/naming.md`, gRFC A2.
+/// channel keeps what it has and backs off. Source: naming.md, gRFC A2.
 public struct DNSResolver: Resolver {
   public var scheme: String { "dns" }
 

@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// Takes the service config that is meant for this client from `grpc_config=` TXT records (gRFC A2):
-/// the first choice whose language, host name and percentage all fit.
+/// Takes the service config that is meant for this client from `grpc_config=` TXT records (gRFC
+/// A2): the first choice whose language, host name and percentage all fit.
 struct ServiceConfigChoice {
   /// What `clientLanguage` must list, in any case.
   static let language = "swift"

@@ -6,10 +6,10 @@ internal import TrunkSockets
 ///
 /// Asked before every call, so it keeps a token itself for as long as that is good. What it throws
 /// ends the call: an ``RPCError`` as it is (codes that speak of the request become INTERNAL, gRFC
-/// A54), anything else as UNAUTHENTICATED (gRPC statuscodes.md).
+/// A54), anything else as UNAUTHENTICATED (statuscodes.md).
 public protocol CallCredentials: Sendable {
-  /// Whether it may be sent over a connection without TLS, where anybody on the way can read and use
-  /// it. Default false: such calls fail with UNAUTHENTICATED before anything is sent.
+  /// Whether it may be sent over a connection without TLS, where anybody on the way can read and
+  /// use it. Default false: such calls fail with UNAUTHENTICATED before anything is sent.
   var allowsPlaintext: Bool { get }
   /// The metadata to add, e.g. `authorization`. The call's deadline goes on meanwhile.
   func metadata(for call: CallCredentialsRequest) async throws -> Metadata

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What a peer speaks that does not speak plaintext HTTP/2, as its first bytes tell: mostly one side has
-/// TLS and the other has not.
+/// What a peer speaks that does not speak plaintext HTTP/2, as its first bytes tell: mostly one
+/// side has TLS and the other has not.
 enum ForeignProtocol: Sendable, Hashable {
   /// A handshake or alert record (RFC 8446 §5.1; its version is 3.0 to 3.4).
   case tls

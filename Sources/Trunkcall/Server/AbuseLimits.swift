@@ -26,8 +26,8 @@ public struct AbuseLimits: Sendable, Hashable {
   /// whose handlers run count nowhere: each holds a handler's slot until that has ended.
   /// [CVE-2023-44487]
   public var earlyResets = EventRate(burst: 10_000, perSecond: 1_000)
-  /// Frames that bring nothing: empty DATA, PRIORITY, SETTINGS, unknown types. Default 1,000, and 100
-  /// a second. [CVE-2019-9512 to 9518]
+  /// Frames that bring nothing: empty DATA, PRIORITY, SETTINGS, unknown types. Default 1,000, and
+  /// 100 a second. [CVE-2019-9512 to 9518]
   public var emptyFrames = EventRate(burst: 1_000, perSecond: 100)
   /// WINDOW_UPDATE frames beyond ten for each DATA frame sent. Default 1,000, and 100 a second.
   public var windowUpdates = EventRate(burst: 1_000, perSecond: 100)

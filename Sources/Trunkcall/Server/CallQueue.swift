@@ -3,8 +3,8 @@
 
 internal import DequeModule
 
-/// Calls of one connection that wait for their handlers' start, in the order they came. Those that end
-/// meanwhile leave a hole. Loop-bound.
+/// Calls of one connection that wait for their handlers' start, in the order they came. Those that
+/// end meanwhile leave a hole. Loop-bound.
 struct CallQueue {
   private var calls = Deque<ServerStream>()
   private(set) var count = 0

@@ -7,11 +7,13 @@ package import TrunkSockets
 /// A gRPC server.
 ///
 /// ```
-///   idle --run()--> listening --shutDown()--> draining --calls done, or the drain's time--> stopped
+///   idle --run()--> listening --shutDown()--> draining --calls done, or the drain's time-->
+///   stopped
 /// ```
 /// A graceful stop: health says NOT_SERVING, the ports close, clients get GOAWAY in two steps
-/// (RFC 9113 §6.8), handlers are told (``ServerCall/isShuttingDown``). Calls under way go on for at most
-/// ``ServerOptions/drain``; what is left then ends with UNAVAILABLE, and its handlers are cancelled.
+/// (RFC 9113 §6.8), handlers are told (``ServerCall/isShuttingDown``). Calls under way go on for at
+/// most ``ServerOptions/drain``; what is left then ends with UNAVAILABLE, and its handlers are
+/// cancelled.
 public final class GRPCServer: AdvertisedServer, LongRunning {
   private let listen: Listen
   private let security: ServerSecurity
@@ -33,8 +35,8 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   }
 
   /// Makes a server; nothing is opened before ``run()``.
-  /// - Parameter logger: gets what handlers throw that is no status, at error level; ends of calls and
-  ///   connections at debug level, if that is enabled now.
+  /// - Parameter logger: gets what handlers throw that is no status, at error level; ends of calls
+  ///   and connections at debug level, if that is enabled now.
   public convenience init(
     on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
     interceptors: [any ServerInterceptor] = [],

@@ -12,12 +12,12 @@ internal import TrunkSockets
 ///                          │ waits: another runner goes on with the calls that are due
 ///                          │ its task was cancelled, or raised in priority: the runner ends with it
 /// ```
-/// Nothing of a call outlives it in a runner. Cancellation and priority stay with a task, so a task that
-/// was given either serves no other call. Task-local values, executor preferences, cancellation handlers
-/// and child tasks end with a scope of the handler's.
+/// Nothing of a call outlives it in a runner. Cancellation and priority stay with a task, so a task
+/// that was given either serves no other call. Task-local values, executor preferences,
+/// cancellation handlers and child tasks end with a scope of the handler's.
 ///
-/// `@unchecked Sendable`: touched on its loop; after the loop's end, by whoever runs what is left of
-/// its tasks.
+/// `@unchecked Sendable`: touched on its loop; after the loop's end, by whoever runs what is left
+/// of its tasks.
 final class HandlerRunners: @unchecked Sendable {
   let tasks: LoopTasks
   let meter: RunMeter
@@ -76,8 +76,8 @@ final class HandlerRunners: @unchecked Sendable {
     isStarting = false
   }
 
-  // While it is parked a runner holds no call, hence no connection, no server, and not these runners. As long
-  // as it has a call, that keeps its method's runners: `home` is there.
+  // While it is parked a runner holds no call, hence no connection, no server, and not these
+  // runners. As long as it has a call, that keeps its method's runners: `home` is there.
   private static func run(
     _ first: Unmanaged<ServerStream>, _ home: Unmanaged<HandlerRunners>
   ) async {
@@ -130,8 +130,8 @@ final class HandlerRunners: @unchecked Sendable {
   }
 }
 
-/// A task that is there for as long as this is used, in one word: `UnsafeCurrentTask` is one as well, but
-/// of a layout that only the runtime knows, so that storing one costs several calls.
+/// A task that is there for as long as this is used, in one word: `UnsafeCurrentTask` is one as
+/// well, but of a layout that only the runtime knows, so that storing one costs several calls.
 struct BorrowedTask {
   private let pointer: UnsafeRawPointer
 

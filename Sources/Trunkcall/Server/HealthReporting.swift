@@ -3,8 +3,8 @@
 
 /// A service that tells whether the server is well; `GRPCServer` forwards what it is told.
 public protocol HealthReporting: RPCService {
-  /// The services of its server, `package.Service` each: well until something else is set. Called when
-  /// the server is made. The default does nothing.
+  /// The services of its server, `package.Service` each: well until something else is set. Called
+  /// when the server is made. The default does nothing.
   func serves(_ services: [String])
   /// `name` is empty for the server as a whole.
   func setServing(_ name: String, _ serving: Bool)

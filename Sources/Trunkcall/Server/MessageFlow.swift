@@ -15,15 +15,15 @@ final class MessageFlow {
 
 /// One continuation that waits on the loop, resumed there with a value or by its cancellation.
 ///
-/// Every wait has a number, so that a cancellation which reaches the loop when its wait is over does not
-/// end the next one:
+/// Every wait has a number, so that a cancellation which reaches the loop when its wait is over
+/// does not end the next one:
 /// ```
 ///   on the loop:  begin(number) ── wait ──► resumed      its cancellation finds the number in `current`
 ///   elsewhere:    a job with the ticket ──► wait ──► resumed     its cancellation has the ticket with it
 /// ```
-/// Only waits under way are told apart by their numbers, which may therefore begin anew after 2^31: a
-/// cancellation is in the loop's inbox for one of its rounds. What came before its wait is remembered by
-/// the wait's own ticket, not by a number.
+/// Only waits under way are told apart by their numbers, which may therefore begin anew after 2^31:
+/// a cancellation is in the loop's inbox for one of its rounds. What came before its wait is
+/// remembered by the wait's own ticket, not by a number.
 struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
   private var continuation: UnsafeContinuation<Value, Never>?
   /// Of the wait under way, or the last one. Written on the loop, when nobody waits.
@@ -70,8 +70,8 @@ struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
 
 /// A wait that begins elsewhere than on its loop, where its cancellation may overtake it.
 ///
-/// Its number is odd, one of the process's; a loop has even ones of its own, for which it needs no atomic
-/// operation.
+/// Its number is odd, one of the process's; a loop has even ones of its own, for which it needs no
+/// atomic operation.
 final class WaitTicket: Sendable {
   static let last = Atomic<UInt32>(1)
   let number = WaitTicket.last.wrappingAdd(2, ordering: .relaxed).newValue

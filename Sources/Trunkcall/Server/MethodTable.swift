@@ -161,7 +161,8 @@ final class MethodIndex: Sendable {
   }
 
   /// The service exists, if not the method.
-  /// An interceptor whose scope names nothing that is served lets every call pass: that is said aloud.
+  /// An interceptor whose scope names nothing that is served lets every call pass: that is said
+  /// aloud.
   func warnOfIdle(_ interceptors: [any ServerInterceptor], _ logger: Logger) {
     guard !methods.isEmpty else { return }
     for interceptor in interceptors

@@ -55,7 +55,8 @@ struct RepeatedNames {
   private var authority: [UInt8] = []
   private var userAgent: [UInt8] = []
 
-  /// The last ones, if the authority is theirs: the user agent will be as well, or takes their place.
+  /// The last ones, if the authority is theirs: the user agent will be as well, or takes their
+  /// place.
   mutating func with(authority value: UnsafeRawBufferPointer) -> CallNames {
     if authority.withUnsafeBytes({ value.equals($0) }) { return last }
     authority = Array(value)

@@ -6,9 +6,10 @@ internal import TrunkSockets
 
 /// Where a method's handlers run.
 public enum HandlerDispatch: Sendable, Hashable {
-  /// On the connection's event loop. When the method turns out to hog it (more than one run without a
-  /// break in which the thread computed or slept for 1 ms and more), on the global pool for a minute, after
-  /// that on the loop again; each further time for twice as long, up to 16 minutes. The default.
+  /// On the connection's event loop. When the method turns out to hog it (more than one run without
+  /// a break in which the thread computed or slept for 1 ms and more), on the global pool for a
+  /// minute, after that on the loop again; each further time for twice as long, up to 16 minutes.
+  /// The default.
   case automatic
   /// Always on the connection's event loop.
   case loop

@@ -23,7 +23,8 @@ final class ServerAdmission: Sendable {
     self.counters = counters
   }
 
-  /// - Parameter whenRoom: called once, from any thread, if there is no room now and there may be later.
+  /// - Parameter whenRoom: called once, from any thread, if there is no room now and there may be
+  ///   later.
   func next(whenRoom: @escaping @Sendable () -> Void) -> ConnectionPlace? {
     guard let connection = server.connections.take() else {
       held("maxConnections", server.connections.limit)

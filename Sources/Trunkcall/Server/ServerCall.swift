@@ -25,8 +25,8 @@ public struct ServerCall: Sendable {
   /// `/package.Service/Method`, as registered.
   public var path: String { context.methodName }
   /// What the client sent beside the call. Names of gRPC and HTTP are not in it, except those that
-  /// work by metadata, such as `grpc-trace-bin` and `grpc-previous-rpc-attempts` (docs/metadata.md has
-  /// the table). It can be sent on as it is, with a reply or with another call.
+  /// work by metadata, such as `grpc-trace-bin` and `grpc-previous-rpc-attempts` (docs/metadata.md
+  /// has the table). It can be sent on as it is, with a reply or with another call.
   public var metadata: Metadata { context.requestMetadata }
   /// The client's address, e.g. `10.0.0.7:41234`.
   public var peer: String { context.peer }
@@ -44,12 +44,12 @@ public struct ServerCall: Sendable {
         : instant.advanced(by: .zero - .nanoseconds(Int64(clamping: now - end)))
     }
   }
-  /// Whether the client's deadline has passed: it has its status, DEADLINE_EXCEEDED, and the handler's
-  /// task is cancelled.
+  /// Whether the client's deadline has passed: it has its status, DEADLINE_EXCEEDED, and the
+  /// handler's task is cancelled.
   public var hasExpired: Bool { context.deadline.map { $0 <= Clock.now() } ?? false }
 
-  /// The same call with other metadata of the request, for an interceptor to hand on. What else it is,
-  /// and what it answers, stays the client's call.
+  /// The same call with other metadata of the request, for an interceptor to hand on. What else it
+  /// is, and what it answers, stays the client's call.
   public func with(metadata: Metadata) -> ServerCall {
     ServerCall(ChangedCall(context, metadata))
   }
@@ -57,14 +57,14 @@ public struct ServerCall: Sendable {
   /// Whether the request message that the handler took last came compressed; it is given to the
   /// handler decompressed.
   public var requestWasCompressed: Bool { context.lastMessageWasCompressed }
-  /// How the client compresses requests (`grpc-encoding`); `.identity` if it does not. Each message may
-  /// come uncompressed all the same: ``requestWasCompressed``.
+  /// How the client compresses requests (`grpc-encoding`); `.identity` if it does not. Each message
+  /// may come uncompressed all the same: ``requestWasCompressed``.
   public var requestCompression: Compression { context.requestCompression }
   /// What the client can decompress (`grpc-accept-encoding`).
   public var clientAccepts: CompressionSet { context.clientAccepts }
 
   /// Compresses the responses of this call, until one is written with `compressed: false`. A client
-  /// that does not accept the algorithm gets them uncompressed (gRPC compression.md). `.identity`
+  /// that does not accept the algorithm gets them uncompressed (compression.md). `.identity`
   /// turns the server's default off.
   /// - Returns: whether the client accepts it.
   /// - Throws: FAILED_PRECONDITION when the headers, which name the algorithm, are gone already.
@@ -73,15 +73,16 @@ public struct ServerCall: Sendable {
     try context.compressResponses(with: compression)
   }
 
-  /// Whether the server's graceful stop has begun: the handler of a long stream should come to its end. At
-  /// the end of the drain (``ServerOptions/drain``) the call ends with UNAVAILABLE and the handler is
-  /// cancelled. With the trait `ServiceLifecycle`, `Task.isShuttingDownGracefully` says the same, and
-  /// `withGracefulShutdownHandler` works.
+  /// Whether the server's graceful stop has begun: the handler of a long stream should come to its
+  /// end. At the end of the drain (``ServerOptions/drain``) the call ends with UNAVAILABLE and the
+  /// handler is cancelled. With the trait `ServiceLifecycle`, `Task.isShuttingDownGracefully` says
+  /// the same, and `withGracefulShutdownHandler` works.
   public var isShuttingDown: Bool { context.stop.hasBegun }
 
-  /// Suspends until the server's graceful stop begins; returns at once if it has. In a call within the
-  /// process it does not.
-  /// - Throws: when the task that waits is cancelled: the call, or a child task that waits beside its work.
+  /// Suspends until the server's graceful stop begins; returns at once if it has. In a call within
+  /// the process it does not.
+  /// - Throws: when the task that waits is cancelled: the call, or a child task that waits beside
+  ///   its work.
   public func gracefulShutdown() async throws(CancellationError) { try await context.stop.wait() }
 
   /// Adds to the metadata that goes before the first response message; too late after it.
@@ -91,14 +92,14 @@ public struct ServerCall: Sendable {
     try context.addInitialMetadata(metadata)
   }
 
-  /// Sends the initial metadata now, and not with the first reply message: a client that waits for it
-  /// (a watch, whose first message may take its time) goes on. Nothing happens if it has gone, or the
-  /// call has ended.
+  /// Sends the initial metadata now, and not with the first reply message: a client that waits for
+  /// it (a watch, whose first message may take its time) goes on. Nothing happens if it has gone,
+  /// or the call has ended.
   public func sendInitialMetadata() { context.sendInitialMetadata() }
 
   /// Adds to the metadata that goes with the status.
-  /// - Throws: INTERNAL for a name or value that cannot travel, RESOURCE_EXHAUSTED for more than the
-  ///   client takes.
+  /// - Throws: INTERNAL for a name or value that cannot travel, RESOURCE_EXHAUSTED for more than
+  ///   the client takes.
   public func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try context.addTrailingMetadata(metadata)
   }

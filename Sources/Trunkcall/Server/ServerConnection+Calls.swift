@@ -13,9 +13,9 @@ internal import TrunkSockets
 ///                                └── the queue is full ──► RESOURCE_EXHAUSTED
 /// ```
 /// There is room while fewer than `maxHandlersPerConnection` handlers run (those of cancelled calls
-/// included: CVE-2023-44487) and the client reads its answers, that is, no more than `maxUnsentBytes`
-/// wait to be sent to it. A handler that has not answered yet counts with what its method's answers
-/// were lately, or a hundred that start at once would all get by.
+/// included: CVE-2023-44487) and the client reads its answers, that is, no more than
+/// `maxUnsentBytes` wait to be sent to it. A handler that has not answered yet counts with what its
+/// method's answers were lately, or a hundred that start at once would all get by.
 extension ServerConnection {
   /// Handlers start after nghttp2 has returned, so that none runs inside its callbacks.
   func startAfterReceiving(_ call: ServerStream) { starting.append(call) }
@@ -34,8 +34,8 @@ extension ServerConnection {
     context.startHandlers()
   }
 
-  /// Whether the call's handler may run now; counts it then. Else the call waits, or is shed. Asked right
-  /// before the handler runs, when what the calls before it have answered is known.
+  /// Whether the call's handler may run now; counts it then. Else the call waits, or is shed. Asked
+  /// right before the handler runs, when what the calls before it have answered is known.
   func admits(_ call: ServerStream) -> Bool {
     if call.handlerRuns { return true }
     guard call.canStart else { return false }
@@ -54,7 +54,8 @@ extension ServerConnection {
 
   private func enqueue(_ call: ServerStream, _ why: String) {
     let size = call.payloadSize
-    // A client that did not know `maxConcurrentStreams` yet may have opened more: they wait as well.
+    // A client that did not know `maxConcurrentStreams` yet may have opened more: they wait as
+    // well.
     let early = max(0, session.openStreams - server.options.maxConcurrentStreams)
     let limit = server.options.maxWaitingCalls + early
     guard waiting.count < limit, waiting.bytes + size <= server.options.maxWaitingBytes else {

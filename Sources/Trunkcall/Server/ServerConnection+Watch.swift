@@ -4,9 +4,10 @@
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// What a server keeps an eye on while a connection lives: signs of life, progress, age, and budgets.
-/// Each has a timer of its own, made when it is needed. Timer and connection hold each other until the
-/// connection is closed: weak references to a connection would make every call's retains of it slow.
+/// What a server keeps an eye on while a connection lives: signs of life, progress, age, and
+/// budgets. Each has a timer of its own, made when it is needed. Timer and connection hold each
+/// other until the connection is closed: weak references to a connection would make every call's
+/// retains of it slow.
 extension ServerConnection {
   /// Comes back when the client is alive.
   static let keepalivePing: UInt64 = 0x6b65_6570_616c

@@ -138,8 +138,8 @@ final class ServerConnection {
     socket.close(afterFlush: true)
   }
 
-  /// The calls that are left end with `error`, their handlers are cancelled, and the client has a moment to
-  /// read it.
+  /// The calls that are left end with `error`, their handlers are cancelled, and the client has a
+  /// moment to read it.
   func endCalls(_ error: RPCError) {
     guard !isClosed, !isKilled else { return }
     guard handshake == nil else { return closeNow() }

@@ -44,7 +44,8 @@ final class ServerCore: Sendable {
 
 /// A server's part on one loop: its connections, its methods' executors, its counters.
 ///
-/// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or atomic.
+/// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or
+/// atomic.
 final class ServerLoop: @unchecked Sendable {
   /// Makes what stands between a connection and its socket: TLS.
   typealias Filter = @Sendable () throws(SocketError) -> any ByteFilter
@@ -80,8 +81,8 @@ final class ServerLoop: @unchecked Sendable {
     methods = server.methods.methods.map { LoopMethod($0, on: loop, server.stop, server.logger) }
   }
 
-  /// In the place of a method that the server does not have, for the interceptors that apply to it; nil
-  /// without any, and for a path that was cut: they would take it for another one.
+  /// In the place of a method that the server does not have, for the interceptors that apply to it;
+  /// nil without any, and for a path that was cut: they would take it for another one.
   func unknownMethod(_ path: String, _ status: RPCError) -> LoopMethod? {
     guard !server.interceptors.isEmpty, path.utf8.count < ServerStream.maxPathSize else {
       return nil
@@ -159,7 +160,8 @@ final class ServerLoop: @unchecked Sendable {
     }
   }
 
-  /// The drain's time is over: calls that are left get a status, and their clients a moment to read it.
+  /// The drain's time is over: calls that are left get a status, and their clients a moment to read
+  /// it.
   func endCalls(_ error: RPCError) {
     loop.run { [self] in
       isDraining = true
@@ -184,8 +186,8 @@ final class ServerLoop: @unchecked Sendable {
 /// A method on one loop: its runners, and the size of its responses.
 final class LoopMethod {
   let served: ServedMethod
-  /// The loop's own: its reference count would go back and forth between the processors of the loops
-  /// that share it, twice for each call.
+  /// The loop's own: its reference count would go back and forth between the processors of the
+  /// loops that share it, twice for each call.
   let handler: MethodTable.Handler
   let isUnary: Bool
   let runners: HandlerRunners

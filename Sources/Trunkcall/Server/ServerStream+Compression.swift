@@ -11,11 +11,11 @@ struct OutgoingFrame: Sendable {
   var isSealed: Bool
 }
 
-/// Compression of a call on the server (gRPC `doc/compression.md`).
+/// Compression of a call on the server (compression.md).
 ///
-/// Requests are decompressed when the handler takes them, responses compressed before they go to the
-/// loop: both are the handler's time, wherever it runs. A call without `grpc-encoding` pays for a
-/// comparison.
+/// Requests are decompressed when the handler takes them, responses compressed before they go to
+/// the loop: both are the handler's time, wherever it runs. A call without `grpc-encoding` pays for
+/// a comparison.
 extension ServerStream {
   // MARK: Requests
 

@@ -18,7 +18,8 @@ extension ServerStream {
 
   var runsOnPool: Bool { method?.served.startsOnPool(at: loop.now) == true }
 
-  /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the handler.
+  /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the
+  /// handler.
   func startOnPool() {
     guard canStart, let method else { return handlerEnded() }
     let payload = begin()

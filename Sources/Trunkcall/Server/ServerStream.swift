@@ -17,13 +17,14 @@ internal import TrunkSockets
 /// The client may go away at any point: `closed` then cancels the handler. The slot of a handler is
 /// free when the handler has ended, not when its stream has.
 ///
-/// It is the HTTP/2 stream itself. What few calls need is kept apart (``Aside``, ``MessageFlow``), so that
-/// making and freeing a plain unary call is cheap.
+/// It is the HTTP/2 stream itself. What few calls need is kept apart (``Aside``, ``MessageFlow``),
+/// so that making and freeing a plain unary call is cheap.
 ///
-/// `@unchecked Sendable`: what is not `let` or behind the connection's `responseLock` is touched only on the
-/// connection's loop, or is set before the handler starts.
+/// `@unchecked Sendable`: what is not `let` or behind the connection's `responseLock` is touched
+/// only on the connection's loop, or is set before the handler starts.
 final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
-  // Strong: a handler may outlive its connection. The session lets go of its streams when it closes.
+  // Strong: a handler may outlive its connection. The session lets go of its streams when it
+  // closes.
   let connection: ServerConnection
 
   // In an order that wastes nothing, 200 bytes with those of the stream: there may be many.
@@ -132,8 +133,8 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     set { reservedSize = UInt32(clamping: newValue) }
   }
 
-  /// What a handler on another thread may add to while the loop reads it. One lock for all streams of
-  /// a connection: a lock of each stream's own costs generic metadata on every call.
+  /// What a handler on another thread may add to while the loop reads it. One lock for all streams
+  /// of a connection: a lock of each stream's own costs generic metadata on every call.
   func withResponse<R: Sendable>(_ body: (Response) -> R) -> R {
     connection.responseLock.withLock { _ in
       if let lockedResponse { return body(lockedResponse) }
@@ -153,8 +154,8 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   var responseMarks: ResponseMarks { ResponseMarks(rawValue: marks.load(ordering: .acquiring)) }
 
   /// Changes what goes with the headers, from any thread.
-  /// - Returns: false if they have gone. Whoever marks first wins: either the loop sees the mark and
-  ///   waits for the lock, or it has left its own behind.
+  /// - Returns: false if they have gone. Whoever marks first wins: either the loop sees the mark
+  ///   and waits for the lock, or it has left its own behind.
   func beforeHeaders(_ body: (Response) -> Void) -> Bool {
     guard !mark(.initial).contains(.sent) else { return false }
     return withResponse { response in

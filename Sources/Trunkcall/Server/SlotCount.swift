@@ -3,8 +3,8 @@
 internal import Synchronization
 internal import TrunkSockets
 
-/// How many of something are under way, and how many may be. Each one holds a ``Slot``, whose end is its
-/// release: on whatever path, and on whatever thread.
+/// How many of something are under way, and how many may be. Each one holds a ``Slot``, whose end
+/// is its release: on whatever path, and on whatever thread.
 final class SlotCount: Sendable {
   let limit: Int
   private let count = Atomic<Int>(0)
@@ -24,7 +24,8 @@ final class SlotCount: Sendable {
     return Slot(adopting: self)
   }
 
-  /// Calls `body` once when there is room, from whatever thread makes it; at once if there is room now.
+  /// Calls `body` once when there is room, from whatever thread makes it; at once if there is room
+  /// now.
   func whenRoom(_ body: @escaping @Sendable () -> Void) {
     waiters.withLock { $0.append(body) }
     isAwaited.store(true, ordering: .sequentiallyConsistent)

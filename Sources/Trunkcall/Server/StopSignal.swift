@@ -4,8 +4,8 @@ internal import Synchronization
 internal import TrunkSockets
 
 #if ServiceLifecycle
-  // The task-local value behind `withGracefulShutdownHandler`; there is no other way to bind it for tasks
-  // that are not the service group's own.
+  // The task-local value behind `withGracefulShutdownHandler`; there is no other way to bind it for
+  // tasks that are not the service group's own.
   @_spi(TestKit) internal import ServiceLifecycle
 #endif
 

@@ -3,9 +3,9 @@
 internal import TrunkWire
 
 /// What goes with a status: its message and metadata, cut to the header list that the client takes
-/// (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113 §6.5.2). The status itself always arrives. What does not fit
-/// goes in this order: `grpc-status-details-bin`, the end of the message, the error's other metadata, the
-/// call's trailing metadata.
+/// (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113 §6.5.2). The status itself always arrives. What does
+/// not fit goes in this order: `grpc-status-details-bin`, the end of the message, the error's other
+/// metadata, the call's trailing metadata.
 struct TrailerPlan {
   /// `grpc-message` in its wire form; empty for none.
   private(set) var message: [UInt8]
@@ -16,7 +16,8 @@ struct TrailerPlan {
 
   /// Encoded bytes of `grpc-message`.
   static let maxMessageSize = 4_096
-  /// `:status`, `content-type`, `grpc-status` and `grpc-accept-encoding`, and the name of `grpc-message`.
+  /// `:status`, `content-type`, `grpc-status` and `grpc-accept-encoding`, and the name of
+  /// `grpc-message`.
   static let fixedSize = 288
   private static let details = "grpc-status-details-bin"
 
@@ -61,7 +62,8 @@ struct TrailerPlan {
 }
 
 extension Metadata {
-  /// As the limit of a header list counts: names, values, and 32 bytes for each pair (RFC 9113 §10.5.1).
+  /// As the limit of a header list counts: names, values, and 32 bytes for each pair (RFC 9113
+  /// §10.5.1).
   var listSize: Int { storage.count + 26 * count }
 
   /// Why a peer would not take it.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 //
-// Compiled in every target of the consumer package, as a user would write it: a service, a server on
-// a socket, and a client with a resolver, a balancer, interceptors and credentials of its own.
+// Compiled in every target of the consumer package, as a user would write it: a service, a server
+// on a socket, and a client with a resolver, a balancer, interceptors and credentials of its own.
 import SwiftProtobuf
 import TrunkServices
 import Trunkcall

@@ -80,7 +80,7 @@ import TrunkDiscovery
     }
   }
 
-  @Test("durations are Go's, and never zero (C-7)") func durations() {
+  @Test("durations are Go's, and never zero") func durations() {
     #expect(ConsulDuration.text(.seconds(10)) == "10s")
     #expect(ConsulDuration.text(.seconds(60)) == "1m")
     #expect(ConsulDuration.text(.seconds(90)) == "90s")

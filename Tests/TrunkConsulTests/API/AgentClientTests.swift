@@ -15,7 +15,7 @@ import TrunkTesting
     try await AgentClient(ConsulAgent(agent.address)).send(request, timeout: timeout)
   }
 
-  @Test("requests one after the other stay on one connection (V-8)") func reuse() async throws {
+  @Test("requests one after the other stay on one connection") func reuse() async throws {
     let agent = try await ScriptedConsulAgent.start(answering: [.json("[]", index: 1)])
     let client = try AgentClient(ConsulAgent("http://\(agent.address)/pre/fix", basicAuth: "a:b"))
     for _ in 0..<3 { #expect(try await client.send(get, timeout: .seconds(5)).status == 200) }
@@ -68,7 +68,7 @@ import TrunkTesting
     #expect(gone)
   }
 
-  @Test("an agent that says nothing is given up in time (C-12)") func hang() async throws {
+  @Test("an agent that says nothing is given up in time") func hang() async throws {
     let agent = try await ScriptedConsulAgent.start(answering: [.hang])
     await #expect(
       throws: ConsulError.timedOut(agent: agent.address, after: .milliseconds(100))
@@ -117,7 +117,7 @@ import TrunkTesting
     agent.stop()
   }
 
-  @Test("a token file is read again when it changed, and after a 403 (C-21)")
+  @Test("a token file is read again when it changed, and after a 403")
   func tokenFile() async throws {
     let path = FileManager.default.temporaryDirectory.path + "/token-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: path) }

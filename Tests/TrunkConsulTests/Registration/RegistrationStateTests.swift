@@ -13,7 +13,7 @@ import TrunkDiscovery
     if case .sleep(let duration) = step.next { duration } else { nil }
   }
 
-  @Test("registered, then asked about every 3 s, not in step with others (R-10)")
+  @Test("registered, then asked about every 3 s, not in step with others")
   mutating func held() throws {
     var state = RegistrationState()
     #expect(state.begin() == .init(news: nil, next: .register))
@@ -28,7 +28,7 @@ import TrunkDiscovery
     }
   }
 
-  @Test("an agent that forgot is told again at once (R-10)") mutating func forgotten() {
+  @Test("an agent that forgot is told again at once") mutating func forgotten() {
     var state = RegistrationState()
     _ = state.begin()
     _ = state.registered(using: &random)
@@ -62,7 +62,7 @@ import TrunkDiscovery
     #expect(state.woke().next == .confirm)
   }
 
-  @Test("a refusal lasts: 10 s, then registered again in doubt (C-21, R-12)")
+  @Test("a refusal lasts: 10 s, then registered again in doubt")
   mutating func refused() throws {
     var state = RegistrationState()
     _ = state.begin()
@@ -86,7 +86,7 @@ import TrunkDiscovery
     #expect(state.drifted("its port is 6", at: start + .seconds(60)).news != nil)
   }
 
-  @Test("a TTL is fed at once and at least three times in its life (R-9)") mutating func ttl()
+  @Test("a TTL is fed at once and at least three times in its life") mutating func ttl()
     throws
   {
     var state = RegistrationState(life: .seconds(4))
@@ -117,7 +117,7 @@ import TrunkDiscovery
     #expect(try json(try define(tags: ["helloworld"])) == HelloworldRegistration.request)
   }
 
-  @Test("empty fields are left out, given ones are sent (R-4, V-12)") func fields() throws {
+  @Test("empty fields are left out, given ones are sent") func fields() throws {
     let bare = try json(try define(check: .none))
     #expect(
       bare == #"{"Address":"127.0.0.1","ID":"helloworld-127.0.0.1-50051","#
@@ -133,7 +133,7 @@ import TrunkDiscovery
   }
 
   @Test(
-    "what others connect to (R-3)",
+    "what others connect to",
     arguments: [
       (Address.host("0.0.0.0", 1), nil, "127.0.0.1", 1), (.host("::", 2), nil, "127.0.0.1", 2),
       (.host("10.0.0.7", 3), nil, "10.0.0.7", 3),
@@ -180,15 +180,14 @@ import TrunkDiscovery
     }
   }
 
-  @Test("other checks, and where the agent reaches the server (R-5)") func checks() throws {
+  @Test("other checks, and where the agent reaches the server") func checks() throws {
     #expect(try define(check: .tcp(at: .host("a", 1))).check?.tcp == "a:1")
     #expect(try define(check: .http("http://a/h", every: .seconds(5))).check?.interval == "5s")
     #expect(try define([.host("::1", 5)]).check?.grpc == "[::1]:5/helloworld")
     #expect(try define(check: .grpc(timeout: .seconds(2))).check?.timeout == "2s")
   }
 
-  @Test("a gRPC check over TLS (R-5); the server name is for agents from 1.9 on") func tls() throws
-  {
+  @Test("a gRPC check over TLS; the server name is for agents from 1.9 on") func tls() throws {
     let check = try #require(
       try define(check: .grpc(tls: .init(verifiesServer: false, serverName: "orders"))).check)
     #expect(check.grpcUseTLS == true && check.tlsSkipVerify == true)
@@ -203,7 +202,7 @@ import TrunkDiscovery
     #expect(ConsulVersion("nonsense") == nil)
   }
 
-  @Test("names that Consul's DNS shows (R-2)") func labels() {
+  @Test("names that Consul's DNS shows") func labels() {
     for name in ["a", "hello-1", "A9"] { #expect(DNSLabel.isValid(name)) }
     for name in ["", "-a", "a-", "a.b", "a_b", "ü", String(repeating: "a", count: 64)] {
       #expect(!DNSLabel.isValid(name))

@@ -54,7 +54,7 @@ extension BlockingQuery.Step {
 }
 
 @Suite("Blocking queries") struct BlockingQueryTests {
-  @Test("the first query has no index, so that calls can start (C-14)") func first() {
+  @Test("the first query has no index, so that calls can start") func first() {
     var rig = Rig()
     #expect(rig.begin().next == .query(index: nil, wait: nil, timeout: .seconds(4)))
     let step = rig.answer("12")
@@ -62,7 +62,7 @@ extension BlockingQuery.Step {
     #expect(step.index == 12)
   }
 
-  @Test("only a different set is published (C-1)") func same() {
+  @Test("only a different set is published") func same() {
     var rig = Rig()
     _ = rig.begin()
     #expect(rig.answer("5", 1, 2).ports == [1, 2])
@@ -71,7 +71,7 @@ extension BlockingQuery.Step {
     #expect(rig.answer("8", 1).ports == [1])
   }
 
-  @Test("an index that goes back is reset to 0 (C-2)") func back() {
+  @Test("an index that goes back is reset to 0") func back() {
     var rig = Rig()
     _ = rig.begin()
     #expect(rig.answer("500", 1).index == 500)
@@ -81,7 +81,7 @@ extension BlockingQuery.Step {
     #expect(rig.answer("12", 2).index == 12)
   }
 
-  @Test("an index is at least 1 (C-3)") func zero() {
+  @Test("an index is at least 1") func zero() {
     var rig = Rig()
     _ = rig.begin()
     #expect(rig.answer("0", 1).index == 1)
@@ -89,7 +89,7 @@ extension BlockingQuery.Step {
   }
 
   @Test(
-    "an answer without a usable index is an error (C-5)",
+    "an answer without a usable index is an error",
     arguments: [nil, "", "x", "-1", "18446744073709551616"])
   func unusable(index: String?) {
     var rig = Rig()
@@ -102,7 +102,7 @@ extension BlockingQuery.Step {
   }
 
   @Test(
-    "after a transport error or an error status the index starts over (C-4)",
+    "after a transport error or an error status the index starts over",
     arguments: [
       BlockingQuery.Failure.transport("reset"), .status(500, "500 x"), .malformed("garbage"),
     ])
@@ -114,7 +114,7 @@ extension BlockingQuery.Step {
     #expect(rig.wake(after: .seconds(1)).index == .some(nil))
   }
 
-  @Test("the deadline is the wait, a sixteenth and a margin (C-6)") func deadline() {
+  @Test("the deadline is the wait, a sixteenth and a margin") func deadline() {
     var rig = Rig(wait: .seconds(160))
     _ = rig.begin()
     rig.now += .seconds(600)
@@ -129,7 +129,7 @@ extension BlockingQuery.Step {
     #expect(short.answer("5", 1).wait == .seconds(1))
   }
 
-  @Test("changes that follow each other wait 0.5 s at most (C-8)") func pace() {
+  @Test("changes that follow each other wait 0.5 s at most") func pace() {
     var rig = Rig()
     _ = rig.begin()
     var longest = Duration.zero
@@ -145,7 +145,7 @@ extension BlockingQuery.Step {
     #expect(early <= 10, "a burst of ten, then one per half second")
   }
 
-  @Test("answers that change nothing are thinned out to one in 15 s (C-8, C-9)") func idlePace() {
+  @Test("answers that change nothing are thinned out to one in 15 s") func idlePace() {
     var rig = Rig()
     _ = rig.begin()
     let start = rig.now
@@ -160,7 +160,7 @@ extension BlockingQuery.Step {
     #expect(rig.answer("9999", 1).sleep ?? .zero <= .seconds(15))
   }
 
-  @Test("an agent that always answers index 0 at once does not make a hot loop (C-3, C-8)")
+  @Test("an agent that always answers index 0 at once does not make a hot loop")
   func spinning() {
     var rig = Rig()
     _ = rig.begin()
@@ -228,7 +228,7 @@ extension BlockingQuery.Step {
     #expect(least == .seconds(1), "a call that finds no server ends it after a second")
   }
 
-  @Test("back-off grows to 60 s and starts over with the first success (C-13)") func backoff() {
+  @Test("back-off grows to 60 s and starts over with the first success") func backoff() {
     var rig = Rig()
     _ = rig.begin()
     _ = rig.answer("5", 1)
@@ -245,7 +245,7 @@ extension BlockingQuery.Step {
     #expect(rig.fail(.transport("x")).sleep ?? .zero <= .milliseconds(300))
   }
 
-  @Test("the last good set stays while the agent is away, and the note says so (C-13)")
+  @Test("the last good set stays while the agent is away, and the note says so")
   func keeps() {
     var rig = Rig()
     _ = rig.begin()
@@ -262,7 +262,7 @@ extension BlockingQuery.Step {
   }
 
   @Test(
-    "each status has its own patience (C-21)",
+    "each status has its own patience",
     arguments: [
       (400, Duration.seconds(48)), (403, .seconds(8)), (404, .seconds(8)),
       (429, .milliseconds(800)), (500, .milliseconds(200)), (503, .milliseconds(200)),
@@ -288,7 +288,7 @@ extension BlockingQuery.Step {
     #expect(rig.answer("8").ports == [], "a 4xx is no break")
   }
 
-  @Test("an empty answer after a transport error is believed after 30 s (V-21)") func hold() {
+  @Test("an empty answer after a transport error is believed after 30 s") func hold() {
     var rig = Rig()
     _ = rig.begin()
     _ = rig.answer("500", 1, 2)

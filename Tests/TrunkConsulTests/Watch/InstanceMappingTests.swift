@@ -25,7 +25,7 @@ import TrunkDiscovery
      "Checks":[{"Node":"n1","CheckID":"serfHealth","Status":"passing"}]}]
     """
 
-  @Test("identity, weight, tags and metadata are kept (Q-10 to Q-12)") func full() throws {
+  @Test("identity, weight, tags and metadata are kept") func full() throws {
     let endpoint = try #require(try map(Self.full).endpoints.first)
     #expect(endpoint.addresses == [.host("10.0.0.9", 5001)])
     #expect(endpoint.instanceID == "dc1/n1/x-1")
@@ -38,7 +38,7 @@ import TrunkDiscovery
       ])
   }
 
-  @Test("tagged address, then service address, then node address (Q-8)") func addresses() throws {
+  @Test("tagged address, then service address, then node address") func addresses() throws {
     #expect(
       try map(Self.full) { $0.taggedAddress = "wan" }.endpoints[0].addresses == [
         .host("1.2.3.4", 80)
@@ -55,7 +55,7 @@ import TrunkDiscovery
       try map(bare) { $0.taggedAddress = "wan" }.endpoints[0].addresses == [.host("9.9.9.9", 7)])
   }
 
-  @Test("IPv6 loses its brackets, host names and socket paths pass on (Q-9)") func hosts() throws {
+  @Test("IPv6 loses its brackets, host names and socket paths pass on") func hosts() throws {
     func one(_ service: String) throws -> Address? {
       try map(#"[{"Node":{"Node":"n"},"Service":{"ID":"x",\#(service)}}]"#).endpoints.first?
         .addresses.first
@@ -66,7 +66,7 @@ import TrunkDiscovery
     #expect(try one(#""SocketPath":"/run/x""#) == .unix("/run/x"))
   }
 
-  @Test("no port: left out, and the note says so (Q-8)", arguments: [0, -1, 70_000])
+  @Test("no port: left out, and the note says so", arguments: [0, -1, 70_000])
   func noPort(port: Int) throws {
     let mapping = try map(
       #"[{"Node":{"Node":"n"},"Service":{"ID":"x","Address":"a","Port":\#(port)}}]"#)
@@ -80,7 +80,7 @@ import TrunkDiscovery
       + #""Weights":{"Passing":9,"Warning":2}},"Checks":[\#(checks)]}"#
   }
 
-  @Test("the worst check decides; warning instances only when asked for (Q-2, Q-11)")
+  @Test("the worst check decides; warning instances only when asked for")
   func states() throws {
     let json =
       "[\(Self.entry("b", 2, "passing", "warning")),\(Self.entry("a", 1, "passing")),"
@@ -94,18 +94,18 @@ import TrunkDiscovery
     #expect(try map(json) { $0.health = .any }.endpoints.count == 4)
   }
 
-  @Test("two instances with one address become one, the better (Q-13)") func merged() throws {
+  @Test("two instances with one address become one, the better") func merged() throws {
     let json = "[\(Self.entry("a", 1, "warning")),\(Self.entry("b", 1, "passing"))]"
     #expect(try map(json) { $0.health = .warning }.endpoints.map(\.instanceID) == ["n/b"])
   }
 
-  @Test("with near, the agent's order is kept (Q-4)") func near() throws {
+  @Test("with near, the agent's order is kept") func near() throws {
     let json = "[\(Self.entry("b", 2)),\(Self.entry("a", 1))]"
     #expect(try map(json) { $0.near = "_agent" }.endpoints.map(\.instanceID) == ["n/b", "n/a"])
     #expect(try map(json).endpoints.map(\.instanceID) == ["n/a", "n/b"])
   }
 
-  @Test("null and missing fields are no error; weights are kept in 1...65535 (C-25)")
+  @Test("null and missing fields are no error; weights are kept in 1...65535")
   func tolerant() throws {
     let mapping = try map(
       #"[{"Node":{"Node":"n","Meta":null,"TaggedAddresses":null},"Service":{"ID":"x","Tags":null,"#

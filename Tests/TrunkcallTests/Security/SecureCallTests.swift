@@ -261,7 +261,7 @@
       #expect(log.lines.last?.contains("certificates changed and cannot be used") == true)
     }
 
-    @Test("a replaced certificate is served within 2 s, a broken one never; no call fails (T3)")
+    @Test("a replaced certificate is served within 2 s, a broken one never; no call fails")
     func reload() async throws {
       let certificates = try await TestCertificates.make()
       let folder = "/tmp/trunkcall-tls-\(UUID().uuidString)"

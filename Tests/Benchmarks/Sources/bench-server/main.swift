@@ -10,8 +10,8 @@
 //     --loops 0         the process's shared loops (TRUNKCALL_LOOPS says how many)
 //     --spin US         ServerOptions.spin
 //     --downstream PORT the greeter asks the greeter there, through a channel on the shared loops
-// Prints `listening PORT`, and for each line on stdin a line of JSON: what each loop has done so far.
-// Ends at the end of stdin.
+// Prints `listening PORT`, and for each line on stdin a line of JSON: what each loop has done so
+// far. Ends at the end of stdin.
 import BenchServices
 import BenchSupport
 import Glibc
@@ -52,8 +52,8 @@ Task.detached {
   }
   say("listening \(port)")
 }
-// A main thread that waits in `await` stops valgrind 3.19; one that reads does not. The end of stdin
-// ends the process.
+// A main thread that waits in `await` stops valgrind 3.19; one that reads does not. The end of
+// stdin ends the process.
 var byte: UInt8 = 0
 while read(0, &byte, 1) > 0 {
   if byte == UInt8(ascii: "\n") { say(figures(server.statistics.loops)) }
