@@ -34,8 +34,8 @@ package struct AbuseBudget: Sendable {
 
   package private(set) var offence: Offence?
   package private(set) var watch = FrameWatch()
-  /// A frame that nghttp2 would let pass is a connection error, in words.
-  package private(set) var violation: String?
+  /// A frame that nghttp2 would let pass is a connection error.
+  package private(set) var violation: FrameWatch.Violation?
   private var provokedResets: RateBudget
   private var earlyResets: RateBudget
   private var idleFrames: RateBudget
@@ -55,7 +55,7 @@ package struct AbuseBudget: Sendable {
   package mutating func received(_ bytes: UnsafeRawBufferPointer, now: UInt64) {
     var tally = FrameWatch.Tally()
     watch.scan(bytes, &tally)
-    if tally.hasPriorityOnConnection { violation = "PRIORITY: stream_id == 0" }
+    if let found = tally.violation { violation = found }
     if tally.idleFrames > 0, !idleFrames.take(tally.idleFrames, now: now) { note(.idleFrames) }
     if tally.windowUpdates > 0 {
       let free = min(freeUpdates, tally.windowUpdates)
@@ -64,6 +64,9 @@ package struct AbuseBudget: Sendable {
       if counted > 0, !windowUpdates.take(counted, now: now) { note(.windowUpdates) }
     }
   }
+
+  /// A stream that the client had ended is closed.
+  package mutating func streamClosed(_ stream: UInt32) { watch.closed(stream) }
 
   /// DATA frames of ours.
   package mutating func dataSent(_ frames: Int = 1) {

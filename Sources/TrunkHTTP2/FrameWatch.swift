@@ -8,7 +8,8 @@
 ///   preface ── 24 bytes ──► head ── 9 bytes ──► payload ── length bytes ──► head …
 /// ```
 /// Broken framing is nghttp2's to find. What it lets pass although it must not is found here:
-/// PRIORITY on stream 0 (RFC 9113 §6.3), which it ignores once RFC 7540's priorities are off.
+/// PRIORITY on stream 0 (RFC 9113 §6.3), which it ignores once RFC 7540's priorities are off, and
+/// HEADERS and DATA on streams that it has forgotten (``UsedStreams``).
 package struct FrameWatch: Sendable {
   /// What the bytes since the last call came to.
   package struct Tally: Sendable, Hashable {
@@ -18,8 +19,17 @@ package struct FrameWatch: Sendable {
     package var windowUpdates = 0
     /// Heads of any kind.
     package var frames = 0
-    /// A PRIORITY frame on stream 0.
-    package var hasPriorityOnConnection = false
+    /// The first frame that ends the connection.
+    package var violation: Violation?
+  }
+
+  /// A frame that nghttp2 lets pass and that is a connection error.
+  package enum Violation: Sendable, Hashable {
+    case priorityOnConnection
+    /// HEADERS or DATA on a closed stream that the client had ended or reset (RFC 9113 §5.1).
+    case closedStream(UInt32)
+    /// HEADERS or DATA on a stream below one that was opened before it (RFC 9113 §5.1.1).
+    case passedOverStream(UInt32)
   }
 
   /// A header block has begun and its last byte has not come.
@@ -39,9 +49,13 @@ package struct FrameWatch: Sendable {
   private var blockEndsHere = false
   /// A padded DATA frame without END_STREAM, whose first byte will tell whether it is all padding.
   private var paddedLength: Int?
+  private var used = UsedStreams()
   private enum Stage { case head, payload }
 
   package init() {}
+
+  /// A stream that the client had ended is closed.
+  package mutating func closed(_ stream: UInt32) { used.close(stream) }
 
   package mutating func scan(_ bytes: UnsafeRawBufferPointer, _ tally: inout Tally) {
     var offset = 0
@@ -87,8 +101,10 @@ package struct FrameWatch: Sendable {
     headCount = 0
     payloadLeft = length
     tally.frames += 1
+    stream &= 0x7fff_ffff  // the first bit is reserved
     switch type {
     case 0x0:  // DATA; END_STREAM is 1, PADDED is 8
+      if let violation = used.use(stream) { note(violation, &tally) }
       if flags & 1 == 0 {
         if length == 0 {
           tally.idleFrames += 1
@@ -97,13 +113,17 @@ package struct FrameWatch: Sendable {
         }
       }
     case 0x1, 0x9:  // HEADERS, CONTINUATION; END_HEADERS is 4
-      if type == 1 { headerBlocks &+= 1 }
+      if type == 1 {
+        headerBlocks &+= 1
+        if let violation = used.headers(stream) { note(violation, &tally) }
+      }
       blockOpen = true
       blockEndsHere = flags & 4 != 0
-    case 0x2:  // PRIORITY; the first bit of a stream's id is reserved
+    case 0x2:  // PRIORITY
       tally.idleFrames += 1
-      if stream & 0x7fff_ffff == 0 { tally.hasPriorityOnConnection = true }
-    case 0x3, 0x6, 0x7: break  // RST_STREAM, PING and GOAWAY have limits of their own
+      if stream == 0 { note(.priorityOnConnection, &tally) }
+    case 0x3: used.close(stream)  // RST_STREAM, PING and GOAWAY have limits of their own
+    case 0x6, 0x7: break
     case 0x8: tally.windowUpdates += 1
     default: tally.idleFrames += 1
     }
@@ -111,8 +131,30 @@ package struct FrameWatch: Sendable {
     if payloadLeft == 0 { end() }
   }
 
+  private func note(_ violation: Violation, _ tally: inout Tally) {
+    if tally.violation == nil { tally.violation = violation }
+  }
+
   private mutating func end() {
     stage = .head
     if type == 1 || type == 9, blockEndsHere { blockOpen = false }
+  }
+}
+
+extension FrameWatch.Violation {
+  package var code: UInt32 {
+    switch self {
+    case .priorityOnConnection, .passedOverStream: HTTP2ErrorCode.protocolError
+    case .closedStream: HTTP2ErrorCode.streamClosed
+    }
+  }
+
+  /// The debug text of the GOAWAY, in nghttp2's manner.
+  package var text: String {
+    switch self {
+    case .priorityOnConnection: "PRIORITY: stream_id == 0"
+    case .closedStream(let stream): "stream \(stream) is closed"
+    case .passedOverStream(let stream): "stream \(stream) was passed over"
+    }
   }
 }

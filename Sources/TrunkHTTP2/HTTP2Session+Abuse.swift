@@ -26,11 +26,11 @@ extension HTTP2Session {
   }
 
   /// A frame that nghttp2 would let pass is a connection error (RFC 9113 §5.4.1).
-  func refuse(_ what: String) {
+  func refuse(_ what: FrameWatch.Violation) {
     guard killing == .no, !isClosed else { return }
-    connectionError = HTTP2ErrorCode.protocolError
-    violation = "\(HTTP2ErrorCode.name(HTTP2ErrorCode.protocolError)) (\(what))"
-    kill(HTTP2ErrorCode.protocolError, what)
+    connectionError = what.code
+    violation = "\(HTTP2ErrorCode.name(what.code)) (\(what.text))"
+    kill(what.code, what.text)
   }
 
   func pingArrived() {

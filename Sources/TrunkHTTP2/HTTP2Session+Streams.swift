@@ -19,6 +19,7 @@ extension HTTP2Session {
   func streamClosed(_ stream: HTTP2Stream, _ code: UInt32) {
     guard stream.tableIndex >= 0 else { return }
     remove(stream)
+    if stream.peerEnded { abuse?.streamClosed(UInt32(bitPattern: stream.id)) }
     let reason: StreamCloseReason =
       if role == .client && !stream.headersSent {
         .notSent

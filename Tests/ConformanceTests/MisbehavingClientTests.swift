@@ -104,10 +104,9 @@ struct MisbehavingClientTests {
     BrokenFrame(
       "HPACK: a table size above what was allowed", .goAway(compressionError), type: 1, flags: 5,
       on: 3, [0x3f, 0xe1, 0xff, 0x7f]),
-    // RFC 9113 §5.1.1 asks for a connection error; nghttp2 takes it for a stream that has ended.
     BrokenFrame(
-      "HEADERS on a lower stream than before", .nothing, .headers(5, head, endStream: true),
-      .headers(3, head)),
+      "HEADERS on a lower stream than before", .goAway(protocolError),
+      .headers(5, head, endStream: true), .headers(3, head)),
     BrokenFrame("frames of unknown types", .nothing, type: 0xee, flags: 0xff, on: 1, [1, 2]),
     BrokenFrame("unknown settings", .nothing, .settings([ScriptedSetting(0xabcd, 7)])),
     BrokenFrame("PRIORITY", .nothing, type: 2, on: 1, [0, 0, 0, 0, 1]),

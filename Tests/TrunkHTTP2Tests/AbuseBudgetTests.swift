@@ -111,4 +111,29 @@ struct AbuseBudgetTests {
     }
     #expect(budget.offence == nil)
   }
+
+  @Test("of used streams sixteen of the newest closed ones and the newest gap are known")
+  func usedStreams() {
+    var used = UsedStreams()
+    var wrong: [FrameWatch.Violation] = []
+    for id in stride(from: UInt32(1), through: 39, by: 2) {
+      if let violation = used.headers(id) { wrong.append(violation) }
+      used.close(id)
+    }
+    #expect(wrong.isEmpty)
+    let known = stride(from: UInt32(1), through: 41, by: 2).filter {
+      used.use($0) == .closedStream($0)
+    }
+    #expect(known == Array(stride(from: UInt32(9), through: 39, by: 2)))
+    // Old trailers, late ones, a jump to 51, and as far as stream numbers go.
+    let heads = [1, 39, 51, 49, 0x7fff_ffff, 0x7fff_fffd, 51, 0].map { used.headers($0) }
+    #expect(
+      heads == [
+        nil, .closedStream(39), nil, .passedOverStream(49), nil, .passedOverStream(0x7fff_fffd),
+        nil,
+        nil,
+      ])
+    let data = [41, 53, 51, 0].map { used.use($0) }
+    #expect(data == [nil, .passedOverStream(53), nil, nil])
+  }
 }
