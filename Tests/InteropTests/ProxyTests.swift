@@ -1,84 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-import FoundationEssentials
 import Glibc
-import ProcessSupport
+import InteropSupport
 import Testing
 import TrunkSockets
 import TrunkWire
 import Trunkcall
-
-/// A real nginx with its defaults in front of a server: it ends a connection after 1,000 requests
-/// (`keepalive_requests`).
-private final class Nginx {
-  let port: UInt16
-  private let folder: String
-  private let process: ChildProcess
-
-  init(to upstream: UInt16) async throws {
-    port = try await freePorts(1)[0]
-    let folder = "/tmp/trunkcall-nginx-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-    try FileManager.default.createDirectory(
-      atPath: folder, withIntermediateDirectories: true)
-    self.folder = folder
-    let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-      .map { "\($0)_temp_path \(folder)/\($0);" }.joined(separator: " ")
-    let configuration = """
-      daemon off; worker_processes 1; pid \(folder)/pid; error_log \(folder)/error.log;
-      events { worker_connections 512; }
-      http {
-        access_log off; \(paths)
-        server {
-          listen 127.0.0.1:\(port) http2;
-          location / { grpc_pass grpc://127.0.0.1:\(upstream); }
-        }
-      }
-      """
-    try configuration.write(toFile: folder + "/nginx.conf", atomically: true, encoding: .utf8)
-    process = try ChildProcess(
-      Nginx.binary(), ["-p", folder, "-c", folder + "/nginx.conf", "-e", folder + "/error.log"])
-    let port = port
-    guard try await holds({ Nginx.accepts(port) }) else {
-      throw SocketError("nginx", errno: ECONNREFUSED, detail: process.text)
-    }
-  }
-
-  deinit {
-    process.signal(SIGTERM)
-    try? FileManager.default.removeItem(atPath: folder)
-  }
-
-  private static func accepts(_ port: UInt16) -> Bool {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    return withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-      }
-    }
-  }
-
-  /// `nginx` in `PATH`, else `.cache/nginx/nginx` in the repository. A missing one is an error.
-  private static func binary() throws -> String {
-    let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
-    let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let candidates = folders.map { $0 + "/nginx" } + [root + "/.cache/nginx/nginx"]
-    if let found = candidates.first(where: { access($0, X_OK) == 0 }) { return found }
-    throw SocketError("nginx", errno: ENOENT, detail: "no nginx: Scripts/setup test fetches it")
-  }
-}
-
-private func holds(_ condition: () -> Bool) async throws -> Bool {
-  for _ in 0..<2_000 {
-    if condition() { return true }
-    try await Task.sleep(for: .milliseconds(5))
-  }
-  return false
-}
 
 private struct Echo: RPCService {
   static let method = MethodDescriptor<[UInt8], [UInt8]>(
@@ -125,12 +52,48 @@ struct ProxyTests {
   @Test("nginx with its defaults: of 32 callers' 12,800 calls none fails")
   func nginx() async throws {
     _ = try await withEcho { port in
-      let nginx = try await Nginx(to: port)
+      let nginx = try await Proxy.nginx(to: port)
+      defer { nginx.stop() }
       try await withChannel(to: "ipv4:127.0.0.1:\(nginx.port)") { channel in
         let errors = await call(channel, callers: 32, calls: 400)
         #expect(
           errors.isEmpty, "\(errors.count) failed, the first: \(errors.first?.description ?? "")")
       }
+    }
+  }
+
+  @Test(
+    "Envoy: of 1,000 calls at once, more than the server's limit, and of those that follow none fails",
+    arguments: EnvoyCase.all)
+  func envoy(_ row: EnvoyCase) async throws {
+    _ = try await withEcho(options: row.options) { port in
+      let envoy = try await Proxy.envoy(
+        to: port, upstream: row.upstream, downstream: row.downstream)
+      defer { envoy.stop() }
+      try await withChannel(to: "ipv4:127.0.0.1:\(envoy.port)") { channel in
+        // Envoy sends them all before it has seen the SETTINGS of its connection to the server.
+        var errors = await call(channel, callers: 1_000, calls: 1)
+        errors += await call(channel, callers: 20, calls: 20, pause: .milliseconds(20))
+        #expect(
+          errors.isEmpty, "\(errors.count) failed, the first: \(errors.first?.description ?? "")")
+      }
+    }
+  }
+
+  @Test("Envoy: all four shapes of a call, and what ends them")
+  func envoyShapes() async throws {
+    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [InteropTestService()])
+    let running = Task { try await server.run() }
+    defer { running.cancel() }
+    guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
+    let envoy = try await Proxy.envoy(to: port)
+    defer { envoy.stop() }
+    let target = "ipv4:127.0.0.1:\(envoy.port)"
+    let client = InteropClient { try GRPCChannel(to: target) }
+    // Not those that last; and a thousand large requests at once are more than `maxWaitingBytes`.
+    for test in InteropCase.allCases
+    where ![.rpcSoak, .channelSoak, .concurrentLargeUnary].contains(test) {
+      await #expect(throws: Never.self, "\(test.rawValue)") { try await client.run(test) }
     }
   }
 
@@ -155,4 +118,34 @@ struct ProxyTests {
     let ended = statistics.events[.maxIdle, default: 0] + statistics.events[.maxAge, default: 0]
     #expect((3...30).contains(ended), "\(ended) connections")
   }
+}
+
+/// Ends of connections on either side of Envoy.
+struct EnvoyCase: Sendable, CustomTestStringConvertible {
+  var testDescription: String
+  /// `common_http_protocol_options` of the connections to the server, and of those to the client.
+  var upstream = "{}"
+  var downstream = "{}"
+  var options = ServerOptions()
+
+  static let all = [
+    EnvoyCase(testDescription: "its defaults"),
+    EnvoyCase(
+      testDescription: "a connection for each call",
+      upstream: "{\"max_requests_per_connection\": 1}"),
+    EnvoyCase(
+      testDescription: "Envoy's connections are idle for 10 ms and 100 ms old at most",
+      upstream: "{\"idle_timeout\": \"0.01s\", \"max_connection_duration\": \"0.1s\"}"),
+    EnvoyCase(
+      testDescription: "the client's connections end after 100 ms, with GOAWAY",
+      downstream: "{\"max_connection_duration\": \"0.1s\"}"),
+    EnvoyCase(testDescription: "the server's connections end after 200 ms", options: shortLived),
+  ]
+
+  private static let shortLived: ServerOptions = {
+    var options = ServerOptions()
+    options.maxConnectionIdle = .milliseconds(50)
+    options.maxConnectionAge = .milliseconds(200)
+    return options
+  }()
 }
