@@ -1,6 +1,6 @@
-public import Logging
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+public import Logging
 internal import Synchronization
 public import TrunkDiscovery
 internal import TrunkSockets
@@ -9,37 +9,33 @@ internal import TrunkSockets
 /// when the server stops.
 ///
 /// It registers once the server listens and says SERVING for the name; tries again for ever while
-/// the agent is away; asks the agent every 3 s whether it still has the service as it was
-/// registered, and registers again if not (an agent that lost its state, another program that took
-/// the id, a check removed by hand) and when the token was replaced. It logs once that the agent's
-/// check fails, and why. Order of a stop: health NOT_SERVING, deregister, wait until the catalogue
-/// no longer shows the instance, give watchers a moment, return; then the server sends GOAWAY and
-/// drains.
+/// the agent is away; asks the agent every 3 s whether it still has the service as it was registered,
+/// and registers again if not (an agent that lost its state, another program that took the id, a
+/// check removed by hand) and when the token was replaced. It logs once that the agent's check fails,
+/// and why. Order of a stop: health NOT_SERVING at once,
+/// deregister, wait until the catalogue no longer shows the instance, give watchers a moment, return;
+/// then the server sends GOAWAY and drains. A registration under way is cut short, and deregistered
+/// all the same.
 public final class ConsulRegistration: LongRunning {
   /// The registered name, also the service name of a gRPC check.
   public let name: String
 
   let server: any AdvertisedServer
-  private let agent: ConsulAgent
+  let agent: ConsulAgent
   private let define: Define
   private let needsNodeAddress: @Sendable ([Address]) -> Bool
   let check: ConsulCheck
   let timing: RegistrationTiming
   let logger: Logger
-  private let sent = Locked<Sent?>(nil)
+  let sent = Locked<Sent?>(nil)
+  /// When the stop began; nil before.
+  private let stopped = Locked<ContinuousClock.Instant?>(nil)
   private let stop = AsyncStream.makeStream(of: Never.self)
 
   /// What is registered, from the bound addresses and the node's, which is nil if it is not needed
   /// or not known.
   package typealias Define =
     @Sendable (_ bound: [Address], _ nodeAddress: String?) throws -> ServiceDefinition
-
-  /// What went to the agent, and has to be taken out again.
-  private struct Sent: Sendable {
-    var definition: ServiceDefinition
-    /// False: no answer came, so it may be there or not.
-    var isCertain = false
-  }
 
   /// Nothing is sent before ``run()``.
   /// - Parameters:
@@ -50,7 +46,8 @@ public final class ConsulRegistration: LongRunning {
   ///   - tags: none by default.
   ///   - advertise: what others connect to; port 0 stands for the bound port. Default: the
   ///     bound address, and if that is a wildcard, the address of the agent's node, as the agent
-  ///     says (`/v1/agent/self`); where that may not be read, none, which means the node's.
+  ///     says (`/v1/agent/self`); where that may not be read, none, which means the node's. A warning
+  ///     says so if the agent is reached over a network, since it may be on another host.
   ///   - id: unique on the agent; default `name-address-port`, without an address `name-port`.
   ///   - meta: keys of `[A-Za-z0-9_-]`.
   ///   - weights: nil leaves Consul's 1 and 1.
@@ -105,7 +102,7 @@ public final class ConsulRegistration: LongRunning {
     try await stoppingWithItsGroup {
       try await untilStopped(client)
       try Task.checkCancellation()
-      await leave(sent.withLock { $0 }, by: client)
+      await leave(since: stopped.withLock { $0 } ?? .now, by: client)
     }
   }
 
@@ -114,10 +111,15 @@ public final class ConsulRegistration: LongRunning {
   private func untilStopped(_ client: AgentClient) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await self.keepRegistered(by: client) }
-      group.addTask { for await _ in self.stop.stream {} }
+      group.addTask {
+        for await _ in self.stop.stream {}
+        guard !Task.isCancelled else { return }
+        self.stopped.withLock { $0 = .now }
+        // Whatever a registration under way waits for.
+        await self.server.setServing(self.name, false)
+      }
       let first = await group.nextResult()
       group.cancelAll()
-      // An unfinished PUT is waited for, so that it cannot overtake the deregistration.
       while await group.nextResult() != nil {}
       try first?.get()
     }
@@ -132,7 +134,7 @@ public final class ConsulRegistration: LongRunning {
     var isDefined = !needsNodeAddress(bound)
     // Consul, Agent Check API: SERVING first, so that the initial status is honest.
     await server.setServing(name, true)
-    warn()
+    warn(asksForAddress: !isDefined)
 
     var token: String?
     var random = SystemRandom()
@@ -171,89 +173,55 @@ public final class ConsulRegistration: LongRunning {
     }
   }
 
-  /// A registration is never given up half-way: it would be unknown whether it was carried out.
+  /// Looks at the stop between its steps: what asks is cut at once, what writes after a moment.
   private func registerWhole(
     _ definition: ServiceDefinition, by client: AgentClient
   ) async throws {
-    let isFirst = sent.withLock { sent in
-      defer { if sent == nil { sent = Sent(definition: definition) } }
-      return sent?.isCertain != true
+    let timeout = timing.requestTimeout
+    let understood = await client.understood(definition, timeout: timeout)
+    try Task.checkCancellation()
+    let isFirst = sent.withLock { $0?.isCertain != true }
+    try await write(definition) { try await client.register(understood, timeout: timeout) }
+    guard isFirst, check.isMadeByAgent else { return }
+    // An instance that crashed and is back at once finds the check of its former life, whose status
+    // stays as it is until the agent checks again (Consul: register check, Status). This server
+    // listens and says SERVING, so it begins anew.
+    let old = try? await client.check(ofService: definition.id, timeout: timeout)
+    try Task.checkCancellation()
+    guard case .found(let check)? = old, check.status == "critical" else { return }
+    try await write(definition) {
+      try await client.deregister(serviceID: definition.id, timeout: timeout)
     }
-    try await Task { [timing, check] in
-      try await client.register(definition, timeout: timing.requestTimeout)
-      guard isFirst, check.isMadeByAgent else { return }
-      // An instance that crashed and is back at once finds the check of its former life, whose
-      // status stays as it is until the agent checks again (Consul: register check, Status). This
-      // server listens and says SERVING, so it begins anew.
-      let old = try? await client.check(ofService: definition.id, timeout: timing.requestTimeout)
-      if case .found(let check)? = old, check.status == "critical" {
-        try await client.deregister(serviceID: definition.id, timeout: timing.requestTimeout)
-        try await client.register(definition, timeout: timing.requestTimeout)
-      }
-    }.value
-    sent.withLock { $0?.isCertain = true }
+    try Task.checkCancellation()
+    try await write(definition) { try await client.register(understood, timeout: timeout) }
   }
 
-  // MARK: Leaving
-
-  private func leave(_ sent: Sent?, by client: AgentClient) async {
-    await server.setServing(name, false)
-    // Nothing is said of what never was.
-    guard let sent else { return }
-    let id = sent.definition.id
-    do {
-      try await client.deregister(serviceID: id, timeout: timing.leaveTimeout)
-    } catch {
-      // The agent will find out by its check and take the entry out later.
-      logger.log(
-        level: sent.isCertain ? .warning : .debug, "\(error); \(id) could not be deregistered")
-      return
+  /// A write whose answer is lost may have been carried out, or may still be. So a stop gives it a
+  /// moment; `sent` remembers one that was cut short all the same.
+  private func write(
+    _ definition: ServiceDefinition, _ body: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    sent.withLock { sent in
+      sent = Sent(
+        definition: definition, isCertain: sent?.isCertain ?? false, isUnderWay: true)
     }
-    guard sent.isCertain else {
-      return logger.debug("consul \(client.name) was asked to forget \(id), if it ever knew it")
-    }
-    switch await waitUntilGone(sent.definition, by: client) {
-    case .gone: logger.info("deregistered \(id) from consul \(client.name)")
-    case .shown:
-      logger.warning(
-        """
-        consul \(client.name) took \(id) out, but the catalogue still shows it: perhaps the agent may \
-        not change it with the token that it was registered with
-        """)
-    case .unknown(let reason):
-      logger.notice(
-        """
-        consul \(client.name) took \(id) out; whether the catalogue shows it still cannot be seen: \
-        \(reason)
-        """)
-    }
-  }
-
-  private enum Leaving { case gone, shown, unknown(String) }
-
-  /// The agent's own answer comes before the catalogue knows. Watchers are woken within about 20 ms
-  /// of that (measured with 1.8.7) and ask again; the margin is ten times as long. Whoever is later
-  /// still is told by the server's GOAWAY, and loses no call either.
-  private func waitUntilGone(
-    _ definition: ServiceDefinition, by client: AgentClient
-  ) async -> Leaving {
-    let deadline = ContinuousClock.now + timing.leaveTimeout
-    var isShown = false
-    do {
-      while ContinuousClock.now < deadline {
-        let left = deadline - ContinuousClock.now
-        isShown = try await client.catalogueShows(definition, timeout: left)
-        guard isShown else {
-          try await Task.sleep(for: timing.propagation)
-          return .gone
-        }
-        try await Task.sleep(for: timing.lookAgain)
+    let task = Task { try await body() }
+    let patience = timing.leaveTimeout / 2
+    try await withTaskCancellationHandler {
+      do {
+        try await task.value
+        sent.withLock { $0 = Sent(definition: definition, isCertain: true) }
+      } catch {
+        if !(error is CancellationError) { sent.withLock { $0?.isUnderWay = false } }
+        throw error
       }
-      return .shown
-    } catch let error as ConsulError {
-      return isShown ? .shown : .unknown(error.reason)
-    } catch {
-      return .unknown("\(error)")
+    } onCancel: {
+      // Cancelled itself, run() takes nothing out, and waits for nothing.
+      guard stopped.withLock({ $0 }) != nil else { return task.cancel() }
+      Task {
+        try? await Task.sleep(for: patience)
+        task.cancel()
+      }
     }
   }
 }
@@ -263,7 +231,8 @@ package struct RegistrationTiming: Sendable, Hashable {
   package var confirmInterval = Duration.seconds(3)
   /// For one request to an agent that is near.
   package var requestTimeout = Duration.seconds(3)
-  /// For the deregistration, and again for waiting until the catalogue shows it.
+  /// For the deregistration, half of it for a write under way before; and again for waiting
+  /// until the catalogue shows it.
   package var leaveTimeout = Duration.seconds(2)
   package var lookAgain = Duration.milliseconds(20)
   package var propagation = Duration.milliseconds(200)

@@ -62,6 +62,12 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
   /// `127.0.0.1:8500`, `unix:/path`, `proxy:80/prefix`.
   public var description: String { prefix.reduce(address.description) { "\($0)/\($1)" } }
 
+  /// A unix socket or a loopback address: the agent is on this host.
+  package var isLocal: Bool {
+    guard case .host(let host, _) = address else { return true }
+    return host.hasPrefix("127.") || ["::1", "localhost"].contains(host)
+  }
+
   /// Without what stands before an `@`, which is likely a password.
   package static func redacted(_ text: String) -> String {
     guard let at = text.lastIndex(of: "@") else { return text }

@@ -4,18 +4,21 @@ private import FoundationEssentials
 
 /// The agent's service endpoints. All may be repeated without harm (a PUT may be lost but applied).
 extension AgentClient {
-  /// Against the agent itself and never the catalogue, which runs no checks (Consul, Agent Service
-  /// API).
-  func register(_ definition: ServiceDefinition, timeout: Duration) async throws {
+  /// The definition without what an older agent does not know: it refuses the whole registration for
+  /// such a field.
+  func understood(_ definition: ServiceDefinition, timeout: Duration) async -> ServiceDefinition {
+    guard definition.check?.tlsServerName != nil else { return definition }
     var definition = definition
-    if definition.check?.tlsServerName != nil {
-      // Measured with 1.8.7: an older agent refuses the whole registration for a field that it does
-      // not know.
-      let version = try? await version(timeout: timeout)
-      if version.map({ $0 < ConsulVersion.checksWithServerName }) ?? true {
-        definition.check?.tlsServerName = nil
-      }
+    let version = try? await version(timeout: timeout)
+    if version.map({ $0 < ConsulVersion.checksWithServerName }) ?? true {
+      definition.check?.tlsServerName = nil
     }
+    return definition
+  }
+
+  /// Against the agent itself and never the catalogue, which runs no checks (Consul, Agent Service API).
+  /// - Parameter definition: one that the agent understands.
+  func register(_ definition: ServiceDefinition, timeout: Duration) async throws {
     var request = HTTPRequest(.put, "v1", "agent", "service", "register")
     request.addQuery("replace-existing-checks", "true")
     addTenancy(to: &request)
@@ -80,16 +83,23 @@ extension AgentClient {
     }
   }
 
+  enum Shown {
+    case shown
+    /// Or hidden by ACLs, see ``hides(_:timeout:)``.
+    case notShown(HTTPResponse)
+  }
+
   /// Whether the catalogue still shows this instance, whatever its health.
-  func catalogueShows(_ definition: ServiceDefinition, timeout: Duration) async throws -> Bool {
+  func catalogueShows(_ definition: ServiceDefinition, timeout: Duration) async throws -> Shown {
     var request = HTTPRequest(.get, "v1", "health", "service", definition.name)
     addTenancy(to: &request)
     let response = try await send(request, timeout: timeout)
-    return try entries(of: response).entries.contains {
+    let isShown = try entries(of: response).entries.contains {
       // The id is unique on its node only (Consul, Agent Service API), hence the address.
       $0.service.id == definition.id && $0.service.port == Int(definition.port)
         && $0.service.address == definition.address ?? ""
     }
+    return isShown ? .shown : .notShown(response)
   }
 
   /// Whether ACLs may be why an answer is empty (Consul, ACL): newer agents say so in a header; an

@@ -37,7 +37,15 @@ extension ConsulRegistration {
   }
 
   /// What is wrong from the start.
-  func warn() {
+  /// - Parameter asksForAddress: what others connect to comes from the agent.
+  func warn(asksForAddress: Bool) {
+    if asksForAddress, let address = try? agent.parsedAddress(), !address.isLocal {
+      logger.warning(
+        """
+        \(name) will be registered under the address of the node of consul \(address), which may be \
+        another host than this one; if it is, give an address to advertise
+        """)
+    }
     if !DNSLabel.isValid(name) {
       logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")
     }

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+import Testing
+import TrunkDiscovery
+import TrunkSockets
+import TrunkTesting
+
+@testable import TrunkConsul
+
+@Suite("The stop of a registration", .timeLimit(.minutes(1)))
+struct ConsulRegistrationStopTests {
+  private func registration(
+    of server: TestServer, at address: String, log: Log = Log(), asksForAddress: Bool = false
+  ) -> ConsulRegistration {
+    var timing = RegistrationTiming()
+    timing.confirmInterval = .seconds(60)
+    timing.requestTimeout = .seconds(3)
+    timing.leaveTimeout = .milliseconds(600)
+    timing.propagation = .milliseconds(1)
+    return ConsulRegistration(
+      "hello", of: server, agent: ConsulAgent(address), check: .grpc(), timing: timing,
+      logger: log.logger, needsNodeAddress: { _ in asksForAddress }
+    ) { bound, _ in
+      try ServiceDefinition(
+        "hello", bound: bound, nodeAddress: "127.0.0.1", advertise: nil, id: nil, tags: [],
+        meta: [:], weights: nil, check: .grpc(), security: server.checkedSecurity,
+        deregisterCriticalAfter: nil)
+    }
+  }
+
+  private static let shown = ScriptedConsulAgent.Reaction.json(
+    #"[{"Node":{},"Service":{"ID":"hello-127.0.0.1-5","Address":"127.0.0.1","Port":5}}]"#, index: 1)
+
+  @Test("a stop says NOT_SERVING at once, before a registration under way is answered")
+  func notServingAtOnce() async throws {
+    let events = Locked<[String]>([])
+    @Sendable func note(_ event: String) { events.withLock { $0.append(event) } }
+    let server = TestServer(.host("127.0.0.1", 5)) { note($0 ? "serving" : "not serving") }
+    let agent = try await ScriptedConsulAgent.start { request in
+      if request.path.hasSuffix("/register") {
+        note("register")
+        for _ in 0..<200 where !events.withLock({ $0.contains("not serving") }) {
+          try? await Task.sleep(for: .milliseconds(10))
+        }
+        note("registered")
+      } else if request.path.contains("/deregister/") {
+        note("deregister")
+      }
+      return .json("[]", index: 1)
+    }
+    let registration = registration(of: server, at: agent.address)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { events.withLock { $0.contains("register") } })
+    registration.shutDown()
+    try await run.value
+    #expect(
+      events.withLock { $0 } == ["serving", "register", "not serving", "registered", "deregister"])
+    agent.stop()
+  }
+
+  @Test("a registration that is not answered is cut short and deregistered, again if it came later")
+  func cutShort() async throws {
+    let looks = Locked(0)
+    let agent = try await ScriptedConsulAgent.start { request in
+      if request.path.hasSuffix("/register") { return .hang }
+      guard request.path.hasPrefix("/v1/health") else { return .json("{}", index: 1) }
+      let number = looks.withLock { looks in
+        looks += 1
+        return looks
+      }
+      return number == 1 ? Self.shown : .json("[]", index: 1)
+    }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(of: server, at: agent.address)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { agent.requests.count == 1 })
+    let start = ContinuousClock.now
+    registration.shutDown()
+    try await run.value
+    #expect(ContinuousClock.now - start < .seconds(2.5), "the request's own limit is 3 s")
+    #expect(
+      agent.requests.map { "\($0.path.split(separator: "/")[2])" } == [
+        "service", "service", "service", "service", "service",
+      ])
+    #expect(agent.requests.count { $0.path.contains("/deregister/") } == 2)
+    #expect(server.serving == ["+hello", "-hello"])
+    agent.stop()
+  }
+
+  @Test("a stop is looked at between the steps of a registration", arguments: ["register", "checks"])
+  func betweenSteps(step: String) async throws {
+    let running = Locked<ConsulRegistration?>(nil)
+    let server = TestServer(.host("127.0.0.1", 5))
+    let agent = try await ScriptedConsulAgent.start { request in
+      if request.path.hasSuffix("/\(step)") {
+        running.withLock { $0 }?.shutDown()
+        // The stop has been seen.
+        for _ in 0..<200 where server.serving.count < 2 {
+          try? await Task.sleep(for: .milliseconds(1))
+        }
+      }
+      guard request.path == "/v1/agent/checks" else { return .json("[]", index: 1) }
+      return .answer(200, body: #"{"service:hello-127.0.0.1-5":{"Status":"critical"}}"#)
+    }
+    let registration = registration(of: server, at: agent.address)
+    running.withLock { $0 = registration }
+    try await registration.run()
+    let paths = agent.requests.map { $0.path }
+    let before = step == "register" ? 1 : 2
+    #expect(paths.count { $0.hasSuffix("/register") } == 1, "\(paths)")
+    #expect(paths[before].contains("/deregister/"), "\(paths)")
+    running.withLock { $0 = nil }
+    agent.stop()
+  }
+
+  @Test(
+    "an empty answer that ACLs may have emptied is no proof: asked to deregister, not deregistered",
+    arguments: [true, false])
+  func unreadableCatalogue(says: Bool) async throws {
+    let log = Log()
+    let agent = try await ScriptedConsulAgent.start { request in
+      if request.path == "/v1/agent/self", !says { return .answer(403, body: "Permission denied") }
+      guard request.path.hasPrefix("/v1/health") else { return .json("{}", index: 1) }
+      return .answer(
+        200, headers: says ? ["X-Consul-Results-Filtered-By-ACLs: true"] : [], body: "[]")
+    }
+    let registration = registration(
+      of: TestServer(.host("127.0.0.1", 5)), at: agent.address, log: log)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { log.lines.contains { $0.contains("info registered") } })
+    registration.shutDown()
+    try await run.value
+    #expect(!log.lines.contains { $0.contains("deregistered") }, "\(log.lines)")
+    #expect(
+      log.lines.last
+        == "notice asked consul \(agent.address) to deregister hello-127.0.0.1-5; could not be "
+        + "confirmed: without a token the catalogue may not be read")
+    agent.stop()
+  }
+
+  @Test(
+    "the default address is another host's if the agent is: a warning, where the agent is not local",
+    arguments: [("192.0.2.1:1", true, 1), ("192.0.2.1:1", false, 0), ("127.0.0.1:1", true, 0)])
+  func agentElsewhere(address: String, asks: Bool, warnings: Int) async throws {
+    let log = Log()
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(of: server, at: address, log: log, asksForAddress: asks)
+    let run = Task { try await registration.run() }
+    #expect(try await eventually { server.serving == ["+hello"] })
+    registration.shutDown()
+    try await run.value
+    #expect(
+      log.lines.count { $0.hasPrefix("warning") && $0.contains("give an address to advertise") }
+        == warnings, "\(log.lines)")
+  }
+}
