@@ -64,10 +64,16 @@ public struct Metadata: Sendable, Hashable {
     }
   }
 
-  /// Adds a value of any bytes; `name` must end in `-bin`. Sent as unpadded base64.
+  /// Adds a value of any bytes; `name` must end in `-bin`, else a call that is given it fails with
+  /// INTERNAL and says so. Sent as unpadded base64.
   public mutating func add(binary value: [UInt8], for name: String) {
-    add(Base64.encode(value), for: name)
+    let isBinary = name.lowercased().hasSuffix("-bin")
+    add((isBinary ? "" : Metadata.misnamedMark) + Base64.encode(value), for: name)
   }
+
+  /// Stands before the base64 under a name that is not binary: no value can be sent with it, and a peer
+  /// would read the base64 as text.
+  static let misnamedMark = "\0"
 
   public mutating func removeAll(named name: String) {
     guard !isEmpty else { return }

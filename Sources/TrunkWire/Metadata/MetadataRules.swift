@@ -76,6 +76,9 @@ extension Metadata {
       return isBinary(value)
         ? nil : "metadata value of \(quoted(name)) is not base64; use add(binary:for:)"
     }
+    if value.first == 0, Base64.isValid(UnsafeRawBufferPointer(rebasing: value.dropFirst())) {
+      return "metadata name \(quoted(name)) does not end in -bin, as a binary value's must"
+    }
     for byte in value where byte < 0x20 && byte != UInt8(ascii: "\t") || byte == 0x7f {
       return "metadata value of \(quoted(name)) has a control character; "
         + "send bytes under a name that ends in -bin"
