@@ -95,4 +95,30 @@ private func ago(_ tenths: UInt64) -> UInt64 { now - tenths * second / 10 }
         balancer   all rings are full
         """)
   }
+
+  @Test("attempts under way say how far they have come, the oldest first, four at most")
+  func attempts() throws {
+    func attempt(_ port: UInt16, _ phase: Story.Attempt.Phase, _ tenths: UInt64) -> Story.Attempt {
+      Story.Attempt(Address("10.0.0.7", port), phase, since: ago(tenths))
+    }
+    var resolver = ResolverFact()
+    resolver.answered(Resolution([a]), ago(4))
+    var story = Story(
+      try Target.parse("dns:///name:1"), resolver: resolver,
+      attempts: [
+        attempt(1, .connecting, 3), attempt(2, .handshaking, 19),
+        attempt(3, .waitingForSettings(isSecure: false), 4),
+        attempt(4, .waitingForSettings(isSecure: true), 5),
+      ])
+    #expect(
+      story.text(now: now) == """
+        resolver   dns answered 0.4 s ago: 1 endpoint
+        connecting 10.0.0.7:2: TCP connected 1.9 s ago, TLS handshake under way
+        connecting 10.0.0.7:4: TLS done 0.5 s ago, waiting for the server's SETTINGS
+        connecting 10.0.0.7:3: TCP connected 0.4 s ago, waiting for the server's SETTINGS
+        connecting 10.0.0.7:1: TCP for 0.3 s
+        """)
+    story.attempts.append(attempt(5, .connecting, 1))
+    #expect(story.text(now: now).hasSuffix("\n           and to 1 more addresses"))
+  }
 }

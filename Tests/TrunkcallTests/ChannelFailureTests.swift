@@ -205,6 +205,21 @@ import TrunkWire
     await channel.close()
   }
 
+  @Test("a call that expires while its server is silent says how far the connection has come")
+  func silent() async throws {
+    let server = try await ScriptedServer(.init(isMute: true))
+    let channel = try GRPCChannel(to: server.target)
+    let error = await failure {
+      _ = try await channel.unary(method("M"), [], CallOptions(timeout: .milliseconds(300)))
+    }
+    #expect(error?.code == .deadlineExceeded)
+    let lines = (error?.story ?? "").split(separator: "\n").filter { $0.hasPrefix("connecting") }
+    #expect(lines.count == 1, "\(error?.story ?? "")")
+    #expect(lines.first?.hasPrefix("connecting 127.0.0.1:") == true)
+    #expect(lines.first?.hasSuffix(" s ago, waiting for the server's SETTINGS") == true)
+    await channel.close()
+  }
+
   @Test("close lets calls finish, then cuts them off; new ones fail at once")
   func close() async throws {
     let server = try await ScriptedServer { stream, event in

@@ -7,6 +7,7 @@ package import TrunkWire
 /// ```
 /// no server for consul:///helloworld
 /// resolver   consul 127.0.0.1:8500 answered 0.4 s ago: 3 instances, 0 passing (3 critical)
+/// connecting 10.0.0.8:50051: TCP connected 1.9 s ago, waiting for the server's SETTINGS
 /// last try   10.0.0.7:50051 connection refused, 12 s ago (attempt 4, next in 3.1 s)
 /// ```
 package struct Story: Sendable, Hashable {
@@ -21,6 +22,27 @@ package struct Story: Sendable, Hashable {
     }
   }
 
+  /// A connection attempt under way.
+  package struct Attempt: Sendable, Hashable {
+    package enum Phase: Sendable, Hashable {
+      /// The look-up of a host, TCP.
+      case connecting
+      /// TCP is there.
+      case handshaking
+      /// TLS, if there is any, is there.
+      case waitingForSettings(isSecure: Bool)
+    }
+    package var address: Address
+    package var phase: Phase
+    /// Nanoseconds, on the clock of `now`.
+    package var since: UInt64
+    package init(_ address: Address, _ phase: Phase, since: UInt64) {
+      self.address = address
+      self.phase = phase
+      self.since = since
+    }
+  }
+
   /// More addresses than this are counted, not listed.
   package static let maximumTries = 4
 
@@ -32,17 +54,19 @@ package struct Story: Sendable, Hashable {
   package var configError: ServiceConfigError?
   /// What a policy said that none of the other lines says.
   package var balancer: String?
+  package var attempts: [Attempt]
   package var tries: [Try]
 
   package init(
     _ target: Target, resolver: ResolverFact, configError: ServiceConfigError? = nil,
-    balancer: String? = nil, tries: [Try] = []
+    balancer: String? = nil, attempts: [Attempt] = [], tries: [Try] = []
   ) {
     self.target = target.description
     self.scheme = target.scheme ?? "resolver"
     self.resolver = resolver
     self.configError = configError
     self.balancer = balancer
+    self.attempts = attempts
     self.tries = tries
   }
 
@@ -59,6 +83,13 @@ package struct Story: Sendable, Hashable {
     var lines = [line("resolver", resolverText(now))]
     if let configError { lines.append(line("config", "\(configError)")) }
     if let balancer, !saidElsewhere(balancer) { lines.append(line("balancer", balancer)) }
+    let oldest = attempts.sorted { $0.since < $1.since }
+    for one in oldest.prefix(Story.maximumTries) {
+      lines.append(line("connecting", attemptText(one, now)))
+    }
+    if oldest.count > Story.maximumTries {
+      lines.append(line("", "and to \(oldest.count - Story.maximumTries) more addresses"))
+    }
     // The latest first: that is the one to look at.
     let sorted = tries.sorted { $0.failure.at > $1.failure.at }
     for one in sorted.prefix(Story.maximumTries) {
@@ -104,6 +135,18 @@ package struct Story: Sendable, Hashable {
       })
     else { return (scheme, note) }
     return (String(characters[..<end]), String(characters[(end + 2)...]))
+  }
+
+  private func attemptText(_ one: Attempt, _ now: UInt64) -> String {
+    let waits = "waiting for the server's SETTINGS"
+    let text =
+      switch one.phase {
+      case .connecting: "TCP for \(span(now > one.since ? now - one.since : 0))"
+      case .handshaking: "TCP connected \(ago(one.since, now)), TLS handshake under way"
+      case .waitingForSettings(false): "TCP connected \(ago(one.since, now)), \(waits)"
+      case .waitingForSettings(true): "TLS done \(ago(one.since, now)), \(waits)"
+      }
+    return "\(one.address): \(text)"
   }
 
   private func tryText(_ one: Try, _ now: UInt64) -> String {

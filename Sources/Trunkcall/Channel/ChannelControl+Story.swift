@@ -28,7 +28,7 @@ extension ChannelControl {
     fact.nextTry = resolver.nextTry
     return Story(
       parts.target, resolver: fact, configError: core.configError, balancer: balancer,
-      tries: subchannels.values.flatMap(\.tries))
+      attempts: subchannels.values.flatMap(\.attempts), tries: subchannels.values.flatMap(\.tries))
   }
 
   /// One line a minute at most, however often the channel falls.

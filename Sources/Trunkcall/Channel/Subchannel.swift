@@ -27,6 +27,8 @@ final class Subchannel {
   private var connections: [ConnectionName: LoopBound<ClientConnection>] = [:]
   /// Of attempts.
   private var addresses: [UInt32: Address] = [:]
+  /// Of attempts under way.
+  private var progress: [UInt32: ConnectProgress] = [:]
   private var timer: LoopTimer?
   private var random = SystemRandom()
   private var siblings: Siblings
@@ -54,9 +56,14 @@ final class Subchannel {
     core.failures.map { Story.Try($0, nextTry: core.nextTry) }
   }
 
+  /// For the same.
+  var attempts: [Story.Attempt] { progress.values.map(\.attempt) }
+
   func handle(_ event: SubchannelEvent, now: UInt64) {
     switch event {
+    case .failed(let attempt, _): progress[attempt] = nil
     case .ready(let attempt):
+      progress[attempt] = nil
       guard let connection = connections[.attempt(attempt)] else { break }
       control.opened(
         Route(connection: connection, loopIndex: loopIndex, subchannel: id, load: load))
@@ -146,6 +153,12 @@ final class Subchannel {
     ) { event in
       hub.onHomeLater { $0.heard(event, from: name, of: id) }
     }
+    if case .attempt(let attempt) = name {
+      let isSecure = control.connectionSettings.filter != nil
+      let progress = ConnectProgress(address, isSecure: isSecure)
+      connection.progress = progress
+      self.progress[attempt] = progress
+    }
     let bound = LoopBound(connection, on: hub.loops[loopIndex])
     connections[name] = bound
     control.connectionBegan(bound, id, name)
@@ -153,7 +166,10 @@ final class Subchannel {
   }
 
   private func forget(_ name: ConnectionName) -> LoopBound<ClientConnection>? {
-    if case .attempt(let attempt) = name { addresses[attempt] = nil }
+    if case .attempt(let attempt) = name {
+      addresses[attempt] = nil
+      progress[attempt] = nil
+    }
     return connections.removeValue(forKey: name)
   }
 
