@@ -120,4 +120,54 @@ struct CallLogTests {
     let states = log.entries.filter { $0.message == "a subchannel changed its state" }
     #expect(states.compactMap { $0.metadata["state"] }.starts(with: ["connecting", "ready"]))
   }
+
+  private struct Silent: ServerInterceptor {
+    nonisolated(nonsending) func intercept(
+      _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink, _ next: Next
+    ) async throws {
+      if call.metadata["answers"] != nil {
+        try await responses.send([0, 0, 0, 0, 0, 7])
+      } else if call.metadata["passes"] != nil {
+        try await next(call, requests, responses)
+      }
+    }
+  }
+
+  @Test(
+    "an interceptor that neither calls next nor responds nor throws is named once for each method",
+    arguments: ChannelKind.allCases)
+  func silentInterceptors(_ kind: ChannelKind) async throws {
+    let log = LogLines()
+    let interceptors: [any ServerInterceptor] = [
+      PassOn(), Silent().on(services: "t.AdHoc").on(services: "t.AdHoc"),
+    ]
+    func warnings() -> [LogLines.Entry] { log.entries.filter { $0.level == .warning } }
+    func body(_ channel: any CallInvoker) async throws {
+      for (name, count) in [("Echo", 1), ("Echo", 1), ("Refuse", 2)] {
+        let error = await failure { _ = try await channel.unary(AdHocService.method(name), [1]) }
+        #expect(error?.code == .unimplemented)
+        #expect(warnings().count == count)
+      }
+      for fine in ["answers", "passes"] as [String] {
+        let options = CallOptions(metadata: [fine: "1"])
+        _ = try await channel.unary(AdHocService.method("Echo"), [7], options)
+      }
+      let missing = await failure { _ = try await channel.unary(AdHocService.method("None"), []) }
+      #expect(missing?.code == .unimplemented)
+      #expect(warnings().count == 2, "what a client can name without end is not logged")
+      let entry = try #require(warnings().first)
+      #expect(entry.message.contains("without calling next"))
+      #expect(entry.metadata["interceptor"] == "Silent")
+      #expect(entry.metadata["method"] == "/t.AdHoc/Echo")
+    }
+    switch kind {
+    case .inProcess:
+      try await body(
+        InProcessChannel([service], serverInterceptors: interceptors, logger: log.logger))
+    case .network:
+      try await withServer([service], interceptors: interceptors, logger: log.logger) { _, port in
+        try await withChannel(to: "ipv4:127.0.0.1:\(port)") { try await body($0) }
+      }
+    }
+  }
 }

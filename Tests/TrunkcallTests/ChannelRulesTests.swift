@@ -191,6 +191,74 @@ struct ChannelRulesTests {
     }
   }
 
+  @Test(
+    "header lists are held to 16 KiB both ways: metadata is refused, a status arrives without its details",
+    arguments: ChannelKind.allCases)
+  func headerLists(_ kind: ChannelKind) async throws {
+    let large = String(repeating: "x", count: 17_000)
+    let service = AdHocService(unary: [
+      "Initial": { _, call in
+        try call.addInitialMetadata(["large": large])
+        return []
+      },
+      "Trailing": { _, call in
+        try call.addTrailingMetadata(["large": large])
+        return []
+      },
+      "Error": { _, _ in
+        throw RPCError(.aborted, "no", metadata: ["grpc-status-details-bin": large + "xxx"])
+      },
+    ])
+    try await withInvoker(kind, service) { invoker in
+      let request = await failure {
+        _ = try await invoker.unary(adHoc("Initial"), [], CallOptions(metadata: ["large": large]))
+      }
+      #expect(request?.code == .resourceExhausted && request?.origin == .local)
+      let says = try Regex(
+        #"^request headers of 17\d\d\d bytes are larger than the 16384 bytes that .* takes$"#)
+      let message = request?.message ?? ""
+      #expect(try says.wholeMatch(in: message) != nil, "\(message)")
+      for name in ["Initial", "Trailing"] {
+        let error = await failure { _ = try await invoker.unary(adHoc(name), []) }
+        #expect(error?.code == .resourceExhausted && error?.origin == .peer)
+        #expect(
+          error?.message
+            == "metadata of 17325 bytes is larger than the 16384 bytes that the client takes")
+      }
+      let status = await failure { _ = try await invoker.unary(adHoc("Error"), []) }
+      #expect(status?.code == .aborted && status?.message == "no")
+      #expect(status?.metadata.isEmpty == true)
+    }
+  }
+
+  @Test(
+    "a binary value under a name that does not end in -bin is refused, and missing in a status",
+    arguments: ChannelKind.allCases)
+  func misnamedBinary(_ kind: ChannelKind) async throws {
+    for value in [[1, 2, 3], [], Array("text".utf8)] as [[UInt8]] {
+      var metadata = Metadata()
+      metadata.add(binary: value, for: "x")
+      metadata.add(binary: value, for: "X-Bin")
+      let sent = metadata
+      let service = AdHocService(unary: [
+        "Set": { _, call in
+          try call.addTrailingMetadata(sent)
+          return []
+        },
+        "Throw": { _, _ in throw RPCError(.aborted, "no", metadata: sent) },
+      ])
+      try await withInvoker(kind, service) { invoker in
+        let refused = "metadata name 'x' does not end in -bin, as a binary value's must"
+        for options in [CallOptions(metadata: sent), CallOptions()] {
+          let error = await failure { _ = try await invoker.unary(adHoc("Set"), [], options) }
+          #expect(error?.code == .internal && error?.message == refused)
+        }
+        let error = await failure { _ = try await invoker.unary(adHoc("Throw"), []) }
+        #expect(error?.code == .aborted && error?.metadata.map(\.name) == ["x-bin"])
+      }
+    }
+  }
+
   @Test("initial metadata can go before the first message", arguments: ChannelKind.allCases)
   func early(_ kind: ChannelKind) async throws {
     let gate = Gate()
@@ -301,6 +369,62 @@ struct ChannelRulesTests {
         _ = try await invoker.unary(adHoc("Sleep"), [], CallOptions(timeout: .milliseconds(30)))
       }
       #expect(error?.code == .deadlineExceeded)
+    }
+  }
+
+  @Test(
+    "what ends a call from this side names the server that it was at", arguments: ChannelKind.allCases)
+  func localPeer(_ kind: ChannelKind) async throws {
+    let prefix = kind == .network ? "127.0.0.1:" : "in-process"
+    try await withInvoker(kind, ChannelRulesTests.service) { invoker in
+      let options = CallOptions(timeout: .milliseconds(200))
+      let unary = await failure { _ = try await invoker.unary(adHoc("Sleep"), [], options) }
+      #expect(unary?.origin == .local && unary?.peer?.hasPrefix(prefix) == true)
+      let call = try await invoker.bidirectional(adHoc("Sleep"), options)
+      let stream = await failure { _ = try await call.responses.next() }
+      #expect(stream?.code == .deadlineExceeded && stream?.peer?.hasPrefix(prefix) == true)
+    }
+  }
+
+  @Test(
+    "a cancelled caller waits for no handler; a handler that cancels its task cancels no caller",
+    arguments: ChannelKind.allCases)
+  func tasksApart(_ kind: ChannelKind) async throws {
+    let gate = Gate()
+    let started = Locked(false)
+    let service = AdHocService(unary: [
+      "Wait": { _, _ in
+        started.withLock { $0 = true }
+        await gate.wait()
+        return []
+      },
+      "Cancel": { _, _ in
+        withUnsafeCurrentTask { $0?.cancel() }
+        return [1]
+      },
+    ])
+    try await withInvoker(kind, service) { invoker in
+      let caller = Task {
+        let reply = try await invoker.unary(adHoc("Cancel"), [])
+        #expect(!Task.isCancelled)
+        return reply
+      }
+      let reply = try await caller.value
+      #expect(reply == [1])
+
+      let waiter = Task { await failure { _ = try await invoker.unary(adHoc("Wait"), []) } }
+      let isRunning = try await holds { started.withLock { $0 } }
+      #expect(isRunning)
+      let late = Task {
+        try await Task.sleep(for: .seconds(3))
+        gate.open()
+      }
+      waiter.cancel()
+      #expect(await waiter.value?.code == .cancelled)
+      late.cancel()
+      let result = await late.result
+      #expect(throws: CancellationError.self, "before the handler was let go") { try result.get() }
+      gate.open()
     }
   }
 

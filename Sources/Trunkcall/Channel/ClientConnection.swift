@@ -29,6 +29,8 @@ final class ClientConnection {
   private let address: Address
   let settings: ConnectionSettings
   private let report: @Sendable (ConnectionEvent) -> Void
+  /// Until the server's SETTINGS.
+  @exclusivity(unchecked) var progress: ConnectProgress?
   @exclusivity(unchecked) private var dialer: Dialer?
   @exclusivity(unchecked) var socket: SocketConnection?
   @exclusivity(unchecked) var session: HTTP2Session?
@@ -108,10 +110,7 @@ final class ClientConnection {
     if session.peerHeaderListLimit != .max, session.headerListSize > session.peerHeaderListLimit {
       let size = session.headerListSize
       session.withHeaders { $0.removeAll() }
-      throw RPCError(
-        .resourceExhausted,
-        "request headers of \(size) bytes are larger than the \(session.peerHeaderListLimit) bytes "
-          + "that \(peer) takes")
+      throw RequestHeaders.oversize(size, of: session.peerHeaderListLimit, for: peer)
     }
     let stream = CallStream(call, session)
     guard session.open(stream) else {
@@ -226,6 +225,7 @@ final class ClientConnection {
     case .failure(let error): broke("\(error)")
     case .success(let socket):
       phase = .handshake
+      progress?.noteConnected()
       self.socket = socket
       if let peer = socket.peer?.destination, case .host = peer { self.peer = "\(peer)" }
       let filter: (any ByteFilter)?
@@ -318,6 +318,7 @@ extension ClientConnection: ConnectionDriver {
 
   func fill(_ output: inout OutputBuffer) {
     guard let session else { return }
+    progress?.noteOpened()
     session.drain { frame in
       output.append(frame)
       return !output.isFull
@@ -345,6 +346,7 @@ extension ClientConnection: HTTP2SessionDelegate {
   func settingsReceived() {
     guard phase == .handshake else { return }
     phase = .ready
+    progress = nil
     timer?.cancel()
     timer = nil
     if let settings = settings.keepalive {

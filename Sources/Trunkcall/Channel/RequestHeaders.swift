@@ -18,6 +18,27 @@ enum RequestHeaders {
     if let oversize = outgoing.oversize() { throw oversize }
     return outgoing
   }
+
+  /// Why a server does not take a request's header list.
+  static func oversize(_ size: Int, of limit: Int, for peer: String) -> RPCError {
+    RPCError(
+      .resourceExhausted,
+      "request headers of \(size) bytes are larger than the \(limit) bytes that \(peer) takes")
+  }
+
+  /// What ``ClientCall/writeHeaders(_:authority:)`` would count for without compression (RFC 9113
+  /// §10.5.1), for a call that is not sent over HTTP/2.
+  static func listSize(
+    _ method: MethodName, _ metadata: Metadata, authority: String, hasDeadline: Bool
+  ) -> Int {
+    let fixed: [(StaticString, Int)] = [
+      (":method", 4), (":scheme", 4), (":path", method.bytes.count),
+      (":authority", authority.utf8.count), ("te", 8), ("content-type", 16),
+      ("user-agent", userAgent.utf8.count),
+    ]
+    let timeout = hasDeadline ? "grpc-timeout".utf8.count + 9 + 32 : 0
+    return fixed.reduce(metadata.listSize + timeout) { $0 + $1.0.utf8CodeUnitCount + $1.1 + 32 }
+  }
 }
 
 extension Metadata {

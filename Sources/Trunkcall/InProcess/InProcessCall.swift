@@ -11,6 +11,7 @@ final class InProcessCall: ServerCallContext {
   let authority: String
   /// `CLOCK_MONOTONIC` nanoseconds; nil for none.
   let deadline: UInt64?
+  private let headerListLimit: Int
   private let log: CallLog
 
   struct Answer: Sendable {
@@ -24,15 +25,18 @@ final class InProcessCall: ServerCallContext {
   private let answer = Locked(Answer())
   private let headersWaiters = Locked<[CheckedContinuation<Void, Never>]>([])
 
-  /// - Parameter metadata: the request's, as it goes out.
+  /// - Parameters:
+  ///   - metadata: the request's, as it goes out.
+  ///   - headerListLimit: of the response's headers, and of its trailers.
   init(
     _ request: CallRequest, _ metadata: Metadata, authority: String, deadline: UInt64?,
-    _ log: CallLog
+    headerListLimit: Int, _ log: CallLog
   ) {
     methodName = request.method.text
     requestMetadata = metadata
     self.authority = authority
     self.deadline = deadline
+    self.headerListLimit = headerListLimit
     self.log = log
   }
 
@@ -59,7 +63,7 @@ final class InProcessCall: ServerCallContext {
 
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     let metadata = try metadata.checked(.initial, nil)
-    if let oversize = metadata.oversize(beside: initialMetadata) { throw oversize }
+    try check(metadata, beside: initialMetadata)
     let isLate = answer.withLock { answer in
       if !answer.headersSent { answer.initial.append(contentsOf: metadata) }
       return answer.headersSent
@@ -71,8 +75,14 @@ final class InProcessCall: ServerCallContext {
 
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     let metadata = try metadata.checked(.trailers, nil)
-    if let oversize = metadata.oversize(beside: trailingMetadata) { throw oversize }
+    try check(metadata, beside: trailingMetadata)
     answer.withLock { $0.trailing.append(contentsOf: metadata) }
+  }
+
+  /// Whether the client takes it.
+  private func check(_ metadata: Metadata, beside sent: Metadata) throws(RPCError) {
+    if let oversize = metadata.oversize(beside: sent) { throw oversize }
+    if let oversize = metadata.oversize(for: headerListLimit, beside: sent) { throw oversize }
   }
 
   func sendInitialMetadata() { sendHeaders() }
@@ -84,6 +94,8 @@ final class InProcessCall: ServerCallContext {
   var trailingMetadata: Metadata { answer.withLock { $0.trailing } }
   /// As the client sees it: empty until the call has ended.
   var receivedTrailers: Metadata { answer.withLock { $0.hasEnded ? $0.trailing : Metadata() } }
+
+  var hasSentHeaders: Bool { answer.withLock { $0.headersSent } }
 
   /// From now on the initial metadata is what it is; whoever waits for it goes on.
   func sendHeaders() {
@@ -145,7 +157,7 @@ final class InProcessCall: ServerCallContext {
   func error(_ error: any Error) -> RPCError {
     log.handlerThrew(error, method: methodName, peer: peer)
     let status = ServerStream.status(of: error)
-    let plan = TrailerPlan(status, trailing: trailingMetadata, limit: .max)
+    let plan = TrailerPlan(status, trailing: trailingMetadata, limit: headerListLimit)
     let answer = answer.withLock { answer in
       answer.trailing = plan.metadata
       return answer

@@ -7,22 +7,25 @@ public import TrunkWire
 /// Calls services within the process, without sockets, HTTP/2 or names: for tests, and for a
 /// service that lives in the same program.
 ///
-/// It holds to what a call over a network holds to: metadata rules, message limits, deadlines,
-/// cancellation, statuses, back-pressure, interceptors on both sides. Compression is left out, and
-/// the limit of a header list is 60,000 bytes. A unary call without a deadline or interceptors runs
-/// its handler in the caller's own task: it returns when the handler does, also when the caller was
-/// cancelled.
+/// It holds to what a call over a network holds to: metadata rules, the limits of messages and header
+/// lists, deadlines, cancellation, statuses, back-pressure, interceptors on both sides. Compression is left
+/// out. A handler runs in a task of its own on the global pool: a caller that is cancelled goes on at once,
+/// whatever the handler does.
 ///
 /// ```swift
 /// let greeter = Helloworld_Greeter.Client(InProcessChannel([Greeter()]))
 /// ```
 public struct InProcessChannel: CallInvoker {
-  /// Largest messages in bytes, as on a channel and a server.
+  /// Largest messages and header lists in bytes, as on a channel and a server.
   public struct Limits: Sendable, Hashable {
     /// Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
     public var maxRequestSize = 4 << 20
     /// Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
     public var maxResponseSize = 4 << 20
+    /// The header list of a request, and of a response's headers or trailers, HTTP/2 counting (names,
+    /// values, 32 for each: RFC 9113 §10.5.1). Default 16 KiB; beyond it RESOURCE_EXHAUSTED; a status is
+    /// cut to it.
+    public var maxHeaderListSize = 16 << 10
     public init() {}
   }
 
@@ -63,44 +66,23 @@ public struct InProcessChannel: CallInvoker {
       let method = find(call.method), method.interceptors.isEmpty,
       case .unary(let handler) = method.handler
     else { return try await asStream(call, frame) }
-    let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
     let payload = try limits.request(frame)
-    let deadline = deadline(of: call)
-    let context = InProcessCall(call, metadata, authority: authority, deadline: deadline, log)
-    let end: TimedCall.End
-    if let deadline {
-      end = await TimedCall.run(until: deadline, deadlines) {
-        try await handler(payload, ServerCall(context))
-      }
-    } else {
-      // In the caller's task: its cancellation is the handler's.
-      do {
-        if InheritedDeadline.current == nil {
-          end = .response(try await handler(payload, ServerCall(context)))
-        } else {
-          // The call does not inherit it: neither do the handler's calls.
-          end = .response(
-            try await InheritedDeadline.$current.withValue(nil) {
-              try await handler(payload, ServerCall(context))
-            })
-        }
-      } catch {
-        end = .failed(error)
-      }
+    let context = try begin(call)
+    let end = await TimedCall.run(until: context.deadline, deadlines) {
+      try await handler(payload, ServerCall(context))
     }
     let response: [UInt8]
     switch end {
     case .response(let payload): response = payload
     case .cut(let error):
       context.logEnd(error)
-      throw error
+      throw error.inProcess
     case .failed(let error):
       let status = context.error(error)
       context.logEnd(status)
       throw status
     }
     context.logEnd(nil)
-    if Task.isCancelled { throw RPCError(.cancelled, "the call was cancelled") }
     return CallResponse(
       payload: try limits.response(response), initialMetadata: context.initialMetadata,
       trailingMetadata: context.trailingMetadata, peer: InProcessChannel.peer)
@@ -122,21 +104,21 @@ public struct InProcessChannel: CallInvoker {
   }
 
   private func open(_ call: CallRequest) throws(RPCError) -> any ClientStream {
-    let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
+    let context = try begin(call)
     let method = find(call.method)
     let handler = method?.handler ?? MethodTable.unknown(methods.unknownMethod(call.method.text))
-    let deadline = deadline(of: call)
-    let context = InProcessCall(call, metadata, authority: authority, deadline: deadline, log)
     let parts = InProcessStream.Parts(context, limits, deadlines)
     let interceptors = method?.interceptors ?? serverInterceptors.applying(to: call.method)
+    let logger = log.logger
     return InProcessStream(parts) { parts in
-      try await interceptors.run(ServerCall(parts.call), parts, parts) { call, source, sink in
+      let silent = try await interceptors.run(ServerCall(parts.call), parts, parts) { call, source, sink in
         switch handler {
         case .streaming(let body): try await body(source, sink, call)
         case .unary(let body):
           try await sink.send(try await body(try await source.onlyRequest(), call))
         }
       }
+      if let silent, !parts.call.hasSentHeaders { method?.wasLeft(by: silent, logger) }
     }
   }
 
@@ -157,9 +139,31 @@ public struct InProcessChannel: CallInvoker {
     return index < 0 ? nil : methods.methods[index]
   }
 
-  private func deadline(of call: CallRequest) -> UInt64? {
+  /// - Throws: why its metadata cannot go out.
+  private func begin(_ call: CallRequest) throws(RPCError) -> InProcessCall {
+    let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
     let end = call.options.end(from: Clock.now())
-    return end == .max ? nil : end
+    let deadline = end == .max ? nil : end
+    if !metadata.isEmpty {
+      let size = RequestHeaders.listSize(
+        call.method, metadata, authority: authority, hasDeadline: deadline != nil)
+      guard size <= limits.maxHeaderListSize else {
+        throw RequestHeaders.oversize(
+          size, of: limits.maxHeaderListSize, for: InProcessChannel.peer)
+      }
+    }
+    return InProcessCall(
+      call, metadata, authority: authority, deadline: deadline,
+      headerListLimit: limits.maxHeaderListSize, log)
+  }
+}
+
+extension RPCError {
+  /// An end by this side of a call that was under way.
+  var inProcess: RPCError {
+    var error = self
+    if error.peer == nil { error.peer = InProcessChannel.peer }
+    return error
   }
 }
 
@@ -182,7 +186,8 @@ extension InProcessChannel.Limits {
     }
     guard size <= limit else {
       throw RPCError(
-        .resourceExhausted, "\(what) of \(size) bytes is larger than the limit of \(limit) bytes")
+        .resourceExhausted, "\(what) of \(size) bytes is larger than the limit of \(limit) bytes"
+      ).inProcess
     }
     return Array(frame[MessageFrame.prefixLength...])
   }

@@ -60,6 +60,7 @@ final class InProcessStream: ClientStream {
 
     /// The call's one end; a handler that still runs is cancelled.
     func end(_ error: RPCError?) {
+      let error = error?.inProcess
       // Before the pipes: who reads their end may ask for the trailers.
       call.ended(error)
       if let error { replies.fail(error) } else { replies.finish() }

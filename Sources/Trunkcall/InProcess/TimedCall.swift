@@ -2,15 +2,15 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
 
-/// A unary call within the process that has a deadline.
+/// A unary call within the process.
 ///
 /// ```
 ///   handler's task ── response, error ┐
-///   DeadlineQueue ──── deadline ───────┼──► the first one is the call's end; the caller goes on
+///   DeadlineQueue ──── deadline, if any ┼──► the first one is the call's end; the caller goes on
 ///   caller's task ──── cancelled ──────┘    (by the other two the handler is cancelled)
 /// ```
 /// The handler has a task of its own on the global pool, so that one that does not react, or never
-/// suspends, keeps nobody waiting.
+/// suspends, keeps nobody waiting, and one that cancels its own task cancels no caller.
 final class TimedCall: DeadlineOwner {
   enum End: Sendable {
     case response([UInt8])
@@ -26,22 +26,26 @@ final class TimedCall: DeadlineOwner {
   }
   private let state = Locked(State())
   private let deadlines: DeadlineQueue
-  private let entry = DeadlineQueue.Entry()
+  private let entry: DeadlineQueue.Entry?
 
-  private init(_ deadlines: DeadlineQueue) { self.deadlines = deadlines }
+  private init(_ deadlines: DeadlineQueue, hasDeadline: Bool) {
+    self.deadlines = deadlines
+    entry = hasDeadline ? DeadlineQueue.Entry() : nil
+  }
 
+  /// - Parameter deadline: `CLOCK_MONOTONIC` nanoseconds; nil for none. The handler's calls inherit it.
   static func run(
-    until deadline: UInt64, _ deadlines: DeadlineQueue,
+    until deadline: UInt64?, _ deadlines: DeadlineQueue,
     _ handler: @escaping @Sendable () async throws -> [UInt8]
   ) async -> End {
     if Task.isCancelled { return .cut(cancelled) }
-    if deadline <= Clock.now() { return .cut(expired) }
-    let call = TimedCall(deadlines)
-    deadlines.add(call.entry, of: call, at: deadline)
+    if let deadline, deadline <= Clock.now() { return .cut(expired) }
+    let call = TimedCall(deadlines, hasDeadline: deadline != nil)
+    if let deadline, let entry = call.entry { deadlines.add(entry, of: call, at: deadline) }
+    let inherited = InheritedDeadline.current
     let task = Task {
-      await InheritedDeadline.$current.withValue(deadline) {
-        do { call.settle(.response(try await handler())) } catch { call.settle(.failed(error)) }
-      }
+      guard deadline != inherited else { return await call.perform(handler) }
+      await InheritedDeadline.$current.withValue(deadline) { await call.perform(handler) }
     }
     return await withTaskCancellationHandler {
       await withUnsafeContinuation { call.wait($0, task) }
@@ -49,6 +53,10 @@ final class TimedCall: DeadlineOwner {
       call.settle(.cut(cancelled))
       task.cancel()
     }
+  }
+
+  private func perform(_ handler: @Sendable () async throws -> [UInt8]) async {
+    do { settle(.response(try await handler())) } catch { settle(.failed(error)) }
   }
 
   func deadlinePassed() { settle(.cut(TimedCall.expired)) }
@@ -74,7 +82,7 @@ final class TimedCall: DeadlineOwner {
       return before
     }
     guard before.end == nil else { return }
-    deadlines.remove(entry)
+    if let entry { deadlines.remove(entry) }
     if case .cut = end { before.handler?.cancel() }
     before.waiter?.resume(returning: end)
   }

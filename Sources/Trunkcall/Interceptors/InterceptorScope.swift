@@ -25,6 +25,15 @@ public struct InterceptorScope<Base: Interceptor>: Interceptor {
   }
 }
 
+extension InterceptorScope: ScopedInterceptor {
+  var innermost: any Interceptor { (base as? any ScopedInterceptor)?.innermost ?? base }
+}
+
+/// Stands for another one.
+protocol ScopedInterceptor {
+  var innermost: any Interceptor { get }
+}
+
 extension InterceptorScope: ClientInterceptor where Base: ClientInterceptor {
   public nonisolated(nonsending) func intercept(
     _ call: CallRequest, _ next: ClientInterceptor.Next

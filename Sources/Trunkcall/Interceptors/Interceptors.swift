@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Synchronization
 
 /// What interceptors of either side have in common: for which methods they are there.
 public protocol Interceptor: Sendable {
@@ -54,8 +55,9 @@ public protocol ClientInterceptor: Interceptor {
 }
 
 /// Stands around the server's handlers: it may refuse the call, change the request's metadata
-/// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every
-/// message. What it throws is the call's status.
+/// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every message.
+/// What it throws is the call's status. One that returns without calling `next` has to send a response
+/// itself; if none was sent, that is logged once for each method.
 ///
 /// It sees calls of methods that the server does not have as well: `next` throws UNIMPLEMENTED
 /// there. A handler that ends with its cancellation when the deadline has passed throws
@@ -100,12 +102,23 @@ extension [any ServerInterceptor] {
     filter { $0.applies(to: method) }
   }
 
-  /// Runs the chain from `index` on, all of which applies.
+  /// Runs the chain, all of which applies.
+  /// - Returns: the interceptor that returned without calling `next`; nil if the handler was called.
   func run(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
-    from index: Int = 0,
     _ end: @escaping ServerInterceptor.Next
+  ) async throws -> (any ServerInterceptor)? {
+    let reach = InterceptorReach()
+    try await run(call, requests, responses, from: 0, reach, end)
+    let reached = reach.index.load(ordering: .relaxed)
+    return reached < count ? self[reached] : nil
+  }
+
+  private func run(
+    _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
+    from index: Int, _ reach: InterceptorReach, _ end: @escaping ServerInterceptor.Next
   ) async throws {
+    reach.index.max(index, ordering: .relaxed)
     guard index < count else {
       do { return try await end(call, requests, responses) } catch {
         throw call.hasExpired && error.isCancellation
@@ -113,9 +126,14 @@ extension [any ServerInterceptor] {
       }
     }
     try await self[index].intercept(call, requests, responses) { [self] call, requests, responses in
-      try await run(call, requests, responses, from: index + 1, end)
+      try await run(call, requests, responses, from: index + 1, reach, end)
     }
   }
+}
+
+/// How far into its chain a call came.
+private final class InterceptorReach: Sendable {
+  let index = Atomic<Int>(0)
 }
 
 extension Error {

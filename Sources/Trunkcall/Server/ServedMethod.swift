@@ -31,6 +31,7 @@ final class ServedMethod: Sendable {
   /// `CLOCK_MONOTONIC` nanoseconds until which handlers run on the pool; 0: on their loops.
   private let movedUntil = Atomic<UInt64>(0)
   private let moves = Atomic<Int>(0)
+  private let saidLeft = Atomic<Bool>(false)
 
   /// How long a method stays on the pool, the first time and at most.
   static let firstStay: UInt64 = 60_000_000_000
@@ -46,6 +47,17 @@ final class ServedMethod: Sendable {
     self.index = index
     self.dispatch = dispatch
     self.interceptors = interceptors
+  }
+
+  /// A call got neither response nor error, since `interceptor` returned without calling `next`: logged
+  /// once for each method at warning.
+  func wasLeft(by interceptor: any ServerInterceptor, _ logger: Logger) {
+    // A method that is not served lives no longer than its call: its name is the client's.
+    guard index >= 0, !saidLeft.exchange(true, ordering: .relaxed) else { return }
+    let named = (interceptor as? any ScopedInterceptor)?.innermost ?? interceptor
+    logger.warning(
+      "an interceptor returned without calling next, and neither sent a response nor threw an error",
+      metadata: ["method": "\(name)", "interceptor": "\(type(of: named as Any))"])
   }
 
   /// Whether the next call's handler starts on the global pool.

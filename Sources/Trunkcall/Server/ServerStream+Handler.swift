@@ -114,9 +114,10 @@ extension ServerStream {
     let call = ServerCall(self)
     let interceptors = method?.served.interceptors ?? []
     do {
+      let silent: (any ServerInterceptor)?
       switch handler {
       case .unary(let body):
-        try await interceptors.run(call, OneMessage(try opened(payload)), self) {
+        silent = try await interceptors.run(call, OneMessage(try opened(payload)), self) {
           call, source, sink in
           guard let payload = try await source.next() else {
             throw RPCError(.unimplemented, "no message where one is due")
@@ -124,11 +125,11 @@ extension ServerStream {
           try await sink.send(try await body(payload, call))
         }
       case .streaming(let body):
-        try await interceptors.run(call, self, self) { call, source, sink in
+        silent = try await interceptors.run(call, self, self) { call, source, sink in
           try await body(source, sink, call)
         }
       }
-      handlerReturned(nil)
+      handlerReturned(nil, silent)
     } catch {
       handlerThrew(error)
     }
@@ -161,13 +162,19 @@ extension ServerStream {
     }
   }
 
-  private func handlerReturned(_ error: RPCError?) {
-    if loop.isCurrent { handlerFinished(error) } else { loop.later { self.handlerFinished(error) } }
+  /// - Parameter silent: an interceptor that returned without calling the handler.
+  private func handlerReturned(_ error: RPCError?, _ silent: (any ServerInterceptor)? = nil) {
+    if loop.isCurrent {
+      handlerFinished(error, silent)
+    } else {
+      loop.later { self.handlerFinished(error, silent) }
+    }
   }
 
-  private func handlerFinished(_ error: RPCError?) {
+  private func handlerFinished(_ error: RPCError?, _ silent: (any ServerInterceptor)?) {
     handlerEnded()
     guard phase == .running else { return }
+    if let silent, !hasResponded { method?.served.wasLeft(by: silent, connection.server.logger) }
     if let error { answer(error) } else { answer() }
   }
 
