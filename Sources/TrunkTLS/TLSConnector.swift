@@ -6,83 +6,168 @@
   /// The TLS side of the connections that one client makes: to servers, or to a Consul agent.
   ///
   /// Files are read when the first connection is made, again as long as that fails, and looked at
-  /// again with a later connection, at most once in ``ClientTLS/reloadInterval``. What changed
-  /// counts for new connections; files that cannot be used leave the old ones in force.
+  /// again with a later connection, at most once in ``ClientTLS/reloadInterval``; on a helper thread,
+  /// before the connection is. What changed counts for new connections; files that cannot be used
+  /// leave the old ones in force, and one that cannot be read says nothing about what it holds.
   package final class TLSConnector: Sendable {
+    /// What became of files that are in use; each is told once.
+    package enum News: Sendable {
+      case reloaded
+      /// They changed, and the old ones stay.
+      case unusable(TLSError)
+      /// They cannot be looked at: why.
+      case unreadable(String)
+    }
+
     private struct State {
       var context: TLSContext?
+      /// Why there is none.
+      var problem = TLSError("the certificate files were not read in time")
       /// What the files held when they were looked at last.
       var contents: [[UInt8]?] = []
       var lookedAt: ContinuousClock.Instant?
+      var unreadable: String?
     }
     private let tls: ClientTLS
     private let application: TLSContext.Application
-    private let onReload: @Sendable (TLSError?) -> Void
+    private let onNews: @Sendable (News) -> Void
     private let state = Locked(State())
 
-    /// - Parameter onReload: is told when files changed; with an error if they cannot be used.
     package init(
       _ tls: ClientTLS, _ application: TLSContext.Application = .http2,
-      onReload: @escaping @Sendable (TLSError?) -> Void = { _ in }
+      onNews: @escaping @Sendable (News) -> Void = { _ in }
     ) {
       self.tls = tls
       self.application = application
-      self.onReload = onReload
+      self.onNews = onNews
     }
 
-    /// What stands between a new connection and its socket.
+    /// What stands between a new connection and its socket; behind ``prepare(at:patience:)``.
     /// - Parameters:
-    ///   - name: expected in the server's certificate, unless ``ClientTLS/serverName`` says
-    ///     another.
+    ///   - name: expected in the server's certificate, unless ``ClientTLS/serverName`` says another.
     ///   - server: tells apart servers whose sessions are resumed.
     package func filter(name: String?, server: String) throws(SocketError) -> any ByteFilter {
       do throws(TLSError) {
         return try TLSEngine(
-          client: try context(at: .now), serverName: tls.serverName ?? name, server: server)
+          client: try current(), serverName: tls.serverName ?? name, server: server)
       } catch {
         throw SocketError("TLS", errno: 0, detail: "TLS: \(error)")
       }
     }
 
-    func context(at now: ContinuousClock.Instant) throws(TLSError) -> TLSContext {
-      let (result, news) = state.withLock { state in current(&state, now) }
-      if let news { onReload(news.problem) }
-      return try result.get()
+    /// Whether nothing would be done by ``prepare(at:patience:)``.
+    package func isReady(at now: ContinuousClock.Instant = .now) -> Bool {
+      state.withLock { isReady($0, now) }
     }
 
-    private struct News { var problem: TLSError? }
+    private func isReady(_ state: State, _ now: ContinuousClock.Instant) -> Bool {
+      guard state.context != nil else { return false }
+      guard let interval = tls.reloadInterval else { return true }
+      return state.lookedAt.map { now - $0 < interval } ?? false
+    }
 
-    private func current(
-      _ state: inout State, _ now: ContinuousClock.Instant
-    ) -> (Result<TLSContext, TLSError>, News?) {
-      let old = state.context
-      if let old {
-        guard let interval = tls.reloadInterval,
-          state.lookedAt.map({ now - $0 >= interval }) ?? true
-        else { return (.success(old), nil) }
+    /// Reads the files if it is time to.
+    /// - Parameter patience: how long that may take.
+    package func prepare(
+      at now: ContinuousClock.Instant = .now, patience: Duration = .seconds(10)
+    ) async {
+      let before = state.withLock { state -> State? in
+        guard !isReady(state, now) else { return nil }
+        state.lookedAt = now
+        return state
       }
-      state.lookedAt = now
+      guard let before else { return }
+      let (tls, application) = (tls, application)
+      do {
+        let look = try await BlockingWork.files.run(
+          timeout: patience, "reading certificates"
+        ) { TLSConnector.look(tls, application, before.context == nil ? nil : before.contents) }
+        took(look)
+      } catch is CancellationError {
+        // Whoever comes next looks.
+        state.withLock { $0.lookedAt = before.lookedAt }
+      } catch {
+        took(.unreadable("\(error)"))
+      }
+    }
+
+    /// What a look at the files has found.
+    private enum Look: Sendable {
+      case unchanged
+      case unreadable(String)
+      case changed([[UInt8]?], Result<TLSContext, TLSError>)
+    }
+
+    /// On a helper thread.
+    /// - Parameter known: what they held before; nil if none is in use.
+    private static func look(
+      _ tls: ClientTLS, _ application: TLSContext.Application, _ known: [[UInt8]?]?
+    ) -> Look {
       // Read before they are used: a change in between is seen the next time.
       let contents = tls.reloadInterval == nil ? [] : tls.fileContents
-      if let old, contents == state.contents { return (.success(old), nil) }
-      state.contents = contents
-      do throws(TLSError) {
-        let new = try TLSContext.client(tls, application)
-        state.context = new
-        return (.success(new), old == nil ? nil : News(problem: nil))
-      } catch {
-        guard let old else { return (.failure(error), nil) }
-        return (.success(old), News(problem: error))
+      if let known {
+        if contents == known { return .unchanged }
+        if let missing = contents.indices.first(where: {
+          contents[$0] == nil && known[$0] != nil
+        }) {
+          return .unreadable("the file \(tls.fileNames[missing]) cannot be read")
+        }
       }
+      do throws(TLSError) {
+        return .changed(contents, .success(try TLSContext.client(tls, application)))
+      } catch {
+        return .changed(contents, .failure(error))
+      }
+    }
+
+    private func took(_ look: Look) {
+      let news = state.withLock { state -> News? in
+        let isInUse = state.context != nil
+        switch look {
+        case .unchanged:
+          state.unreadable = nil
+          return nil
+        case .unreadable(let why):
+          if !isInUse { state.problem = TLSError(why) }
+          guard isInUse, state.unreadable != why else { return nil }
+          state.unreadable = why
+          return .unreadable(why)
+        case .changed(let contents, let result):
+          state.unreadable = nil
+          let isNew = state.contents != contents
+          state.contents = contents
+          switch result {
+          case .success(let context):
+            state.context = context
+            return isInUse && isNew ? .reloaded : nil
+          case .failure(let error):
+            state.problem = error
+            return isInUse && isNew ? .unusable(error) : nil
+          }
+        }
+      }
+      if let news { onNews(news) }
+    }
+
+    func current() throws(TLSError) -> TLSContext {
+      let state = state.withLock { $0 }
+      guard let context = state.context else { throw state.problem }
+      return context
     }
   }
 
   extension ClientTLS {
     /// What every file that it names holds now; nil for one that cannot be read.
-    fileprivate var fileContents: [[UInt8]?] {
+    fileprivate var fileContents: [[UInt8]?] { files.map { try? PEMReader.bytes($0, "file") } }
+
+    fileprivate var fileNames: [String] {
+      files.map { if case .file(let path) = $0 { path } else { "" } }
+    }
+
+    private var files: [PEM] {
       var files = identity.map { [$0.certificates, $0.privateKey] } ?? []
       if case .certificates(let pem) = trust { files.append(pem) }
-      return files.map { try? PEMReader.bytes($0, "file") }
+      return files
     }
   }
 #endif

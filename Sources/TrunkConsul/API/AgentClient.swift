@@ -82,9 +82,10 @@ package final class AgentClient: Sendable {
           // The agent closed it while it waited: nothing was answered, so asking again is safe.
         }
       }
+      await security?.prepare(min(deadline.remaining, AgentClient.connectTimeout))
       let fresh = try await ByteStream.connect(
         to: address.destination, on: loop,
-        timeout: min(deadline.remaining, AgentClient.connectTimeout), filter: security)
+        timeout: min(deadline.remaining, AgentClient.connectTimeout), filter: security?.make)
       do {
         return try await roundTrip(bytes, on: fresh, until: deadline)
       } catch let stale as StaleConnection {

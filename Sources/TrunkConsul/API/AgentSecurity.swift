@@ -10,7 +10,11 @@ internal import TrunkSockets
 
 /// The TLS side of the connections to one agent. Files that change are read again, as a channel's.
 enum AgentSecurity {
-  typealias Filter = @Sendable () throws(SocketError) -> any ByteFilter
+  struct Filter: Sendable {
+    /// Reads files if it is time to, before a connection is made.
+    let prepare: @Sendable (_ patience: Duration) async -> Void
+    let make: @Sendable () throws(SocketError) -> any ByteFilter
+  }
 
   #if TLS
     static func filter(_ tls: ConsulTLS, _ address: AgentAddress) -> Filter {
@@ -22,23 +26,27 @@ enum AgentSecurity {
       }
       if !tls.verifiesServer { client.verification = .none }
       let logger = Logger(label: "trunkcall.consul")
-      let connector = TLSConnector(client, .http1) { problem in
-        if let problem {
+      let connector = TLSConnector(client, .http1) { news in
+        switch news {
+        case .reloaded: logger.info("certificates for consul \(address) were reloaded")
+        case .unusable(let problem):
           logger.error(
             "certificates for consul \(address) changed and cannot be used: \(problem)")
-        } else {
-          logger.info("certificates for consul \(address) were reloaded")
+        case .unreadable(let why):
+          logger.warning(
+            "certificates for consul \(address) cannot be looked at, the old ones stay: \(why)")
         }
       }
       var host: String?
       if case .host(let name, _) = address.address { host = name }
-      return { [host] () throws(SocketError) in
+      return Filter(prepare: { await connector.prepare(patience: $0) }) {
+        [host] () throws(SocketError) in
         try connector.filter(name: host, server: "\(address)")
       }
     }
   #else
     static func filter(_ tls: ConsulTLS, _ address: AgentAddress) -> Filter {
-      { () throws(SocketError) in
+      Filter(prepare: { _ in }) { () throws(SocketError) in
         throw SocketError("TLS", errno: 0, detail: "built without the package trait TLS")
       }
     }

@@ -73,6 +73,15 @@ final class ClientConnection {
   // MARK: From the home loop
 
   func begin(deadline: UInt64) {
+    guard let filter = settings.filter, !filter.isReady() else { return dial(deadline) }
+    let bound = LoopBound(self, on: loop)
+    Task {
+      await filter.prepare()
+      bound.loop.run { bound.value.dial(deadline) }
+    }
+  }
+
+  private func dial(_ deadline: UInt64) {
     guard phase == .dialing, dialer == nil else { return }
     let dialer = Dialer(loop, options: settings.socket, deadline: deadline) { result in
       self.dialed(result, deadline)
@@ -230,7 +239,7 @@ final class ClientConnection {
       if let peer = socket.peer?.destination, case .host = peer { self.peer = "\(peer)" }
       let filter: (any ByteFilter)?
       do throws(SocketError) {
-        filter = try settings.filter?(String(decoding: authority, as: UTF8.self), address)
+        filter = try settings.filter?.make(String(decoding: authority, as: UTF8.self), address)
       } catch {
         return broke("\(error)")
       }

@@ -45,23 +45,33 @@ public struct ChannelSecurity: Sendable {
     }
   }
 
-  /// Makes what stands between a connection and its socket, for the `:authority` of its calls and
-  /// the address that was dialled; nil for plaintext.
-  typealias Filter =
-    @Sendable (_ authority: String, _ address: Address) throws(SocketError) -> any ByteFilter
+  /// Makes what stands between a connection and its socket; nil for plaintext.
+  struct Filter: Sendable {
+    /// Whether ``prepare`` has nothing to do.
+    let isReady: @Sendable () -> Bool
+    /// Reads what it needs, before the connection is made; bounded.
+    let prepare: @Sendable () async -> Void
+    /// For the `:authority` of a connection's calls and the address that was dialled.
+    let make:
+      @Sendable (_ authority: String, _ address: Address) throws(SocketError) -> any ByteFilter
+  }
   func filter(logger: Logger) -> Filter? {
     switch kind {
     case .plaintext: return nil
     #if TLS
       case .tls(let tls):
-        let connector = TLSConnector(tls) { problem in
-          if let problem {
+        let connector = TLSConnector(tls) { news in
+          switch news {
+          case .reloaded: logger.info("certificates were reloaded")
+          case .unusable(let problem):
             logger.error("certificates changed and cannot be used; the old ones stay: \(problem)")
-          } else {
-            logger.info("certificates were reloaded")
+          case .unreadable(let why):
+            logger.warning("certificates cannot be looked at, the ones in force stay: \(why)")
           }
         }
-        return { authority, address throws(SocketError) in
+        return Filter(
+          isReady: { connector.isReady() }, prepare: { await connector.prepare() }
+        ) { authority, address throws(SocketError) in
           try connector.filter(name: TLSName.host(of: authority), server: "\(address)")
         }
     #endif
