@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import TrunkWire
 
 /// An HTTP/1.1 request to be written as one block of bytes (RFC 9112 §3).
 ///
@@ -51,15 +52,24 @@ package struct HTTPRequest: Sendable, Hashable {
 
   /// Path and query, percent-encoded (RFC 3986 §2.1).
   package var requestTarget: String {
-    var target = path.map { "/" + PercentEncoding.encode($0) }.joined()
+    var target = path.map { "/" + HTTPRequest.segment($0) }.joined()
     if target.isEmpty { target = "/" }
     var separator = "?"
     for field in query {
-      target += separator + PercentEncoding.encode(field.name)
-      if !field.value.isEmpty { target += "=" + PercentEncoding.encode(field.value) }
+      target += separator + URIEscape.encode(field.name)
+      if !field.value.isEmpty { target += "=" + URIEscape.encode(field.value) }
       separator = "&"
     }
     return target
+  }
+
+  /// A lone dot segment would be taken as "here" or "up" by the peer (RFC 3986 §5.2.4).
+  private static func segment(_ text: String) -> String {
+    switch text {
+    case ".": "%2E"
+    case "..": "%2E%2E"
+    default: URIEscape.encode(text)
+    }
   }
 
   private static func add(
@@ -68,38 +78,6 @@ package struct HTTPRequest: Sendable, Hashable {
     // RFC 9110 §5.5: CR, LF and NUL are dangerous; no value of ours needs any control character.
     guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else { throw .unsafeHeader(name) }
     head += "\(name): \(value)\r\n"
-  }
-}
-
-/// Percent-encoding of one path segment or query part: everything but RFC 3986's unreserved set.
-package enum PercentEncoding {
-  package static func encode(_ text: String) -> String {
-    var bytes: [UInt8] = []
-    for byte in text.utf8 {
-      if isUnreserved(byte) {
-        bytes.append(byte)
-      } else {
-        bytes += [UInt8(ascii: "%"), hex(byte >> 4), hex(byte & 15)]
-      }
-    }
-    // A lone dot segment would be taken as "here" or "up" by the peer (RFC 3986 §5.2.4).
-    if bytes == Array(".".utf8) { return "%2E" }
-    if bytes == Array("..".utf8) { return "%2E%2E" }
-    return String(decoding: bytes, as: UTF8.self)
-  }
-
-  private static func isUnreserved(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
-      UInt8(ascii: "_"), UInt8(ascii: "~"):
-      true
-    default: false
-    }
-  }
-
-  private static func hex(_ nibble: UInt8) -> UInt8 {
-    nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "A") + nibble - 10
   }
 }
 

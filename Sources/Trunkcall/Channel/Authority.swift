@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
+internal import TrunkWire
 
 /// The `:authority` of a channel's calls (RFC 3986 §3.2). Over TLS its host is the name that a
 /// server's certificate is checked for, so it is never empty.
@@ -19,16 +20,7 @@ enum Authority {
   }
 
   static func escaped(_ text: String) -> String {
-    let digits = Array("0123456789ABCDEF")
-    var encoded = ""
-    for byte in text.utf8 {
-      if isAllowed(byte) {
-        encoded.unicodeScalars.append(Unicode.Scalar(byte))
-      } else {
-        encoded += "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
-      }
-    }
-    return encoded
+    URIEscape.encode(text, keeping: isAllowed)
   }
 
   /// One that the application has set: as it is, or refused.
@@ -43,11 +35,6 @@ enum Authority {
 
   /// Unreserved, sub-delims, and what separates the parts.
   private static func isAllowed(_ byte: UInt8) -> Bool {
-    switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-      UInt8(ascii: "0")...UInt8(ascii: "9"):
-      true
-    default: "-._~!$&'()*+,;=:@[]".utf8.contains(byte)
-    }
+    URIEscape.isUnreserved(byte) || "!$&'()*+,;=:@[]".utf8.contains(byte)
   }
 }
