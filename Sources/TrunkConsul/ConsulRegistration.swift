@@ -121,6 +121,8 @@ public final class ConsulRegistration: LongRunning {
       let first = await group.nextResult()
       group.cancelAll()
       while await group.nextResult() != nil {}
+      // Either of the two may see the stop first.
+      guard stopped.withLock({ $0 }) == nil else { return }
       try first?.get()
     }
   }
@@ -142,7 +144,7 @@ public final class ConsulRegistration: LongRunning {
       confirmEvery: timing.confirmInterval, life: check.kind == .ttl ? check.interval : nil)
     var step = state.begin()
     while true {
-      try Task.checkCancellation()
+      try goOn()
       tell(step.news, definition, client)
       do {
         switch step.next {
@@ -179,7 +181,7 @@ public final class ConsulRegistration: LongRunning {
   ) async throws {
     let timeout = timing.requestTimeout
     let understood = await client.understood(definition, timeout: timeout)
-    try Task.checkCancellation()
+    try goOn()
     let isFirst = sent.withLock { $0?.isCertain != true }
     try await write(definition) { try await client.register(understood, timeout: timeout) }
     guard isFirst, check.isMadeByAgent else { return }
@@ -187,13 +189,19 @@ public final class ConsulRegistration: LongRunning {
     // stays as it is until the agent checks again (Consul: register check, Status). This server
     // listens and says SERVING, so it begins anew.
     let old = try? await client.check(ofService: definition.id, timeout: timeout)
-    try Task.checkCancellation()
+    try goOn()
     guard case .found(let check)? = old, check.status == "critical" else { return }
     try await write(definition) {
       try await client.deregister(serviceID: definition.id, timeout: timeout)
     }
-    try Task.checkCancellation()
+    try goOn()
     try await write(definition) { try await client.register(understood, timeout: timeout) }
+  }
+
+  /// - Throws: `CancellationError` once the stop has begun, or run() is cancelled.
+  private func goOn() throws {
+    try Task.checkCancellation()
+    if stopped.withLock({ $0 }) != nil { throw CancellationError() }
   }
 
   /// A write whose answer is lost may have been carried out, or may still be. So a stop gives it a

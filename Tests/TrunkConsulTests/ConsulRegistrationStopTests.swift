@@ -87,7 +87,8 @@ struct ConsulRegistrationStopTests {
     agent.stop()
   }
 
-  @Test("a stop is looked at between the steps of a registration", arguments: ["register", "checks"])
+  @Test(
+    "a stop is looked at between the steps of a registration", arguments: ["register", "checks"])
   func betweenSteps(step: String) async throws {
     let running = Locked<ConsulRegistration?>(nil)
     let server = TestServer(.host("127.0.0.1", 5))

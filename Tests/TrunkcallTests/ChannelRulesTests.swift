@@ -373,7 +373,8 @@ struct ChannelRulesTests {
   }
 
   @Test(
-    "what ends a call from this side names the server that it was at", arguments: ChannelKind.allCases)
+    "what ends a call from this side names the server that it was at",
+    arguments: ChannelKind.allCases)
   func localPeer(_ kind: ChannelKind) async throws {
     let prefix = kind == .network ? "127.0.0.1:" : "in-process"
     try await withInvoker(kind, ChannelRulesTests.service) { invoker in

@@ -32,7 +32,9 @@ final class ConnectProgress: Sendable {
     let (connected, opened) = (
       connected.load(ordering: .relaxed), opened.load(ordering: .relaxed)
     )
-    if opened > 0 { return Story.Attempt(address, .waitingForSettings(isSecure: true), since: opened) }
+    if opened > 0 {
+      return Story.Attempt(address, .waitingForSettings(isSecure: true), since: opened)
+    }
     if connected == 0 { return Story.Attempt(address, .connecting, since: began) }
     return Story.Attempt(
       address, isSecure ? .handshaking : .waitingForSettings(isSecure: false), since: connected)

@@ -7,10 +7,10 @@ public import TrunkWire
 /// Calls services within the process, without sockets, HTTP/2 or names: for tests, and for a
 /// service that lives in the same program.
 ///
-/// It holds to what a call over a network holds to: metadata rules, the limits of messages and header
-/// lists, deadlines, cancellation, statuses, back-pressure, interceptors on both sides. Compression is left
-/// out. A handler runs in a task of its own on the global pool: a caller that is cancelled goes on at once,
-/// whatever the handler does.
+/// It holds to what a call over a network holds to: metadata rules, the limits of messages and
+/// header lists, deadlines, cancellation, statuses, back-pressure, interceptors on both sides.
+/// Compression is left out. A handler runs in a task of its own on the global pool: a caller that
+/// is cancelled goes on at once, whatever the handler does.
 ///
 /// ```swift
 /// let greeter = Helloworld_Greeter.Client(InProcessChannel([Greeter()]))
@@ -22,9 +22,9 @@ public struct InProcessChannel: CallInvoker {
     public var maxRequestSize = 4 << 20
     /// Default 4 MiB; beyond it RESOURCE_EXHAUSTED.
     public var maxResponseSize = 4 << 20
-    /// The header list of a request, and of a response's headers or trailers, HTTP/2 counting (names,
-    /// values, 32 for each: RFC 9113 §10.5.1). Default 16 KiB; beyond it RESOURCE_EXHAUSTED; a status is
-    /// cut to it.
+    /// The header list of a request, and of a response's headers or trailers, HTTP/2 counting
+    /// (names, values, 32 for each: RFC 9113 §10.5.1). Default 16 KiB; beyond it
+    /// RESOURCE_EXHAUSTED; a status is cut to it.
     public var maxHeaderListSize = 16 << 10
     public init() {}
   }
@@ -111,7 +111,8 @@ public struct InProcessChannel: CallInvoker {
     let interceptors = method?.interceptors ?? serverInterceptors.applying(to: call.method)
     let logger = log.logger
     return InProcessStream(parts) { parts in
-      let silent = try await interceptors.run(ServerCall(parts.call), parts, parts) { call, source, sink in
+      let silent = try await interceptors.run(ServerCall(parts.call), parts, parts) {
+        call, source, sink in
         switch handler {
         case .streaming(let body): try await body(source, sink, call)
         case .unary(let body):

@@ -55,9 +55,9 @@ public protocol ClientInterceptor: Interceptor {
 }
 
 /// Stands around the server's handlers: it may refuse the call, change the request's metadata
-/// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every message.
-/// What it throws is the call's status. One that returns without calling `next` has to send a response
-/// itself; if none was sent, that is logged once for each method.
+/// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every
+/// message. What it throws is the call's status. One that returns without calling `next` has to send
+/// a response itself; if none was sent, that is logged once for each method.
 ///
 /// It sees calls of methods that the server does not have as well: `next` throws UNIMPLEMENTED
 /// there. A handler that ends with its cancellation when the deadline has passed throws
