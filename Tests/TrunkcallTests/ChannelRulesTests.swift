@@ -146,6 +146,30 @@ struct ChannelRulesTests {
   }
 
   @Test(
+    "a name over 64 KiB is refused with its size in each place, and a status arrives without it",
+    arguments: ChannelKind.allCases)
+  func longNames(_ kind: ChannelKind) async throws {
+    try await withInvoker(kind, ChannelRulesTests.service) { invoker in
+      for length in [65_535, 65_536, 70_000] {
+        let name = String(repeating: "n", count: length)
+        let request = await failure {
+          _ = try await invoker.unary(adHoc("Request"), [], CallOptions(metadata: [name: "v"]))
+        }
+        #expect(request?.code == .resourceExhausted && request?.origin == .local, "\(length)")
+        for place in ["Initial", "Trailing"] {
+          let error = await failure {
+            _ = try await invoker.unaryResponse(adHoc(place), Array(name.utf8))
+          }
+          #expect(error?.code == .resourceExhausted, "\(place) \(length)")
+          #expect(error?.message.contains("larger than the limit of 60000 bytes") == true)
+        }
+        let error = await failure { _ = try await invoker.unary(adHoc("Error"), Array(name.utf8)) }
+        #expect(error?.code == .notFound)
+      }
+    }
+  }
+
+  @Test(
     "what a handler received it can send back, in headers, trailers and a status",
     arguments: ChannelKind.allCases)
   func echo(_ kind: ChannelKind) async throws {

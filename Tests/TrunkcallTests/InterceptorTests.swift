@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import Logging
 import Testing
 import TrunkSockets
 import TrunkWire
@@ -157,6 +158,27 @@ struct InterceptorTests {
     let index = MethodIndex([InterceptorTests.service], scoped, dispatch: { _ in .loop })
     #expect(index.methods.allSatisfy { $0.interceptors.isEmpty })
     try await with(.inProcess, all) { _ = try await $0.unary(method("Echo"), []) }
+  }
+
+  @Test("one whose scope holds none of the server's methods is named in an error, others are not")
+  func idle() async throws {
+    let lines = LogLines()
+    let log = Log("s", Seen())
+    let scoped: [any ServerInterceptor] = [
+      log, log.on(services: "t.AdHoc"), log.on(methods: method("Echo").path),
+      log.on(services: "t.Typo"), log.on(services: "t.Other", "t.AdHoc"),
+      Tag(value: "1").on(methods: "/t.AdHoc/Typo"),
+    ]
+    try await withServer(
+      [InterceptorTests.service], interceptors: scoped, logger: lines.logger
+    ) { _, _ in }
+    let said = lines.entries.filter { $0.message.contains("applies to none of the methods") }
+    #expect(said.map(\.level) == [.error, .error])
+    #expect(
+      said.map { $0.metadata["interceptor"] } == [
+        "InterceptorScope<Log>", "InterceptorScope<Tag>",
+      ])
+    #expect(said.allSatisfy { $0.metadata["services"] == "t.AdHoc" })
   }
 
   @Test(
