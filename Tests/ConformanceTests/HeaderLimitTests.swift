@@ -14,11 +14,12 @@ struct HeaderLimitTests {
       channel.connect()
       let peer = try await listener.accept(settings: [.maxHeaderListSize(1_000)])
       try await channel.ready(within: .seconds(10))
-      let large = CallOptions(metadata: ["x": String(repeating: "y", count: 1_000)])
+      let large = CallOptions(
+        timeout: .seconds(10), metadata: ["x": String(repeating: "y", count: 1_000)])
       let error = await failure { _ = try await channel.unary(method("M"), [1], large) }
       #expect(error?.code == .resourceExhausted && error?.origin == .local)
       #expect(error?.message.contains("1000 bytes") == true, "\(String(describing: error))")
-      async let second = channel.unary(method("M"), [2])
+      async let second = channel.unary(method("M"), [2], CallOptions(timeout: .seconds(10)))
       let request = try #require(try await peer.request())
       #expect(request.stream == 1 && request["x"] == nil)
       try await peer.answer(request.stream, messages: [[7]])

@@ -6,7 +6,7 @@ import Testing
 
 @testable import TrunkSockets
 
-@Suite("Look-ups and addresses")
+@Suite("Look-ups and addresses", .timeLimit(.minutes(1)))
 struct LookupTests {
   @Test("localhost is this machine, with the port that was asked for")
   func localhost() async throws {

@@ -6,7 +6,7 @@ import Testing
 import TrunkDiscovery
 import Trunkcall
 
-@Suite("dns resolver")
+@Suite("dns resolver", .timeLimit(.minutes(1)))
 struct DNSResolverTests {
   /// A channel's side of the line: reports come out of a stream, refreshes are asked for.
   private struct Line {

@@ -110,9 +110,15 @@ struct CallLogTests {
   @Test("a channel logs the ends of its calls and connections, and its subchannels' states")
   func channelEnds() async throws {
     let log = LogLines(level: .debug)
-    try await withServer([service]) { _, port in
+    try await withServer([service]) { server, port in
       try await withChannel(to: "ipv4:127.0.0.1:\(port)", logger: log.logger) { channel in
         _ = try await channel.unary(AdHocService.method("Echo"), [1])
+        // A connection that the channel closes itself is no news; one that ends is.
+        server.shutDown()
+        let isSaid = try await holds {
+          log.entries.contains { $0.message == "a connection ended" }
+        }
+        #expect(isSaid)
       }
     }
     let calls = log.entries.filter { $0.message == "a call ended" }.map(\.metadata)

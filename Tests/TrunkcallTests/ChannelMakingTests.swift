@@ -129,6 +129,38 @@ struct UnsupportedConfigTests {
     #expect(said.count == 1)
     #expect(said.first?.contains("retryThrottling, methodConfig.retryPolicy") == true, "\(said)")
   }
+
+  @Test("a config that follows with the same ones is not said again, one with others is")
+  func following() async throws {
+    let server = try await ScriptedServer()
+    let lines = LogDetails()
+    func resolution(_ limit: Int, _ more: String = "") throws -> Resolution {
+      let config = try ServiceConfig(
+        json: """
+          {"retryThrottling": {"maxTokens": 10, "tokenRatio": 0.5}, \(more)
+           "methodConfig": [{"name": [{}], "maxRequestMessageBytes": \(limit)}]}
+          """)
+      return Resolution(endpoints([server]).endpoints, serviceConfig: config)
+    }
+    func fits(_ channel: GRPCChannel, _ size: Int) async -> Bool {
+      let message = [UInt8](repeating: 1, count: size)
+      return await failure { _ = try await channel.unary(method("M"), message) } == nil
+    }
+    let resolver = ManualResolver(try resolution(10))
+    try await withChannel(
+      to: "manual:///x", resolvers: [resolver], logger: lines.logger
+    ) { channel in
+      #expect(await fits(channel, 10))
+      resolver.report(try resolution(20))
+      await eventually("the second config holds") { await fits(channel, 20) }
+      resolver.report(
+        try resolution(30, #""healthCheckConfig": {"serviceName": "x"},"#))
+      await eventually("the third config holds") { await fits(channel, 30) }
+    }
+    let said = lines.lines.filter { $0.contains("not supported yet") }
+    #expect(said.count == 2, "\(said)")
+    #expect(said.last?.contains("retryThrottling, healthCheckConfig") == true)
+  }
 }
 
 /// As ``LogLines``, with the lines' metadata.
