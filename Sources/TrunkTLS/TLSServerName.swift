@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 #if TLS
+  internal import COpenSSL
 
   /// A name that a certificate can be for: labels of letters, digits, `-` and `_` (RFC 9525 §2), or
   /// an IP address. Nothing else reaches OpenSSL, which takes an empty name for "any", a dot in
@@ -13,8 +14,9 @@
       let text = name.hasSuffix(".") ? String(name.dropLast()) : name
       guard (1...253).contains(text.utf8.count) else { return nil }
       if text.utf8.contains(UInt8(ascii: ":")) {
-        // An IPv6 address: OpenSSL refuses what is none.
-        guard text.utf8.allSatisfy(TLSServerName.isAddressByte) else { return nil }
+        // Or OpenSSL would take a host with its port for a name.
+        guard text.utf8.allSatisfy(TLSServerName.isAddressByte), TLSServerName.isAddress(text)
+        else { return nil }
       } else {
         let labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard labels.allSatisfy({ !$0.isEmpty && $0.allSatisfy(TLSServerName.isNameByte) }) else {
@@ -22,6 +24,13 @@
         }
       }
       self.text = text
+    }
+
+    private static func isAddress(_ text: String) -> Bool {
+      defer { OpenSSLErrors.clear() }
+      guard let address = a2i_IPADDRESS(text) else { return false }
+      ASN1_OCTET_STRING_free(address)
+      return true
     }
 
     private static func isNameByte(_ byte: UInt8) -> Bool {

@@ -10,7 +10,7 @@
     /// What OpenSSL would take for "any name", "any subdomain", or a shorter name.
     static let noNames = [
       nil, "", ".", "..", ".example", "a..b", "localhost\0.evil", "a b", "a/b", "ä", "*.example",
-      "::g",
+      "::g", "127.0.0.1:443", "dead:beef:443",
       String(repeating: "a", count: 254),
     ]
 

@@ -28,7 +28,8 @@ enum Authority {
     guard !text.isEmpty, text.utf8.allSatisfy({ isAllowed($0) || $0 == UInt8(ascii: "%") }) else {
       throw TargetError(
         .malformed, target: target.text, column: 1,
-        "ChannelOptions.authority is \"\(text)\"; allowed: host[:port], the rest percent-encoded")
+        "ChannelOptions.authority is \(text.debugDescription); allowed: host[:port], the rest percent-encoded"
+      )
     }
     return text
   }

@@ -39,7 +39,8 @@ public struct ChannelSecurity: Sendable {
       case .tls(let tls):
         tls.serverName.flatMap { name in
           TLSServerName(name) == nil
-            ? "ClientTLS.serverName is \"\(name)\"; allowed: a host name or an IP address" : nil
+            ? "ClientTLS.serverName is \(name.debugDescription); allowed: a host name or an IP address"
+            : nil
         }
     #endif
     }
