@@ -12,7 +12,7 @@ public import Logging
 public func say(_ line: String) { write(line, to: 1) }
 
 /// Everything else goes to stderr.
-public func complain(_ line: String) { write(line, to: 2) }
+public func printError(_ line: String) { write(line, to: 2) }
 
 private func write(_ line: String, to descriptor: Int32) {
   var line = line + "\n"
@@ -52,7 +52,7 @@ struct StandardErrorLog: LogHandler {
     if let error = event.error { line += " error=\(error)" }
     let all = metadata.merging(event.metadata ?? [:]) { $1 }
     for (key, value) in all.sorted(by: { $0.key < $1.key }) { line += " \(key)=\(value)" }
-    complain(StandardErrorLog.printable(line))
+    printError(StandardErrorLog.printable(line))
   }
 
   /// A peer's text must not write lines of its own or steer a terminal.

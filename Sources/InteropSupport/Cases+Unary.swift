@@ -24,8 +24,9 @@ extension Caller {
         _ = try await service.unaryCall(request, options: compressed(false))
       }
     }
-    let squeezed = try await service.unaryCall(request, options: compressed(true))
-    try Caller.check(squeezed.payload, Caller.largeResponse, "the response to a compressed request")
+    let compressedReply = try await service.unaryCall(request, options: compressed(true))
+    try Caller.check(
+      compressedReply.payload, Caller.largeResponse, "the response to a compressed request")
     request.expectCompressed = Caller.flag(false)
     let plain = try await service.unaryCall(request, options: compressed(false))
     try Caller.check(plain.payload, Caller.largeResponse, "the response to an uncompressed request")

@@ -78,7 +78,7 @@ extension InteropClient {
         if part.failures > 0 { sum.lastFailure = part.lastFailure }
       }
     }
-    tell(tally)
+    report(tally)
     try check(
       tally.latencies.count == soak.iterations,
       "\(tally.latencies.count) of \(soak.iterations) iterations were done when the time was over")
@@ -122,7 +122,7 @@ extension InteropClient {
     return tally
   }
 
-  private func tell(_ tally: Tally) {
+  private func report(_ tally: Tally) {
     let sorted = tally.latencies.sorted()
     guard !sorted.isEmpty else { return }
     func at(_ permille: Int) -> Duration { sorted[(sorted.count - 1) * permille / 1_000] }

@@ -9,13 +9,12 @@ internal import TrunkSockets
 /// when the server stops.
 ///
 /// It registers once the server listens and says SERVING for the name; tries again for ever while
-/// the agent is away; asks the agent every 3 s whether it still has the service as it was registered,
-/// and registers again if not (an agent that lost its state, another program that took the id, a
-/// check removed by hand) and when the token was replaced. It logs once that the agent's check fails,
-/// and why. Order of a stop: health NOT_SERVING at once,
-/// deregister, wait until the catalogue no longer shows the instance, give watchers a moment, return;
-/// then the server sends GOAWAY and drains. A registration under way is cut short, and deregistered
-/// all the same.
+/// the agent is away; asks the agent every 3 s whether it still has the service as it was
+/// registered, and registers again if not (an agent that lost its state, another program that took
+/// the id, a check removed by hand) and when the token was replaced. It logs once that the agent's
+/// check fails, and why. Order of a stop: health NOT_SERVING at once, deregister, wait until the
+/// catalogue no longer shows the instance, give watchers a moment, return; then the server sends
+/// GOAWAY and drains. A registration under way is cut short, and deregistered all the same.
 public final class ConsulRegistration: LongRunning {
   /// The registered name, also the service name of a gRPC check.
   public let name: String
@@ -46,8 +45,8 @@ public final class ConsulRegistration: LongRunning {
   ///   - tags: none by default.
   ///   - advertise: what others connect to; port 0 stands for the bound port. Default: the
   ///     bound address, and if that is a wildcard, the address of the agent's node, as the agent
-  ///     says (`/v1/agent/self`); where that may not be read, none, which means the node's. A warning
-  ///     says so if the agent is reached over a network, since it may be on another host.
+  ///     says (`/v1/agent/self`); where that may not be read, none, which means the node's. A
+  ///     warning says so if the agent is reached over a network, since it may be on another host.
   ///   - id: unique on the agent; default `name-address-port`, without an address `name-port`.
   ///   - meta: keys of `[A-Za-z0-9_-]`.
   ///   - weights: nil leaves Consul's 1 and 1.
@@ -102,7 +101,7 @@ public final class ConsulRegistration: LongRunning {
     try await stoppingWithItsGroup {
       try await untilStopped(client)
       try Task.checkCancellation()
-      await leave(since: stopped.withLock { $0 } ?? .now, by: client)
+      await deregister(since: stopped.withLock { $0 } ?? .now, by: client)
     }
   }
 
@@ -145,7 +144,7 @@ public final class ConsulRegistration: LongRunning {
     var step = state.begin()
     while true {
       try goOn()
-      tell(step.news, definition, client)
+      log(step.notice, definition, client)
       do {
         switch step.next {
         case .register:
@@ -166,7 +165,7 @@ public final class ConsulRegistration: LongRunning {
           }
         case .sleep(let duration):
           try await Task.sleep(for: duration)
-          step = state.woke()
+          step = state.timerFired()
         }
       } catch let error as ConsulError {
         step = state.failed(
@@ -242,7 +241,7 @@ package struct RegistrationTiming: Sendable, Hashable {
   /// For the deregistration, half of it for a write under way before; and again for waiting
   /// until the catalogue shows it.
   package var leaveTimeout = Duration.seconds(2)
-  package var lookAgain = Duration.milliseconds(20)
+  package var pollInterval = Duration.milliseconds(20)
   package var propagation = Duration.milliseconds(200)
   package init() {}
 }

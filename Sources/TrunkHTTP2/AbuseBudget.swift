@@ -33,9 +33,9 @@ package struct AbuseBudget: Sendable {
   package static let updatesPerDataFrame = 10
 
   package private(set) var offence: Offence?
-  package private(set) var watch = FrameWatch()
+  package private(set) var watch = FrameCounter()
   /// A frame that nghttp2 would let pass is a connection error.
-  package private(set) var violation: FrameWatch.Violation?
+  package private(set) var violation: FrameCounter.Violation?
   private var provokedResets: RateBudget
   private var earlyResets: RateBudget
   private var idleFrames: RateBudget
@@ -53,14 +53,14 @@ package struct AbuseBudget: Sendable {
 
   /// Bytes that nghttp2 has not seen yet. After an offence it must not see them.
   package mutating func received(_ bytes: UnsafeRawBufferPointer, now: UInt64) {
-    var tally = FrameWatch.Tally()
-    watch.scan(bytes, &tally)
-    if let found = tally.violation { violation = found }
-    if tally.idleFrames > 0, !idleFrames.take(tally.idleFrames, now: now) { note(.idleFrames) }
-    if tally.windowUpdates > 0 {
-      let free = min(freeUpdates, tally.windowUpdates)
+    var counts = FrameCounter.Counts()
+    watch.scan(bytes, &counts)
+    if let found = counts.violation { violation = found }
+    if counts.idleFrames > 0, !idleFrames.take(counts.idleFrames, now: now) { note(.idleFrames) }
+    if counts.windowUpdates > 0 {
+      let free = min(freeUpdates, counts.windowUpdates)
       freeUpdates -= free
-      let counted = tally.windowUpdates - free
+      let counted = counts.windowUpdates - free
       if counted > 0, !windowUpdates.take(counted, now: now) { note(.windowUpdates) }
     }
   }

@@ -18,16 +18,16 @@ extension HTTP2Session {
 
   /// GOAWAY, and nothing behind it; open streams are cut off.
   package func kill(_ code: UInt32, _ debugText: String) {
-    guard killing == .no, !isClosed else { return }
+    guard termination == .no, !isClosed else { return }
     goAwaySent = true
     isTerminated = true
-    killing = .goAwayPending
+    termination = .goAwayPending
     submitGoAway(code, debugText)
   }
 
   /// A frame that nghttp2 would let pass is a connection error (RFC 9113 §5.4.1).
-  func refuse(_ what: FrameWatch.Violation) {
-    guard killing == .no, !isClosed else { return }
+  func refuse(_ what: FrameCounter.Violation) {
+    guard termination == .no, !isClosed else { return }
     connectionError = what.code
     violation = "\(HTTP2ErrorCode.name(what.code)) (\(what.text))"
     kill(what.code, what.text)
@@ -50,7 +50,7 @@ extension HTTP2Session {
 
   func goAwayGoes(_ frame: UnsafePointer<nghttp2_frame>) {
     let goAway = frame.pointee.goaway
-    guard goAway.error_code != HTTP2ErrorCode.noError, killing == .no else { return }
+    guard goAway.error_code != HTTP2ErrorCode.noError, termination == .no else { return }
     connectionError = goAway.error_code
     guard !goAwaySent, violation == nil else { return }
     let reason = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)

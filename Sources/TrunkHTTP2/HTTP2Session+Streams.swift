@@ -88,13 +88,13 @@ extension HTTP2Session {
 
   /// nghttp2 found a frame of the peer's wrong: the stream will be reset by this side.
   func frameRefused(_ id: Int32, _ code: Int32) {
-    defer { lastComplaint = "" }
+    defer { lastLibraryError = "" }
     guard id > 0 else { return }
     withStream(id) { _ in
       var why = String(cString: nghttp2_strerror(code))
       // "Invalid HTTP header field was received: frame type: 1, stream: 1, name: [connection],
       // value: […]"
-      if let name = lastComplaint.split(separator: "name: [").dropFirst().first?
+      if let name = lastLibraryError.split(separator: "name: [").dropFirst().first?
         .split(separator: "]").first
       {
         why += ": \(name.prefix(64))"
@@ -121,7 +121,7 @@ extension HTTP2Session {
   func remove(_ stream: HTTP2Stream) {
     let index = Int(stream.tableIndex)
     guard index >= 0, let last = streams.popLast() else { return }
-    gone.append(stream)
+    closedStreams.append(stream)
     if last !== stream {
       streams[index] = last
       last.tableIndex = stream.tableIndex
@@ -138,12 +138,12 @@ extension HTTP2Session {
   }
 
   /// Nothing of nghttp2 is on the stack that could borrow a stream.
-  func letGo() {
-    guard !gone.isEmpty else { return }
+  func release() {
+    guard !closedStreams.isEmpty else { return }
     latest = nil
     // Another's header block may have come in part: its rest has to find it.
     if blockOwner?._withUnsafeGuaranteedRef({ $0.tableIndex < 0 }) == true { blockOwner = nil }
-    gone.removeAll(keepingCapacity: true)
+    closedStreams.removeAll(keepingCapacity: true)
   }
 
   /// The stream that a callback is about, borrowed: it is there until nghttp2 returns.
@@ -183,7 +183,7 @@ extension HTTP2Session {
       remove(stream)
       finishStream(stream, .notSent)
     }
-    letGo()
+    release()
   }
 
   /// Tells writers of room only when nghttp2 is not in the middle of something.

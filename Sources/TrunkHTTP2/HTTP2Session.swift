@@ -50,7 +50,7 @@ package final class HTTP2Session {
   @exclusivity(unchecked) var blockOwner: Unmanaged<HTTP2Stream>?
   /// Streams that have closed while nghttp2 was at work: callbacks borrow theirs, so none may go
   /// before it has returned.
-  @exclusivity(unchecked) var gone: [HTTP2Stream] = []
+  @exclusivity(unchecked) var closedStreams: [HTTP2Stream] = []
   /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
   @exclusivity(unchecked) package internal(set) var isTerminated = false
   /// The connection is gone: nghttp2's pointers to streams are stale.
@@ -76,15 +76,15 @@ package final class HTTP2Session {
   /// Why this side reset streams, in words, until they are closed.
   @exclusivity(unchecked) var refusals: [Int32: String] = [:]
   /// nghttp2's words for what it is about to refuse.
-  @exclusivity(unchecked) var lastComplaint = ""
+  @exclusivity(unchecked) var lastLibraryError = ""
 
   // What the peer is held to (servers)
   @exclusivity(unchecked) var abuse: AbuseBudget?
   @exclusivity(unchecked) var now: UInt64 = 0
   @exclusivity(unchecked) var dataFramesSent = 0
   @exclusivity(unchecked) var hasSentSincePing = false
-  enum Killing { case no, goAwayPending, over }
-  @exclusivity(unchecked) var killing = Killing.no
+  enum Termination { case no, goAwayPending, over }
+  @exclusivity(unchecked) var termination = Termination.no
 
   /// - Parameters:
   ///   - abuse: what the peer may do; nil lets it do anything.
@@ -131,7 +131,7 @@ package final class HTTP2Session {
     let used = nghttp2_session_mem_recv(
       pointer, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
     isReceiving = false
-    letGo()
+    release()
     // An offence has its own GOAWAY.
     if used < 0, offence == nil { fail(Int32(truncatingIfNeeded: used)) }
     closeUnsent()
@@ -150,7 +150,7 @@ package final class HTTP2Session {
       self.greeting = nil
       more = greeting.withUnsafeBytes(sink)
     }
-    while more || plannedIsOut, killing != .over {
+    while more || plannedIsOut, termination != .over {
       var data: UnsafePointer<UInt8>?
       let count = nghttp2_session_mem_send(pointer, &data)
       guard count > 0, let data else {
@@ -161,14 +161,14 @@ package final class HTTP2Session {
       }
       more = sink(UnsafeRawBufferPointer(start: data, count: count))
       // The type of a frame is its fourth byte: behind GOAWAY nothing else is worth sending.
-      if killing == .goAwayPending, count >= 9, data[3] == UInt8(NGHTTP2_GOAWAY.rawValue) {
-        killing = .over
+      if termination == .goAwayPending, count >= 9, data[3] == UInt8(NGHTTP2_GOAWAY.rawValue) {
+        termination = .over
       }
     }
     plannedIsOut = false
     flushIsDue = false
     isDraining = false
-    letGo()
+    release()
     closeUnsent()
     notifyWritable()
   }
@@ -181,7 +181,7 @@ package final class HTTP2Session {
 
   /// Nothing will be read or written any more: close the socket.
   package var isFinished: Bool {
-    switch killing {
+    switch termination {
     case .no:
       (nghttp2_session_want_read(pointer) == 0 || isTerminated)
         && nghttp2_session_want_write(pointer) == 0
@@ -292,7 +292,7 @@ package final class HTTP2Session {
       finishStream(stream, stream.headersSent || role == .server ? reason : .notSent)
     }
     writable = []
-    if !isReceiving, !isDraining { letGo() }
+    if !isReceiving, !isDraining { release() }
   }
 
   // MARK: Inside the module

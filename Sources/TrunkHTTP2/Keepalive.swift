@@ -33,7 +33,7 @@ package struct Keepalive: Sendable {
     /// Check again then.
     case wait(until: UInt64)
     /// Send a PING, and check again then.
-    case ping(lookAt: UInt64)
+    case ping(checkAt: UInt64)
     /// Check when a call begins.
     case dormant
     /// Nothing came within the timeout: close.
@@ -60,7 +60,7 @@ package struct Keepalive: Sendable {
     if now < due { return .wait(until: due) }
     asked = now
     // Where the time is the shorter one, the next ping may be due before the timeout is over.
-    return .ping(lookAt: later(now, min(settings.time, settings.timeout)))
+    return .ping(checkAt: later(now, min(settings.time, settings.timeout)))
   }
 }
 

@@ -167,7 +167,7 @@ enum NGHTTP2 {
     nghttp2_session_callbacks_set_error_callback2(callbacks) { _, _, text, length, user in
       if let text {
         let bytes = UnsafeRawBufferPointer(start: text, count: length)
-        NGHTTP2.withSession(user) { $0.lastComplaint = String(decoding: bytes, as: UTF8.self) }
+        NGHTTP2.withSession(user) { $0.lastLibraryError = String(decoding: bytes, as: UTF8.self) }
       }
       return 0
     }

@@ -13,7 +13,7 @@
 /// 2. The first ping after HEADERS or DATA were *sent* is free and clears the strikes: a peer that
 ///    estimates its bandwidth (grpc-go) sends one for each small message, for ever.
 package struct PingPolicy: Sendable {
-  package enum Verdict: Sendable, Hashable { case fine, strike, tooMany }
+  package enum Verdict: Sendable, Hashable { case allowed, strike, tooMany }
 
   /// Pings that come too early before one is too many.
   package static let strikes = 2
@@ -36,11 +36,11 @@ package struct PingPolicy: Sendable {
     defer { last = now }
     if hasSent {
       strikes = 0
-      return .fine
+      return .allowed
     }
     let wait =
       hasCalls || permitsWithoutCalls ? interval : max(interval, PingPolicy.intervalWithoutCalls)
-    guard let last, now < later(last, wait) else { return .fine }
+    guard let last, now < later(last, wait) else { return .allowed }
     strikes += 1
     return strikes > PingPolicy.strikes ? .tooMany : .strike
   }

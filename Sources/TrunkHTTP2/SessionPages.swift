@@ -9,7 +9,7 @@ package protocol SessionPages: AnyObject, Sendable {
   /// memory.
   func take() -> UnsafeMutableRawPointer?
   /// Whatever lies there is not needed any more.
-  func giveBack(_ pages: UnsafeMutableRawPointer)
+  func release(_ pages: UnsafeMutableRawPointer)
 }
 
 /// The pages of one session (docs/decisions/0014-sessions-lie-in-pages-of-their-own.md). Never
@@ -41,5 +41,5 @@ package struct SessionArena {
   }
 
   /// When nghttp2 has deleted the session.
-  func close() { pages.giveBack(base) }
+  func close() { pages.release(base) }
 }

@@ -27,7 +27,7 @@ struct UsedStreams: Sendable {
   /// HEADERS: of a new stream, or trailers of one that is open.
   /// - Returns: what is wrong with it.
   @inline(__always)
-  mutating func headers(_ stream: UInt32) -> FrameWatch.Violation? {
+  mutating func headers(_ stream: UInt32) -> FrameCounter.Violation? {
     if stream == next {
       next &+= 2
       return nil
@@ -43,7 +43,7 @@ struct UsedStreams: Sendable {
   /// DATA, or HEADERS of a stream that is not new.
   /// - Returns: what is wrong with it.
   @inline(__always)
-  func use(_ stream: UInt32) -> FrameWatch.Violation? {
+  func use(_ stream: UInt32) -> FrameCounter.Violation? {
     if closed[Int(stream >> 1 & 15)] != stream, !gap.contains(stream) { return nil }
     // Nothing is known of stream 0: nghttp2 refuses it.
     if stream == 0 { return nil }

@@ -14,7 +14,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
 
   fileprivate struct State {
-    var book = HealthBook()
+    var table = HealthTable()
     var watchers: [String: [UInt64: AsyncStream<Status>.Continuation]] = [:]
     var lastWatcher: UInt64 = 0
   }
@@ -25,26 +25,26 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   /// Sets what `name` answers: SERVING or NOT_SERVING.
   public func setServing(_ name: String, _ serving: Bool) {
     state.withLock { state in
-      if state.book.set(name, serving) { state.tell([name]) }
+      if state.table.set(name, serving) { state.notify([name]) }
     }
   }
 
   /// What `name` answers; nil for a name that was never set.
-  public func isServing(_ name: String) -> Bool? { state.withLock { $0.book.isServing(name) } }
+  public func isServing(_ name: String) -> Bool? { state.withLock { $0.table.isServing(name) } }
 
   /// By the server: its services are SERVING, except those that something was set for before.
   public func serves(_ services: [String]) {
     state.withLock { state in
-      let changed = services.filter { state.book.add($0) }
-      state.tell(changed)
+      let changed = services.filter { state.table.add($0) }
+      state.notify(changed)
     }
   }
 
   /// Everything is NOT_SERVING from now on, and watches end after having said so.
   public func beginShutdown() {
     state.withLock { state in
-      let changed = state.book.beginShutdown()
-      state.tell(changed)
+      let changed = state.table.beginShutdown()
+      state.notify(changed)
       // A watch has no end of its own and would hold up every stop for the whole drain.
       for watcher in state.watchers.values.flatMap(\.values) { watcher.finish() }
     }
@@ -66,7 +66,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     _ replies: MessageWriter<Grpc_Health_V1_HealthCheckResponse>, _ call: ServerCall
   ) async throws {
     let (id, changes) = watch(request.service)
-    defer { unwatch(request.service, id) }
+    defer { removeWatcher(request.service, id) }
     var last: Status?
     for await status in changes where status != last {
       last = status
@@ -86,16 +86,16 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   // MARK: Without a call
 
   func check(_ name: String) throws(RPCError) -> Grpc_Health_V1_HealthCheckResponse {
-    guard let serving = state.withLock({ $0.book.isServing(name) }) else {
+    guard let serving = state.withLock({ $0.table.isServing(name) }) else {
       throw RPCError(.notFound, "unknown service \(name)")
     }
     return .with { $0.status = serving ? .serving : .notServing }
   }
 
   func list() throws(RPCError) -> Grpc_Health_V1_HealthListResponse {
-    guard let names = state.withLock({ $0.book.list() }) else {
+    guard let names = state.withLock({ $0.table.list() }) else {
       throw RPCError(
-        .resourceExhausted, "more than \(HealthBook.listLimit) names; ask for them one by one")
+        .resourceExhausted, "more than \(HealthTable.listLimit) names; ask for them one by one")
     }
     return .with {
       $0.statuses = names.mapValues { serving in
@@ -104,7 +104,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     }
   }
 
-  /// The state of `name` now, then each change. End it with ``unwatch(_:_:)``.
+  /// The state of `name` now, then each change. End it with ``removeWatcher(_:_:)``.
   func watch(_ name: String) -> (id: UInt64, changes: AsyncStream<Status>) {
     let (changes, continuation) = AsyncStream.makeStream(
       of: Status.self, bufferingPolicy: .bufferingNewest(1))
@@ -112,13 +112,13 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
       state.lastWatcher += 1
       state.watchers[name, default: [:]][state.lastWatcher] = continuation
       continuation.yield(state.status(of: name))
-      if state.book.isShuttingDown { continuation.finish() }
+      if state.table.isShuttingDown { continuation.finish() }
       return state.lastWatcher
     }
     return (id, changes)
   }
 
-  func unwatch(_ name: String, _ id: UInt64) {
+  func removeWatcher(_ name: String, _ id: UInt64) {
     state.withLock { state in
       state.watchers[name]?.removeValue(forKey: id)?.finish()
       // Names come from peers: none may stay behind.
@@ -131,12 +131,12 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
 
 extension HealthService.State {
   func status(of name: String) -> HealthService.Status {
-    guard let serving = book.isServing(name) else { return .serviceUnknown }
+    guard let serving = table.isServing(name) else { return .serviceUnknown }
     return serving ? .serving : .notServing
   }
 
   /// Yielding under the lock keeps the order of changes.
-  func tell(_ names: [String]) {
+  func notify(_ names: [String]) {
     for name in names {
       let status = status(of: name)
       for watcher in watchers[name, default: [:]].values { watcher.yield(status) }

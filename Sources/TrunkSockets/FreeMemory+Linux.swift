@@ -22,7 +22,7 @@ package enum FreeMemory {
   }
 
   /// Returns at once; a helper thread does it a little later, once for all who asked meanwhile.
-  package static func giveBackSoon() {
+  package static func trimSoon() {
     guard !isDue.exchange(true, ordering: .relaxed) else { return }
     Task.detached {
       try? await Task.sleep(for: delay)

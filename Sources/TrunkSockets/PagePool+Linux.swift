@@ -65,7 +65,7 @@ package final class PagePool: Sendable {
     return slot.flatMap { UnsafeMutableRawPointer(bitPattern: $0) }
   }
 
-  package func giveBack(_ slot: UnsafeMutableRawPointer) {
+  package func release(_ slot: UnsafeMutableRawPointer) {
     // Zero again when it is touched the next time.
     madvise(slot, slotSize, Int32(MADV_DONTNEED))
     let address = UInt(bitPattern: slot)

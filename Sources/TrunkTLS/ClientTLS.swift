@@ -4,9 +4,9 @@
 
   /// How a client secures its connections: TLS 1.2 or 1.3, HTTP/2 by ALPN (RFC 9113 §3.2).
   ///
-  /// Files are read when the first connection is made, so that a mistake in them shows in the story
-  /// of the calls that fail, and again until that works: a mended file is picked up. Files that
-  /// change later are read again, see ``reloadInterval``.
+  /// Files are read when the first connection is made, so that a mistake in them shows in the
+  /// diagnostics of the calls that fail, and again until that works: a mended file is picked up.
+  /// Files that change later are read again, see ``reloadInterval``.
   public struct ClientTLS: Sendable {
     /// What is checked of a server.
     public enum Verification: Sendable, Hashable {

@@ -71,7 +71,7 @@
             guard status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW, let session,
               let argument,
               Unmanaged<TLSContext>.fromOpaque(argument).takeUnretainedValue()
-                .vouches(for: session)
+                .isTrusted(for: session)
             else { return SSL_TICKET_RETURN_IGNORE_RENEW }
             return status == SSL_TICKET_SUCCESS
               ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW

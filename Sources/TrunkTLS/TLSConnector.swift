@@ -6,12 +6,13 @@
   /// The TLS side of the connections that one client makes: to servers, or to a Consul agent.
   ///
   /// Files are read when the first connection is made, again as long as that fails, and looked at
-  /// again with a later connection, at most once in ``ClientTLS/reloadInterval``; on a helper thread,
-  /// before the connection is. What changed counts for new connections; files that cannot be used
-  /// leave the old ones in force, and one that cannot be read says nothing about what it holds.
+  /// again with a later connection, at most once in ``ClientTLS/reloadInterval``; on a helper
+  /// thread, before the connection is. What changed counts for new connections; files that cannot
+  /// be used leave the old ones in force, and one that cannot be read says nothing about what it
+  /// holds.
   package final class TLSConnector: Sendable {
     /// What became of files that are in use; each is told once.
-    package enum News: Sendable {
+    package enum Change: Sendable {
       case reloaded
       /// They changed, and the old ones stay.
       case unusable(TLSError)
@@ -30,12 +31,12 @@
     }
     private let tls: ClientTLS
     private let application: TLSContext.Application
-    private let onNews: @Sendable (News) -> Void
+    private let onNews: @Sendable (Change) -> Void
     private let state = Locked(State())
 
     package init(
       _ tls: ClientTLS, _ application: TLSContext.Application = .http2,
-      onNews: @escaping @Sendable (News) -> Void = { _ in }
+      onNews: @escaping @Sendable (Change) -> Void = { _ in }
     ) {
       self.tls = tls
       self.application = application
@@ -44,7 +45,8 @@
 
     /// What stands between a new connection and its socket; behind ``prepare(at:patience:)``.
     /// - Parameters:
-    ///   - name: expected in the server's certificate, unless ``ClientTLS/serverName`` says another.
+    ///   - name: expected in the server's certificate, unless ``ClientTLS/serverName`` says
+    ///     another.
     ///   - server: tells apart servers whose sessions are resumed.
     package func filter(name: String?, server: String) throws(SocketError) -> any ByteFilter {
       do throws(TLSError) {
@@ -121,7 +123,7 @@
     }
 
     private func took(_ look: Look) {
-      let news = state.withLock { state -> News? in
+      let news = state.withLock { state -> Change? in
         let isInUse = state.context != nil
         switch look {
         case .unchanged:

@@ -134,7 +134,7 @@
     /// Whether the peer of a session would still be accepted. Its certificate is not looked at
     /// again when the session is resumed (RFC 8446 §2.2): where this says no, there is a full
     /// handshake instead, in which the peer is refused for the reason at hand.
-    func vouches(for session: OpaquePointer) -> Bool {
+    func isTrusted(for session: OpaquePointer) -> Bool {
       guard let certificate = SSL_SESSION_get0_peer(session) else { return true }
       guard X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0 else { return false }
       guard let verify else { return true }

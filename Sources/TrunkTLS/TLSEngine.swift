@@ -54,7 +54,9 @@
       attach()
       SSL_set_connect_state(ssl)
       try expect(serverName)
-      if let sessionKey { context.sessions?.resume(sessionKey, on: ssl, if: context.vouches(for:)) }
+      if let sessionKey {
+        context.sessions?.resume(sessionKey, on: ssl, if: context.isTrusted(for:))
+      }
     }
 
     package init(server context: TLSContext) throws(TLSError) {
@@ -281,10 +283,10 @@
       phase = .failed
       if let sessionKey, wasHandshaking { context.sessions?.forget(sessionKey) }
       let reason = OpenSSLErrors.takeLast()
-      let words = TLSWords(
+      let text = TLSFailureText(
         role: context.role, serverName: serverName, refusal: refusal,
         verification: SSL_get_verify_result(ssl), isHandshake: wasHandshaking)
-      return SocketError(operation, errno: 0, detail: words.explain(reason))
+      return SocketError(operation, errno: 0, detail: text.explain(reason))
     }
 
     // MARK: OpenSSL's side

@@ -39,7 +39,7 @@ public actor ScriptedPeer {
   private var senders: [CheckedContinuation<Void, Never>] = []
 
   /// How long a read waits before it fails.
-  public static let patience: Duration = .seconds(10)
+  public static let timeout: Duration = .seconds(10)
   private static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
 
   fileprivate init(_ stream: ByteStream, answersByItself: Bool, returnsCredit: Bool) throws {
@@ -75,7 +75,7 @@ public actor ScriptedPeer {
     _ answersByItself: Bool, _ returnsCredit: Bool
   ) async throws -> ScriptedPeer {
     let stream = try await ByteStream.connect(
-      to: destination, on: EventLoopGroup.shared.next(), timeout: patience)
+      to: destination, on: EventLoopGroup.shared.next(), timeout: timeout)
     let peer = try ScriptedPeer(
       stream, answersByItself: answersByItself, returnsCredit: returnsCredit)
     if preface {
@@ -112,7 +112,7 @@ public actor ScriptedPeer {
       isSending = false
       if !senders.isEmpty { senders.removeFirst().resume() }
     }
-    try await stream.write(bytes, timeout: ScriptedPeer.patience)
+    try await stream.write(bytes, timeout: ScriptedPeer.timeout)
   }
 
   public func close() { stream.close() }
@@ -120,7 +120,7 @@ public actor ScriptedPeer {
   // MARK: Receiving
 
   /// The next frame, whatever it is; nil when the other side has closed.
-  /// - Throws: ``Failure`` when nothing comes within ``patience``.
+  /// - Throws: ``Failure`` when nothing comes within ``timeout``.
   public func next() async throws -> ScriptedFrame? {
     if !skipped.isEmpty { return skipped.removeFirst() }
     return try await receive()
@@ -234,11 +234,11 @@ public actor ScriptedPeer {
       offset = 0
     }
     do {
-      let chunk = try await stream.read(timeout: ScriptedPeer.patience)
+      let chunk = try await stream.read(timeout: ScriptedPeer.timeout)
       inbound += chunk
       return !chunk.isEmpty
     } catch let error as SocketError where error.isTimeout {
-      throw Failure(description: "nothing came for \(ScriptedPeer.patience)")
+      throw Failure(description: "nothing came for \(ScriptedPeer.timeout)")
     } catch is SocketError {
       return false  // a connection that was reset has ended as well
     }
@@ -261,7 +261,7 @@ public final class ScriptedPeerListener: Sendable {
   public var port: UInt16 { listener.port }
 
   /// The next client: its preface is read, `settings` are sent.
-  /// - Throws: ``ScriptedPeer/Failure`` when nobody connects within ``ScriptedPeer/patience``.
+  /// - Throws: ``ScriptedPeer/Failure`` when nobody connects within ``ScriptedPeer/timeout``.
   /// - Parameters:
   ///   - settings: nil sends none, so that the handshake stays incomplete.
   ///   - answersByItself: acknowledges SETTINGS and PING. Default true.
@@ -282,8 +282,8 @@ public final class ScriptedPeerListener: Sendable {
     return try await withThrowingTaskGroup(of: ByteStream.self) { group in
       group.addTask { try await listener.accept() }
       group.addTask {
-        try await Task.sleep(for: ScriptedPeer.patience)
-        throw ScriptedPeer.Failure(description: "nobody connected for \(ScriptedPeer.patience)")
+        try await Task.sleep(for: ScriptedPeer.timeout)
+        throw ScriptedPeer.Failure(description: "nobody connected for \(ScriptedPeer.timeout)")
       }
       defer { group.cancelAll() }
       guard let stream = try await group.next() else { throw CancellationError() }

@@ -58,7 +58,7 @@ struct GreeterClient: AsyncParsableCommand {
       }
       await channel.close()
     } catch {
-      complain("greeter-client: \(error)")
+      printError("greeter-client: \(error)")
       throw ExitCode.failure
     }
     if failures > 0, count != nil { throw ExitCode.failure }

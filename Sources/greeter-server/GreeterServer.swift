@@ -85,7 +85,7 @@ struct GreeterServer: AsyncParsableCommand {
       }
       try await announced
     } catch {
-      complain("greeter-server: \(error)")
+      printError("greeter-server: \(error)")
       throw ExitCode.failure
     }
   }

@@ -98,7 +98,7 @@ struct InteropClientProgram: AsyncParsableCommand {
     do {
       client = try makeClient()
     } catch {
-      complain("interop-client: \(error)")
+      printError("interop-client: \(error)")
       throw ExitCode.failure
     }
     if repeatFor > .zero { return try await repeatCases(client) }
@@ -150,7 +150,7 @@ struct InteropClientProgram: AsyncParsableCommand {
     let host = serverHost.contains(":") ? "[\(serverHost)]" : serverHost
     let target = "dns:///\(host):\(serverPort)"
     let logger = Logger(label: "interop")
-    return InteropClient(options: call, soak: soak, report: { complain($0) }) {
+    return InteropClient(options: call, soak: soak, report: { printError($0) }) {
       [channel, security = security.value] in
       try GRPCChannel(to: target, security: security, options: channel, logger: logger)
     }

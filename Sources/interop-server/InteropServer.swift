@@ -41,7 +41,7 @@ struct InteropServer: AsyncParsableCommand {
       try await runUntilSignalled(server, logger: logger)
       try await announced
     } catch {
-      complain("interop-server: \(error)")
+      printError("interop-server: \(error)")
       throw ExitCode.failure
     }
   }

@@ -121,7 +121,7 @@ struct GoAwayTests {
   }
 
   @Test("after useless connections calls fail, and say what happened and when it goes on")
-  func story() async throws {
+  func diagnostics() async throws {
     var channelOptions = ChannelOptions()
     channelOptions.backoff.initial = .seconds(30)
     try await withScriptedServer(options: channelOptions) { channel, listener in
@@ -134,9 +134,9 @@ struct GoAwayTests {
       }
       let error = await outcome
       #expect(error?.code == .unavailable)
-      let story = error?.story ?? ""
-      #expect(story.contains("GOAWAY before it answered a call"), "\(story)")
-      #expect(story.contains("attempt 2, next in"), "\(story)")
+      let diagnostics = error?.diagnostics ?? ""
+      #expect(diagnostics.contains("GOAWAY before it answered a call"), "\(diagnostics)")
+      #expect(diagnostics.contains("attempt 2, next in"), "\(diagnostics)")
     }
   }
 

@@ -251,10 +251,10 @@ struct ServerMessageTests {
         #expect(try await peer.response(stream).status == 8, "\(method)")
       }
       // A long story is cut, and the status arrives.
-      let story = ScriptedPeer.message([UInt8(9)] + [UInt8](repeating: 65, count: 100_000))
+      let diagnostics = ScriptedPeer.message([UInt8(9)] + [UInt8](repeating: 65, count: 100_000))
       try await peer.send(.headers(7, ScriptedPeer.request("/t.Probe/Fail")))
-      for start in stride(from: 0, to: story.count, by: 10_000) {
-        try await peer.send(.data(7, Array(story[start...].prefix(10_000))))
+      for start in stride(from: 0, to: diagnostics.count, by: 10_000) {
+        try await peer.send(.data(7, Array(diagnostics[start...].prefix(10_000))))
       }
       try await peer.send(.data(7, [], endStream: true))
       let response = try await peer.response(7)

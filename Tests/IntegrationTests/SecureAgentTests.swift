@@ -102,7 +102,7 @@
       try await agent.kill()
     }
 
-    @Test("without a token the story says what is missing; without a certificate, too")
+    @Test("without a token the diagnostics says what is missing; without a certificate, too")
     func refused() async throws {
       let certificates = try await TestCertificates.make()
       let agent = try await start(certificates)

@@ -123,8 +123,8 @@ import TrunkTesting
     registration.shutDown()
     try await run.value
     let paths = agent.requests.prefix(6).map { $0.path.split(separator: "/").last ?? "" }
-    let beat: Substring = "service%3Ahello-127.0.0.1-5"
-    #expect(Array(paths) == ["register", beat, beat, beat, "register", beat])
+    let updateTTL: Substring = "service%3Ahello-127.0.0.1-5"
+    #expect(Array(paths) == ["register", updateTTL, updateTTL, updateTTL, "register", updateTTL])
     #expect(
       !agent.requests.drop { !$0.path.contains("deregister") }.contains {
         $0.path.contains("/check/pass/")

@@ -61,7 +61,7 @@ private let third = Address("3.3.3.3", 3)
         .timer(at: start + second),
         .report(.transientFailure, error: "1.1.1.1:1 connection refused"),
       ])
-    #expect(bench.core.nextTry == start + second)
+    #expect(bench.core.nextAttempt == start + second)
     bench.advance(699 * millisecond)
     #expect(bench.core.state == .transientFailure)
     bench.advance(millisecond)
@@ -114,7 +114,7 @@ private let third = Address("3.3.3.3", 3)
     #expect(bench.reports == ["idle 1.1.1.1:1 connection reset"])
     bench.send(.connect)
     bench.send(.failed(id: 3, error: "no"))
-    #expect(bench.core.nextTry == bench.now + second)
+    #expect(bench.core.nextAttempt == bench.now + second)
   }
 
   @Test("a GOAWAY makes it IDLE without an error") func goaway() {
@@ -202,7 +202,7 @@ private let third = Address("3.3.3.3", 3)
       bench.reports == [
         "transientFailure 1.1.1.1:1 ended the connection with GOAWAY before it answered a call"
       ])
-    #expect(bench.core.nextTry == bench.now + second)
+    #expect(bench.core.nextAttempt == bench.now + second)
     #expect(
       bench.core.failures.map(\.error) == [
         "ended the connection with GOAWAY before it answered a call"
@@ -321,7 +321,7 @@ private let third = Address("3.3.3.3", 3)
     #expect(bench.reports == ["connecting"])
     #expect(bench.live == [2: third])
     bench.send(.failed(id: 2, error: "no"))
-    #expect(bench.core.nextTry == 101 * second, "the backoff goes on as it was")
+    #expect(bench.core.nextAttempt == 101 * second, "the backoff goes on as it was")
   }
 
   @Test("resetBackoff tries again now (5.4)") func networkChange() {
@@ -332,7 +332,7 @@ private let third = Address("3.3.3.3", 3)
     bench.send(.resetBackoff)
     #expect(bench.live == [2: v4])
     bench.send(.failed(id: 2, error: "no"))
-    #expect(bench.core.nextTry == bench.now + second)
+    #expect(bench.core.nextAttempt == bench.now + second)
   }
 
   @Test("close lets go of everything, and nothing happens after it") func close() {
@@ -382,7 +382,7 @@ private let third = Address("3.3.3.3", 3)
       // Whatever waits, waits for a time that will come.
       switch bench.core.state {
       case .connecting: #expect(!bench.live.isEmpty || bench.timer != nil)
-      case .transientFailure: #expect(bench.core.nextTry != nil && bench.timer != nil)
+      case .transientFailure: #expect(bench.core.nextAttempt != nil && bench.timer != nil)
       default: break
       }
     }

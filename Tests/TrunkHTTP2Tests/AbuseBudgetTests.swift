@@ -19,15 +19,15 @@ struct AbuseBudgetTests {
     [0, UInt8(payload.count >> 8), UInt8(payload.count & 255), type, flags, 0, 0, 0, 1] + payload
   }
 
-  private func tally(_ bytes: [UInt8], split: Int = .max) -> (FrameWatch.Tally, FrameWatch) {
-    var watch = FrameWatch()
-    var tally = FrameWatch.Tally()
+  private func counts(_ bytes: [UInt8], split: Int = .max) -> (FrameCounter.Counts, FrameCounter) {
+    var watch = FrameCounter()
+    var counts = FrameCounter.Counts()
     var rest = (preface + bytes)[...]
     while !rest.isEmpty {
-      Array(rest.prefix(split)).withUnsafeBytes { watch.scan($0, &tally) }
+      Array(rest.prefix(split)).withUnsafeBytes { watch.scan($0, &counts) }
       rest = rest.dropFirst(split)
     }
-    return (tally, watch)
+    return (counts, watch)
   }
 
   @Test("a rate limit lets a burst through, then its rate, and forgets with time")
@@ -60,19 +60,19 @@ struct AbuseBudgetTests {
     ]
     let updates = [frame(8, 0, [0, 0, 0, 1]), frame(8, 0, [0, 0, 0, 1])]
     let all = (idle + useful + updates).flatMap { $0 }
-    let (tally, watch) = tally(all, split: split)
-    #expect(tally.idleFrames == idle.count && tally.windowUpdates == updates.count)
-    #expect(tally.frames == idle.count + useful.count + updates.count)
+    let (counts, watch) = counts(all, split: split)
+    #expect(counts.idleFrames == idle.count && counts.windowUpdates == updates.count)
+    #expect(counts.frames == idle.count + useful.count + updates.count)
     #expect(!watch.isInHeaderBlock && watch.headerBlocks == 2)
   }
 
   @Test("a header block is open from its first byte of HEADERS to the last of END_HEADERS")
   func headerBlock() {
-    #expect(tally(frame(1, 0, [0x82])).1.isInHeaderBlock)
-    #expect(tally(frame(1, 0, [0x82]) + frame(9, 0, [0x82])).1.isInHeaderBlock)
-    #expect(tally(Array(frame(1, 4, [0x82, 0x84]).dropLast())).1.isInHeaderBlock)
-    #expect(!tally(frame(1, 0, [0x82]) + frame(9, 4, [0x82])).1.isInHeaderBlock)
-    #expect(!tally(Array(frame(1, 4, [0x82]).prefix(8))).1.isInHeaderBlock)
+    #expect(counts(frame(1, 0, [0x82])).1.isInHeaderBlock)
+    #expect(counts(frame(1, 0, [0x82]) + frame(9, 0, [0x82])).1.isInHeaderBlock)
+    #expect(counts(Array(frame(1, 4, [0x82, 0x84]).dropLast())).1.isInHeaderBlock)
+    #expect(!counts(frame(1, 0, [0x82]) + frame(9, 4, [0x82])).1.isInHeaderBlock)
+    #expect(!counts(Array(frame(1, 4, [0x82]).prefix(8))).1.isInHeaderBlock)
   }
 
   @Test("the first budget that is overdrawn is the offence, for good")
@@ -115,7 +115,7 @@ struct AbuseBudgetTests {
   @Test("of used streams sixteen of the newest closed ones and the newest gap are known")
   func usedStreams() {
     var used = UsedStreams()
-    var wrong: [FrameWatch.Violation] = []
+    var wrong: [FrameCounter.Violation] = []
     for id in stride(from: UInt32(1), through: 39, by: 2) {
       if let violation = used.headers(id) { wrong.append(violation) }
       used.close(id)

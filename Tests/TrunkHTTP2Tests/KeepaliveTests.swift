@@ -22,7 +22,7 @@ struct KeepaliveTests {
         == .wait(until: 17 * second))
     #expect(
       keepalive.check(now: 17 * second, lastRead: 7 * second, hasCalls: true)
-        == .ping(lookAt: 27 * second))
+        == .ping(checkAt: 27 * second))
   }
 
   @Test(
@@ -30,7 +30,7 @@ struct KeepaliveTests {
   func verdicts() {
     var silent = keepalive()
     #expect(
-      silent.check(now: 10 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 20 * second))
+      silent.check(now: 10 * second, lastRead: 0, hasCalls: true) == .ping(checkAt: 20 * second))
     #expect(
       silent.check(now: 30 * second - 1, lastRead: 0, hasCalls: true)
         == .wait(until: 30 * second))
@@ -38,13 +38,13 @@ struct KeepaliveTests {
     #expect(late.check(now: 21 * second, lastRead: 0, hasCalls: true) == .wait(until: 30 * second))
     #expect(
       late.check(now: 25 * second, lastRead: 11 * second, hasCalls: true)
-        == .ping(lookAt: 35 * second))
+        == .ping(checkAt: 35 * second))
     #expect(silent.check(now: 30 * second, lastRead: 0, hasCalls: true) == .dead)
     var alive = keepalive()
     _ = alive.check(now: 10 * second, lastRead: 0, hasCalls: true)
     #expect(
       alive.check(now: 30 * second, lastRead: 10 * second, hasCalls: true)
-        == .ping(lookAt: 40 * second))
+        == .ping(checkAt: 40 * second))
   }
 
   @Test(
@@ -53,11 +53,11 @@ struct KeepaliveTests {
     var quiet = keepalive()
     #expect(quiet.check(now: 99 * second, lastRead: 0, hasCalls: false) == .dormant)
     #expect(
-      quiet.check(now: 99 * second, lastRead: 0, hasCalls: true) == .ping(lookAt: 109 * second))
+      quiet.check(now: 99 * second, lastRead: 0, hasCalls: true) == .ping(checkAt: 109 * second))
     #expect(quiet.check(now: 119 * second, lastRead: 0, hasCalls: false) == .dead)
     var eager = keepalive(withoutCalls: true)
     #expect(
-      eager.check(now: 99 * second, lastRead: 0, hasCalls: false) == .ping(lookAt: 109 * second))
+      eager.check(now: 99 * second, lastRead: 0, hasCalls: false) == .ping(checkAt: 109 * second))
   }
 
   @Test("an endless time saturates")
@@ -79,7 +79,7 @@ struct PingPolicyTests {
     let verdicts = (0..<4).map {
       policy.pingReceived(now: UInt64($0) * second, hasCalls: true, hasSent: false)
     }
-    #expect(verdicts == [.fine, .strike, .strike, .tooMany])
+    #expect(verdicts == [.allowed, .strike, .strike, .tooMany])
   }
 
   @Test("five minutes with calls, two hours without")
@@ -89,16 +89,16 @@ struct PingPolicyTests {
     var permitted = policy(permitsWithoutCalls: true)
     for index in 0..<9 {
       let now = UInt64(index) * 300 * second
-      #expect(busy.pingReceived(now: now, hasCalls: true, hasSent: false) == .fine)
-      #expect(permitted.pingReceived(now: now, hasCalls: false, hasSent: false) == .fine)
+      #expect(busy.pingReceived(now: now, hasCalls: true, hasSent: false) == .allowed)
+      #expect(permitted.pingReceived(now: now, hasCalls: false, hasSent: false) == .allowed)
       let verdict = idle.pingReceived(now: now, hasCalls: false, hasSent: false)
       #expect(
-        verdict == [.fine, .strike, .strike][min(index, 2)] || index > 2 && verdict == .tooMany)
+        verdict == [.allowed, .strike, .strike][min(index, 2)] || index > 2 && verdict == .tooMany)
     }
     var patient = policy()
     for index in 0..<9 {
       let now = UInt64(index) * 7_200 * second
-      #expect(patient.pingReceived(now: now, hasCalls: false, hasSent: false) == .fine)
+      #expect(patient.pingReceived(now: now, hasCalls: false, hasSent: false) == .allowed)
     }
   }
 
@@ -107,7 +107,7 @@ struct PingPolicyTests {
     var policy = policy()
     for message in 0..<10_000 {
       let now = UInt64(message) * 1_000_000
-      #expect(policy.pingReceived(now: now, hasCalls: true, hasSent: true) == .fine)
+      #expect(policy.pingReceived(now: now, hasCalls: true, hasSent: true) == .allowed)
       #expect(policy.pingReceived(now: now, hasCalls: true, hasSent: false) == .strike)
     }
   }

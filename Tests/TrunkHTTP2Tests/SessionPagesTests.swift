@@ -26,7 +26,7 @@ struct SessionPagesTests {
       taken += 1
       return isEmpty ? nil : lent
     }
-    func giveBack(_ pages: UnsafeMutableRawPointer) {
+    func release(_ pages: UnsafeMutableRawPointer) {
       returned += pages == lent ? 1 : 1_000
       lent.initializeMemory(as: UInt8.self, repeating: 0xee, count: SessionArena.size)
     }

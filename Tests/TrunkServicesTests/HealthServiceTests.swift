@@ -102,7 +102,7 @@ struct HealthServiceTests {
     #expect(await seen.next() == .notServing)
     health.setServing("a", true)
     #expect(await seen.next() == .serving)
-    health.unwatch("a", id)
+    health.removeWatcher("a", id)
     #expect(await seen.next() == nil)
   }
 
@@ -136,7 +136,7 @@ struct HealthServiceTests {
     let health = HealthService()
     let watches = (0..<100).map { ($0, health.watch("name \($0 / 2)").id) }
     #expect(health.watchedNames == 50)
-    for (number, id) in watches { health.unwatch("name \(number / 2)", id) }
+    for (number, id) in watches { health.removeWatcher("name \(number / 2)", id) }
     #expect(health.watchedNames == 0)
   }
 }

@@ -65,7 +65,7 @@ struct ListenerTests {
           let listener = try Listener(
             on: address, loop: loop, options: SocketOptions(), paused: {},
             admission: Listener.Admission(
-              patience: .seconds(600),
+              timeout: .seconds(600),
               next: {
                 let place = place.value
                 place.asked += 1

@@ -42,7 +42,7 @@ struct LookupTests {
   @Test("a look-up of both families that hangs does not hold up what one family answers")
   func systemHangs() async throws {
     let v4 = SocketAddress(ip: "10.0.0.1", port: 7)
-    let found = try await HostLookup.unhindered(patience: .zero, delay: .zero) {
+    let found = try await HostLookup.preferringUnblocked(headStart: .zero, delay: .zero) {
       try await Task.sleep(for: .seconds(3_600))
       return []
     } apart: { family in
@@ -63,7 +63,7 @@ struct LookupTests {
     let both = [SocketAddress(ip: "::5", port: 7)].compactMap { $0 } + v4
     for (late, expected) in [(both, both), (nil, v4)] {
       let (isPartial, partial) = AsyncStream.makeStream(of: Void.self)
-      let found = try await HostLookup.unhindered(patience: .zero, delay: .zero) {
+      let found = try await HostLookup.preferringUnblocked(headStart: .zero, delay: .zero) {
         var iterator = isPartial.makeAsyncIterator()
         await iterator.next()
         guard let late else { throw SocketError.timedOut("look-up") }

@@ -40,7 +40,7 @@ struct PagePoolTests {
         let isOwn = bytes(slot).allSatisfy { $0 == UInt8(number + 1) }
         #expect(isOwn, "slot \(number) of round \(round)")
       }
-      for slot in slots.shuffled() { pool.giveBack(slot) }
+      for slot in slots.shuffled() { pool.release(slot) }
     }
   }
 
@@ -53,13 +53,13 @@ struct PagePoolTests {
     // One of each slab stays in use, then none.
     let last = Dictionary(grouping: slots) { UInt(bitPattern: $0) / UInt(64 * Self.size) }
       .values.map { $0[0] }
-    for slot in slots where !last.contains(slot) { pool.giveBack(slot) }
+    for slot in slots where !last.contains(slot) { pool.release(slot) }
     #expect(pool.usage == (slabs: 10, slots: 10))
-    for slot in last { pool.giveBack(slot) }
+    for slot in last { pool.release(slot) }
     #expect(pool.usage == (slabs: 1, slots: 0))
     let again = try #require(pool.take())
     #expect(pool.usage == (slabs: 1, slots: 1))
-    pool.giveBack(again)
+    pool.release(again)
   }
 
   @Test("threads take and give back at once, and never share a slot", .enabled(if: lends))
@@ -73,7 +73,7 @@ struct PagePoolTests {
             let slots = (0..<20).compactMap { _ in pool.take() }
             for slot in slots { slot.storeBytes(of: worker, as: Int.self) }
             for slot in slots where slot.load(as: Int.self) != worker { wrong += 1 }
-            for slot in slots { pool.giveBack(slot) }
+            for slot in slots { pool.release(slot) }
             wrong += 20 - slots.count
           }
           return wrong

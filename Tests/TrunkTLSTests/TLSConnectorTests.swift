@@ -83,7 +83,7 @@
         unlink(path)
       }
       let connector = TLSConnector(ClientTLS(trust: .file(path)))
-      await connector.prepare(patience: .milliseconds(50))
+      await connector.prepare(timeout: .milliseconds(50))
       let error = #expect(throws: TLSError.self) { try connector.current() }
       #expect(error?.description.contains("timed out") == true)
     }

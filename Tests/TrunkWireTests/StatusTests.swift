@@ -80,9 +80,9 @@ struct StatusTests {
     #expect(RPCError.Code(resetCode: reset) == code)
   }
 
-  @Test("an error prints its code, its message and its story, one fact a line")
+  @Test("an error prints its code, its message and its diagnostics, one fact a line")
   func description() {
-    let error = RPCError(.unavailable, "no server for x", story: "one\ntwo")
+    let error = RPCError(.unavailable, "no server for x", diagnostics: "one\ntwo")
     #expect("\(error)" == "unavailable: no server for x\n  one\n  two")
     #expect("\(RPCError(.internal, ""))" == "internal")
   }

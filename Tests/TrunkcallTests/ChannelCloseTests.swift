@@ -103,8 +103,8 @@ struct ChannelCloseTests {
 
   private func waitsForServer(_ channel: GRPCChannel) async -> Bool {
     await withCheckedContinuation { continuation in
-      channel.hub.onHome { control in
-        guard let connection = control.openConnections.first else {
+      channel.context.onControlLoop { controller in
+        guard let connection = controller.openConnections.first else {
           return continuation.resume(returning: false)
         }
         connection.onLoop { continuation.resume(returning: ($0.socket?.unsentCount ?? 0) > 0) }

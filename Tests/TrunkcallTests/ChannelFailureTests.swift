@@ -201,7 +201,7 @@ import TrunkWire
     let channel = try GRPCChannel(to: server.target, options: options)
     let error = await failure { _ = try await channel.unary(method("M"), []) }
     #expect(error?.code == .unavailable)
-    #expect(error?.story.contains("no HTTP/2 SETTINGS came in time") == true)
+    #expect(error?.diagnostics.contains("no HTTP/2 SETTINGS came in time") == true)
     await channel.close()
   }
 
@@ -213,8 +213,10 @@ import TrunkWire
       _ = try await channel.unary(method("M"), [], CallOptions(timeout: .milliseconds(300)))
     }
     #expect(error?.code == .deadlineExceeded)
-    let lines = (error?.story ?? "").split(separator: "\n").filter { $0.hasPrefix("connecting") }
-    #expect(lines.count == 1, "\(error?.story ?? "")")
+    let lines = (error?.diagnostics ?? "").split(separator: "\n").filter {
+      $0.hasPrefix("connecting")
+    }
+    #expect(lines.count == 1, "\(error?.diagnostics ?? "")")
     #expect(lines.first?.hasPrefix("connecting 127.0.0.1:") == true)
     #expect(lines.first?.hasSuffix(" s ago, waiting for the server's SETTINGS") == true)
     await channel.close()

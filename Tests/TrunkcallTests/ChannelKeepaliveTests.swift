@@ -145,8 +145,10 @@ extension GRPCChannel {
   /// Of the connections that are made from now on, in nanoseconds.
   fileprivate var keepaliveTime: UInt64? {
     get async {
-      let hub = hub
-      return await hub.home.perform { hub.control.value.connectionSettings.keepalive?.time }
+      let context = context
+      return await context.controlLoop.perform {
+        context.controller.value.connectionSettings.keepalive?.time
+      }
     }
   }
 }

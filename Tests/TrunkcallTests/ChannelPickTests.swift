@@ -129,7 +129,8 @@ import TrunkWire
     await channel.close()
   }
 
-  @Test("a waiting call ends with its deadline, telling the story, or when its task is cancelled")
+  @Test(
+    "a waiting call ends with its deadline, with the diagnostics, or when its task is cancelled")
   func waitEnds() async throws {
     let resolver = ManualResolver()
     let channel = try GRPCChannel(to: "manual:///x", resolvers: [resolver])
@@ -137,7 +138,7 @@ import TrunkWire
       _ = try await channel.unary(method("M"), [], CallOptions(timeout: .milliseconds(50)))
     }
     #expect(late?.code == .deadlineExceeded)
-    #expect(late?.story.contains("manual has not answered yet") == true)
+    #expect(late?.diagnostics.contains("manual has not answered yet") == true)
     for shape in [true, false] {
       let task = Task {
         if shape {
@@ -154,7 +155,7 @@ import TrunkWire
     await channel.close()
   }
 
-  @Test("in TRANSIENT_FAILURE calls fail with the story; those that wait for ready do not")
+  @Test("in TRANSIENT_FAILURE calls fail with the diagnostics; those that wait for ready do not")
   func waitForReady() async throws {
     let server = try await ScriptedServer()
     let port = server.port
@@ -164,7 +165,7 @@ import TrunkWire
     let error = await failure { _ = try await channel.unary(method("M"), []) }
     #expect(error?.code == .unavailable && error?.origin == .local)
     #expect(error?.message == "no server for ipv4:127.0.0.1:\(port)")
-    #expect(error?.story.contains("127.0.0.1:\(port) connection refused") == true)
+    #expect(error?.diagnostics.contains("127.0.0.1:\(port) connection refused") == true)
     async let waiting = channel.unary(
       method("M"), [5], CallOptions(timeout: .seconds(10), waitForReady: true))
     try await Task.sleep(for: .milliseconds(100))
@@ -175,13 +176,13 @@ import TrunkWire
     await channel.close()
   }
 
-  @Test("ready(within:) tells the story when the time is over")
+  @Test("ready(within:) gives the diagnostics when the time is over")
   func ready() async throws {
     let resolver = ManualResolver(Resolution([], note: "3 instances, 0 passing"))
     let channel = try GRPCChannel(to: "manual:///x", resolvers: [resolver])
     let error = await failure { try await channel.ready(within: .seconds(2)) }
     #expect(error?.code == .unavailable)
-    #expect(error?.story.contains("3 instances, 0 passing") == true)
+    #expect(error?.diagnostics.contains("3 instances, 0 passing") == true)
     #expect(channel.state == .transientFailure)
     await channel.close()
     #expect(channel.state == .shutdown)
@@ -196,22 +197,22 @@ import TrunkWire
     options.group = group
     try await withChannel(to: server.target, options: options) { channel in
       channel.connect()
-      let hub = channel.hub
+      let context = channel.context
       let loop = group.loops[0]
       let error = await withUnsafeContinuation { waiter in
-        loop.later { askWhenReady(hub, loop, waiter) }
+        loop.later { askWhenReady(context, loop, waiter) }
       }
       #expect(error == nil)
     }
   }
 
-  @Test("a resolver that fails is called again after a backoff; its error is in the story")
+  @Test("a resolver that fails is called again after a backoff; its error is in the diagnostics")
   func resolverFails() async throws {
     let server = try await ScriptedServer()
     let resolver = ManualResolver(endpoints([server]), failures: 2)
     try await withChannel(to: "manual:///x", resolvers: [resolver], options: quick()) { channel in
       let error = await failure { _ = try await channel.unary(method("M"), []) }
-      #expect(error?.story.contains("manual failure") == true)
+      #expect(error?.diagnostics.contains("manual failure") == true)
       let reply = try await channel.unary(method("M"), [1], CallOptions(waitForReady: true))
       #expect(reply == [1])
       #expect(resolver.runs.load(ordering: .relaxed) == 3)
@@ -356,10 +357,14 @@ private struct Refusing: Balancer {
 /// Looks in every round of the loop, and asks in the one in which the channel is ready, before its
 /// picker is published.
 private func askWhenReady(
-  _ hub: ChannelHub, _ loop: EventLoop, _ waiter: UnsafeContinuation<RPCError?, Never>
+  _ context: ChannelContext, _ loop: EventLoop, _ waiter: UnsafeContinuation<RPCError?, Never>
 ) {
-  guard hub.watch.current == .ready else { return loop.later { askWhenReady(hub, loop, waiter) } }
-  hub.onHome { $0.waitForReady(WaitKey(), until: Clock.now().adding(.seconds(3)), waiter) }
+  guard context.watch.current == .ready else {
+    return loop.later { askWhenReady(context, loop, waiter) }
+  }
+  context.onControlLoop {
+    $0.waitForReady(WaitKey(), until: Clock.now().adding(.seconds(3)), waiter)
+  }
 }
 
 /// Has nothing at first, and everything when asked again.

@@ -126,7 +126,7 @@ import TrunkWire
 @Suite struct PickQueueTests {
   @Test("calls come out in the order they came, without those that left")
   func order() {
-    var queue = PickQueue<Int>(limit: 10)
+    var queue = PendingCalls<Int>(limit: 10)
     let tickets = (0..<5).compactMap { queue.add($0) }
     let gone = [queue.remove(tickets[1]), queue.remove(tickets[1])]
     #expect(gone == [1, nil])
@@ -144,7 +144,7 @@ import TrunkWire
 
   @Test("a full queue takes nobody, and has room again when one leaves")
   func limit() throws {
-    var queue = PickQueue<Int>(limit: 2)
+    var queue = PendingCalls<Int>(limit: 2)
     let first = queue.add(1)
     _ = queue.add(2)
     let refused = queue.add(3)
@@ -157,7 +157,7 @@ import TrunkWire
 
   @Test("one call that stays does not keep the places of those that left, and keeps its own")
   func holes() throws {
-    var queue = PickQueue<Int>(limit: .max)
+    var queue = PendingCalls<Int>(limit: .max)
     let head = queue.add(-1)
     let first = try #require(head)
     var most = 0
@@ -165,7 +165,7 @@ import TrunkWire
       if let ticket = queue.add(number) { queue.remove(ticket) }
       most = max(most, queue.slotCount)
     }
-    #expect(most <= 2 * PickQueue<Int>.fewHoles)
+    #expect(most <= 2 * PendingCalls<Int>.fewHoles)
     let tickets = (0..<1_000).compactMap { queue.add($0) }
     for ticket in tickets.dropLast(3) { queue.remove(ticket) }
     let second = queue.remove(tickets[998])

@@ -125,8 +125,8 @@ struct PickOutcomeTests {
       state.hook.withLock {
         $0 = {
           // On the loop already, as the channel has no other one.
-          channel.hub.onHome { control in
-            for connection in control.openConnections { connection.value.broke("gone") }
+          channel.context.onControlLoop { controller in
+            for connection in controller.openConnections { connection.value.broke("gone") }
           }
         }
       }

@@ -126,7 +126,7 @@ struct ServerCounterTests {
     #expect(count.taken == 0)
     for isTaken in [true, false] {
       guard let slot = count.take() else { return }
-      let handover = SlotHandover(slot)
+      let handover = SlotTransfer(slot)
       if isTaken { await Task.detached { _ = handover.take() }.value }
       #expect(count.taken == (isTaken ? 0 : 1))
     }

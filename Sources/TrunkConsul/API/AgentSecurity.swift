@@ -26,8 +26,8 @@ enum AgentSecurity {
       }
       if !tls.verifiesServer { client.verification = .none }
       let logger = Logger(label: "trunkcall.consul")
-      let connector = TLSConnector(client, .http1) { news in
-        switch news {
+      let connector = TLSConnector(client, .http1) { notice in
+        switch notice {
         case .reloaded: logger.info("certificates for consul \(address) were reloaded")
         case .unusable(let problem):
           logger.error(

@@ -4,8 +4,8 @@ private import FoundationEssentials
 
 /// The agent's service endpoints. All may be repeated without harm (a PUT may be lost but applied).
 extension AgentClient {
-  /// The definition without what an older agent does not know: it refuses the whole registration for
-  /// such a field.
+  /// The definition without what an older agent does not know: it refuses the whole registration
+  /// for such a field.
   func understood(_ definition: ServiceDefinition, timeout: Duration) async -> ServiceDefinition {
     guard definition.check?.tlsServerName != nil else { return definition }
     var definition = definition
@@ -16,7 +16,8 @@ extension AgentClient {
     return definition
   }
 
-  /// Against the agent itself and never the catalogue, which runs no checks (Consul, Agent Service API).
+  /// Against the agent itself and never the catalogue, which runs no checks (Consul, Agent Service
+  /// API).
   /// - Parameter definition: one that the agent understands.
   func register(_ definition: ServiceDefinition, timeout: Duration) async throws {
     var request = HTTPRequest(.put, "v1", "agent", "service", "register")
@@ -55,7 +56,7 @@ extension AgentClient {
 
   /// Tells the agent how a service with a TTL is; false if it does not know the check (measured
   /// with 1.8.7).
-  func beat(serviceID: String, isServing: Bool, timeout: Duration) async throws -> Bool {
+  func updateTTL(serviceID: String, isServing: Bool, timeout: Duration) async throws -> Bool {
     var request = HTTPRequest(
       .put, "v1", "agent", "check", isServing ? "pass" : "fail", "service:\(serviceID)")
     if !isServing { request.addQuery("note", "the health service says NOT_SERVING") }

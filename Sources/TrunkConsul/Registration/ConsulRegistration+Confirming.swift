@@ -19,7 +19,7 @@ extension ConsulRegistration {
     let timeout = timing.requestTimeout
     if check.kind == .ttl {
       let isServing = server.isServing(name) ?? true
-      let isKnown = try await client.beat(
+      let isKnown = try await client.updateTTL(
         serviceID: definition.id, isServing: isServing, timeout: timeout)
       return isKnown ? .well(critical: nil) : .forgotten
     }
@@ -54,11 +54,11 @@ extension ConsulRegistration {
     if let obstacle { logger.warning("\(name) may turn critical in consul: \(obstacle)") }
   }
 
-  func tell(
-    _ news: RegistrationState.News?, _ definition: ServiceDefinition, _ client: AgentClient
+  func log(
+    _ notice: RegistrationState.Notice?, _ definition: ServiceDefinition, _ client: AgentClient
   ) {
     let (agent, id) = ("consul \(client.name)", definition.id)
-    switch news {
+    switch notice {
     case nil: break
     case .registered(let again):
       logger.info("registered with \(agent)\(again ? " again" : "") as \(id)")

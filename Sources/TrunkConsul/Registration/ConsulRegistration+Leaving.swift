@@ -52,8 +52,8 @@ extension ConsulRegistration {
   private enum Leaving { case gone, shown, unknown(String) }
 
   /// The agent's own answer comes before the catalogue knows. Watchers are woken within about 20 ms
-  /// of that (measured with 1.8.7) and ask again; the margin is ten times as long. Whoever is later still is told by
-  /// the server's GOAWAY, and loses no call either.
+  /// of that (measured with 1.8.7) and ask again; the margin is ten times as long. Whoever is later
+  /// still is told by the server's GOAWAY, and loses no call either.
   private func waitUntilGone(_ sent: Sent, by client: AgentClient) async -> Leaving {
     let deadline = ContinuousClock.now + timing.leaveTimeout
     var left: Duration { max(.zero, deadline - .now) }
@@ -78,7 +78,7 @@ extension ConsulRegistration {
         if sent.isUnderWay {
           try await client.deregister(serviceID: sent.definition.id, timeout: left)
         }
-        try await Task.sleep(for: timing.lookAgain)
+        try await Task.sleep(for: timing.pollInterval)
       }
       return .shown
     } catch {

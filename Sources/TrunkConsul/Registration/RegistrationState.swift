@@ -28,7 +28,7 @@ package struct RegistrationState: Sendable {
     case sleep(Duration)
   }
   /// Something for the log.
-  package enum News: Sendable, Hashable {
+  package enum Notice: Sendable, Hashable {
     case registered(again: Bool)
     case forgotten
     case trouble(String)
@@ -41,18 +41,18 @@ package struct RegistrationState: Sendable {
     case passing
   }
   package struct Step: Sendable, Hashable {
-    package var news: News?
+    package var notice: Notice?
     package var next: Next
   }
 
   /// Time between two confirmations, ±20 % so that many servers do not ask in step.
   private let interval: Duration
-  private let beats: Bool
+  private let hasTTL: Bool
   private var afterSleep = Next.register
   private var wasRegistered = false
   private var backoff = Backoff()
-  private var said: (text: String, at: Instant)?
-  private var saidDrift: (text: String, at: Instant)?
+  private var lastReported: (text: String, at: Instant)?
+  private var lastReportedDrift: (text: String, at: Instant)?
   /// The next registration mends something that was said a moment ago.
   private var isQuiet = false
   private var isCritical = false
@@ -62,53 +62,53 @@ package struct RegistrationState: Sendable {
   package init(confirmEvery interval: Duration = .seconds(3), life: Duration? = nil) {
     // Consul, Agent Check API: at least three beats in a life.
     self.interval = life.map { min(interval, $0 / 4) } ?? interval
-    beats = life != nil
+    hasTTL = life != nil
     backoff.initial = .milliseconds(250)
     backoff.maximum = .seconds(5)
   }
 
-  package mutating func begin() -> Step { Step(news: nil, next: .register) }
+  package mutating func begin() -> Step { Step(notice: nil, next: .register) }
 
-  package mutating func woke() -> Step { Step(news: nil, next: afterSleep) }
+  package mutating func timerFired() -> Step { Step(notice: nil, next: afterSleep) }
 
   package mutating func registered(using random: inout some RandomNumberGenerator) -> Step {
-    let news = isQuiet ? nil : News.registered(again: wasRegistered)
+    let notice = isQuiet ? nil : Notice.registered(again: wasRegistered)
     wasRegistered = true
     isQuiet = false
     settle()
     // Consul, Agent Check API: a TTL starts to run when it is registered.
-    return beats ? Step(news: news, next: .confirm) : Step(news: news, next: rest(&random))
+    return hasTTL ? Step(notice: notice, next: .confirm) : Step(notice: notice, next: rest(&random))
   }
 
   /// - Parameter critical: what the agent's check says while it fails; nil while it does not.
   package mutating func confirmed(
     critical: String? = nil, using random: inout some RandomNumberGenerator
   ) -> Step {
-    var news = said == nil ? nil : News.registered(again: true)
+    var notice = lastReported == nil ? nil : Notice.registered(again: true)
     if isCritical != (critical != nil) {
       isCritical = critical != nil
-      news = critical.map { .critical($0) } ?? .passing
+      notice = critical.map { .critical($0) } ?? .passing
     }
     settle()
-    return Step(news: news, next: rest(&random))
+    return Step(notice: notice, next: rest(&random))
   }
 
   /// - Parameter what: of it is not as it was registered.
   package mutating func drifted(_ what: String, at now: Instant) -> Step {
-    let isKnown = saidDrift.map {
+    let isKnown = lastReportedDrift.map {
       $0.text == what && now - $0.at < RegistrationState.repeatAfter
     }
     if isKnown == true {
       isQuiet = true
-      return Step(news: nil, next: .register)
+      return Step(notice: nil, next: .register)
     }
-    saidDrift = (what, now)
-    return Step(news: .drifted(what), next: .register)
+    lastReportedDrift = (what, now)
+    return Step(notice: .drifted(what), next: .register)
   }
 
-  package mutating func renewed() -> Step { Step(news: .renewed, next: .register) }
+  package mutating func renewed() -> Step { Step(notice: .renewed, next: .register) }
 
-  package mutating func forgotten() -> Step { Step(news: .forgotten, next: .register) }
+  package mutating func forgotten() -> Step { Step(notice: .forgotten, next: .register) }
 
   /// - Parameter status: of an answer that refused; nil if there was none.
   package mutating func failed(
@@ -122,17 +122,18 @@ package struct RegistrationState: Sendable {
       afterSleep = .register
       delay = max(delay, .seconds(10) * Double.random(in: 0.8...1.2, using: &random))
     }
-    var news: News?
-    if said.map({ $0.text != text || now - $0.at >= RegistrationState.repeatAfter }) ?? true {
-      news = .trouble(text)
-      said = (text, now)
+    var notice: Notice?
+    if lastReported.map({ $0.text != text || now - $0.at >= RegistrationState.repeatAfter }) ?? true
+    {
+      notice = .trouble(text)
+      lastReported = (text, now)
     }
-    return Step(news: news, next: .sleep(delay))
+    return Step(notice: notice, next: .sleep(delay))
   }
 
   private mutating func settle() {
     backoff.reset()
-    said = nil
+    lastReported = nil
   }
 
   private mutating func rest(_ random: inout some RandomNumberGenerator) -> Next {

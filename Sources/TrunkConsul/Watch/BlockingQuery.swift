@@ -96,7 +96,7 @@ package struct BlockingQuery: Sendable {
   private var good: InstanceMapping?
   private var published: Snapshot?
   /// A break happened since the last answer with instances in it.
-  private var broken = false
+  private var interrupted = false
   /// Until when an empty answer is not believed.
   private var holdUntil: Instant?
   private var backoff = Backoff()
@@ -104,7 +104,7 @@ package struct BlockingQuery: Sendable {
   private var unexplained: InstanceMapping?
   private var explainedAt: Instant?
   /// The empty answer follows a break: when its instances turned critical is not known.
-  private var afterBreak = false
+  private var afterInterruption = false
   private var lastExplanation: InstanceCounts?
 
   /// - Parameter explains: whether the query hides instances (`passing`), so that an empty answer
@@ -124,12 +124,14 @@ package struct BlockingQuery: Sendable {
 
   package mutating func begin(at now: Instant) -> Step { Step(publish: nil, next: ask(at: now)) }
 
-  package mutating func woke(at now: Instant) -> Step { Step(publish: nil, next: query(at: now)) }
+  package mutating func timerFired(at now: Instant) -> Step {
+    Step(publish: nil, next: query(at: now))
+  }
 
   /// There is no room for another long poll at the agent: a look without one, a little later.
-  package mutating func crowded(using random: inout some RandomNumberGenerator) -> Step {
+  package mutating func overBudget(using random: inout some RandomNumberGenerator) -> Step {
     index = nil
-    let pause = timing.crowdedInterval * Double.random(in: 0.8...1.2, using: &random)
+    let pause = timing.overBudgetInterval * Double.random(in: 0.8...1.2, using: &random)
     return Step(publish: nil, next: .sleep(pause))
   }
 
@@ -144,14 +146,14 @@ package struct BlockingQuery: Sendable {
     backoff.reset()
     if let index, received < index {
       self.index = nil  // it starts over
-      broken = true
+      interrupted = true
     } else {
       index = max(1, received)  // 0 would be answered at once
     }
     if answer.mapping.endpoints.isEmpty {
       return emptied(answer.mapping, at: now)
     }
-    broken = false
+    interrupted = false
     holdUntil = nil
     failOpen.passing(answer.mapping.endpoints, after: good?.endpoints ?? [], at: now)
     good = answer.mapping
@@ -168,7 +170,7 @@ package struct BlockingQuery: Sendable {
     lastExplanation = counts
     let mapping = unexplained ?? InstanceMapping([], for: ConsulQuery(""))
     unexplained = nil
-    return believeEmpty(mapping, critical: counts == nil ? nil : critical, at: now)
+    return acceptEmpty(mapping, critical: counts == nil ? nil : critical, at: now)
   }
 
   package mutating func failed(
@@ -178,11 +180,11 @@ package struct BlockingQuery: Sendable {
     switch failure {
     case .transport(let reason), .malformed(let reason):
       text = reason
-      broken = true
+      interrupted = true
     case .status(let status, let reason):
       text = reason
       // A 5xx may come from an agent that starts over; a 4xx says nothing about the agent's state.
-      if status >= 500 { broken = true }
+      if status >= 500 { interrupted = true }
     }
     index = nil
     let delay = delay(after: failure, using: &random)
@@ -194,8 +196,8 @@ package struct BlockingQuery: Sendable {
   // MARK: Empty answers
 
   private mutating func emptied(_ mapping: InstanceMapping, at now: Instant) -> Step {
-    let wasBroken = broken
-    if broken, let good, !good.endpoints.isEmpty {
+    let wasInterrupted = interrupted
+    if interrupted, let good, !good.endpoints.isEmpty {
       let until = holdUntil ?? now + timing.holdTime
       holdUntil = until
       if now < until {
@@ -206,26 +208,26 @@ package struct BlockingQuery: Sendable {
         return step(Snapshot(good.endpoints, note), at: now)
       }
     }
-    broken = false
+    interrupted = false
     holdUntil = nil
-    afterBreak = wasBroken
+    afterInterruption = wasInterrupted
     if explains, mapping.counts.total == 0, mayExplain(at: now) {
       explainedAt = now
       unexplained = mapping
       return Step(publish: nil, next: .explain(timeout: timing.explainTimeout))
     }
-    return believeEmpty(mapping, critical: explains ? nil : mapping.critical, at: now)
+    return acceptEmpty(mapping, critical: explains ? nil : mapping.critical, at: now)
   }
 
   /// - Parameter critical: nil if it is not known what is registered and critical.
-  private mutating func believeEmpty(
+  private mutating func acceptEmpty(
     _ mapping: InstanceMapping, critical: Set<String>?, at now: Instant
   ) -> Step {
     // Instances without a port were in the answer itself; only hidden ones need explaining.
     let counts = explains && mapping.counts.total == 0 ? lastExplanation : mapping.counts
     let text = counts.map { "\($0)" } ?? "no passing instances"
     let kept = failOpen.empty(
-      after: good?.endpoints ?? [], critical: afterBreak ? [] : critical, at: now)
+      after: good?.endpoints ?? [], critical: afterInterruption ? [] : critical, at: now)
     guard kept.isEmpty else {
       good?.endpoints = kept
       return step(Snapshot(kept, "\(text); \(failOpen.note(keeping: kept.count))"), at: now)
@@ -318,8 +320,8 @@ package struct BlockingQuery: Sendable {
     let grown = Duration.nanoseconds(Int64(clamping: backoff.next(using: &random)))
     let delay = max(grown, least * Double.random(in: 0.8...1.2, using: &random))
     // Every call fails meanwhile, and one more question costs an agent next to nothing.
-    let knowsNothing = good?.endpoints.isEmpty ?? true
-    return knowsNothing ? min(delay, timing.emptyBackoff) : delay
+    let hasNoInstances = good?.endpoints.isEmpty ?? true
+    return hasNoInstances ? min(delay, timing.emptyBackoff) : delay
   }
 }
 
@@ -340,7 +342,7 @@ package struct BlockingQueryTiming: Sendable, Hashable {
   /// A call that finds no server cuts a back-off short, but not below this.
   package var leastBackoff = Duration.seconds(1)
   /// Between two looks while there is no room for a long poll at the agent.
-  package var crowdedInterval = Duration.seconds(5)
+  package var overBudgetInterval = Duration.seconds(5)
   /// All instances turned critical at once if they did so within this time: a check interval.
   package var allCriticalWindow = Duration.seconds(10)
   /// How long they are kept then; zero: not at all.

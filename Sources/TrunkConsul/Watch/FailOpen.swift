@@ -52,17 +52,17 @@ package struct FailOpen: Sendable {
       return kept.isEmpty ? end() : kept
     }
     guard hold > .zero, let critical else { return [] }
-    let turned = before.filter { critical.contains($0.key) }
+    let newlyCritical = before.filter { critical.contains($0.key) }
     // Where the last ones were taken out on purpose, those that turned critical before them stay
     // out.
-    guard !turned.isEmpty else { return [] }
-    let known = Set(turned.map(\.key))
+    guard !newlyCritical.isEmpty else { return [] }
+    let known = Set(newlyCritical.map(\.key))
     let earlier = left.values.filter {
       now - $0.at <= window && critical.contains($0.endpoint.key)
         && !known.contains($0.endpoint.key)
     }
     until = now + hold
-    return (turned + earlier.map(\.endpoint)).sorted { $0.key < $1.key }
+    return (newlyCritical + earlier.map(\.endpoint)).sorted { $0.key < $1.key }
   }
 
   package func note(keeping count: Int) -> String {

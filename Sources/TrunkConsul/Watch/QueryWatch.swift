@@ -30,10 +30,10 @@ struct QueryWatch: Sendable {
         switch step.next {
         case .sleep(let duration):
           try await Task.sleep(for: duration)
-          step = rules.woke(at: .now)
+          step = rules.timerFired(at: .now)
         case .backOff(let duration, let least):
           try await wakeUp.sleep(for: duration, least: least)
-          step = rules.woke(at: .now)
+          step = rules.timerFired(at: .now)
         case .explain(let timeout):
           let all = try await explain(timeout)
           step = rules.explained(all?.counts, critical: all?.critical ?? [], at: .now)
@@ -42,7 +42,7 @@ struct QueryWatch: Sendable {
             guard let answer = try await ask(index, wait, timeout) else {
               logger.debug("consul \(client.name): \(query.service): no room for a long poll")
               client.close()
-              step = rules.crowded(using: &random)
+              step = rules.overBudget(using: &random)
               continue
             }
             if answer.mapping.counts.unreadable != unreadable {

@@ -56,7 +56,7 @@ package final class SharedWatches: Sendable {
       of: Snapshot.self, bufferingPolicy: .bufferingNewest(1))
     let id = state.withLock { $0.makeID() }
     // Set before the watch can yield or be cancelled; does nothing for an unknown subscriber.
-    subscriber.onTermination = { [self] _ in leave(key, id, linger: options.linger) }
+    subscriber.onTermination = { [self] _ in unsubscribe(key, id, linger: options.linger) }
     if state.withLock({ SharedWatches.join(&$0, key, id, subscriber) }) { return stream }
 
     let client = try AgentClient(key.agent)
@@ -118,7 +118,7 @@ package final class SharedWatches: Sendable {
     }
   }
 
-  private func leave(_ key: Key, _ id: UInt64, linger: Duration) {
+  private func unsubscribe(_ key: Key, _ id: UInt64, linger: Duration) {
     state.withLock { state in
       guard var entry = state.entries[key], entry.subscribers.removeValue(forKey: id) != nil
       else { return }

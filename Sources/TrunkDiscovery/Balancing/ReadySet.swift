@@ -52,7 +52,7 @@ package struct ReadySet: Sendable {
       actions.changed(state)
     case .subchannel(let id, let state, let error):
       guard let i = position[id] else { return }  // closed a moment ago
-      child(i, turned: state, error, &actions)
+      child(i, to: state, error, &actions)
     case .completed, .exitIdle: break  // children are never left idle
     }
   }
@@ -108,7 +108,7 @@ package struct ReadySet: Sendable {
   }
 
   private mutating func child(
-    _ i: Int, turned state: ConnectivityState, _ error: String?, _ actions: inout BalancerActions
+    _ i: Int, to state: ConnectivityState, _ error: String?, _ actions: inout BalancerActions
   ) {
     let before = (phase: children[i].phase, aggregate: self.state)
     switch state {

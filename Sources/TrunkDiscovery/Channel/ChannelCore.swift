@@ -55,9 +55,9 @@ package struct ChannelCore: Sendable {
 
   package private(set) var state = ConnectivityState.idle
   package private(set) var serviceConfig: ServiceConfig?
-  /// What the resolver said last, for the story.
-  package private(set) var resolver = ResolverFact()
-  /// Why the last service config was refused, for the story.
+  /// What the resolver said last, for the diagnostics.
+  package private(set) var resolver = ResolverStatus()
+  /// Why the last service config was refused, for the diagnostics.
   package private(set) var configError: ServiceConfigError?
 
   private let options: Options
@@ -66,7 +66,7 @@ package struct ChannelCore: Sendable {
   /// The policy that will take over.
   private var pending: PolicySlot?
   /// The picker while no policy serves.
-  private var stopgap = Pick.wait
+  private var constantPick = Pick.wait
   private var dirty = true
 
   package init(
@@ -81,7 +81,7 @@ package struct ChannelCore: Sendable {
   package mutating func takePicker() -> (any Picker)? {
     guard dirty else { return nil }
     dirty = false
-    return serving?.makePicker() ?? ConstantPicker(stopgap)
+    return serving?.makePicker() ?? ConstantPicker(constantPick)
   }
 
   package mutating func handle(_ event: Event, now: UInt64) -> [Action] {
@@ -99,10 +99,10 @@ package struct ChannelCore: Sendable {
       send(.exitIdle, to: .serving, &out)
       send(.exitIdle, to: .pending, &out)
     case .enterIdle:
-      letGo(&out)
+      release(&out)
       hold(.idle, .wait)
     case .shutDown:
-      letGo(&out)
+      release(&out)
       hold(.shutdown, .drop(RPCError(.unavailable, "the channel is closed")))
     }
     if state != before { out.append(.changed(state)) }
@@ -239,7 +239,7 @@ extension ChannelCore {
 
   private mutating func hold(_ new: ConnectivityState, _ pick: Pick) {
     state = new
-    stopgap = pick
+    constantPick = pick
     dirty = true
   }
 
@@ -248,7 +248,7 @@ extension ChannelCore {
     slot = nil
   }
 
-  private mutating func letGo(_ out: inout [Action]) {
+  private mutating func release(_ out: inout [Action]) {
     ChannelCore.drop(&pending, &out)
     ChannelCore.drop(&serving, &out)
   }

@@ -75,7 +75,7 @@ public struct Resolution: Sendable, Hashable {
   /// Why the service config that came with the name was refused. The channel keeps the last good
   /// one, and fails calls with this if it never had one (gRFC A21).
   public var serviceConfigError: ServiceConfigError?
-  /// Shown in the story of a failed call, e.g. "3 instances, 0 passing (3 critical)".
+  /// Shown in the diagnostics of a failed call, e.g. "3 instances, 0 passing (3 critical)".
   public var note: String?
   /// False: the registry could not be asked or refused to answer; the endpoints are what was known
   /// before, and the note says why. Default true.

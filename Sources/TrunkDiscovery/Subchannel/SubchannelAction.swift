@@ -50,7 +50,7 @@ package enum SubchannelAction: Sendable, Hashable {
   case report(ConnectivityState, error: String?)
 }
 
-/// The last thing that went wrong with one address: for the story of a failed call.
+/// The last thing that went wrong with one address: for the diagnostics of a failed call.
 package struct AddressFailure: Sendable, Hashable {
   package var address: Address
   package var error: String

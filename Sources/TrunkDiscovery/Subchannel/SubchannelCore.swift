@@ -33,9 +33,9 @@ package struct SubchannelCore: Sendable {
   /// 5.4, MIN_CONNECT_TIMEOUT.
   package static let minimumConnectTimeout: UInt64 = 20_000_000_000
   /// An unused connection that lasted as long was there for calls, and none came.
-  private static let chanceToBeUsed: UInt64 = 250_000_000
+  private static let minimumUsableTime: UInt64 = 250_000_000
 
-  private struct Flight: Sendable {
+  private struct Attempt: Sendable {
     var id: UInt32
     var address: Address
     var began: UInt64
@@ -43,7 +43,7 @@ package struct SubchannelCore: Sendable {
   private struct Pass: Sendable {
     /// Not tried yet, in order.
     var waiting: [Address]
-    var flights: [Flight] = []
+    var attempts: [Attempt] = []
     /// When the next address may begin though none has failed.
     var nextStart: UInt64
     var backoffDeadline: UInt64
@@ -54,7 +54,7 @@ package struct SubchannelCore: Sendable {
   private enum Phase: Sendable {
     case idle
     case connecting(Pass)
-    case ready(Flight)
+    case ready(Attempt)
     case backingOff(until: UInt64, wanted: Bool)
     case closed
   }
@@ -63,20 +63,20 @@ package struct SubchannelCore: Sendable {
   private var phase = Phase.idle
   private var backoff: Backoff
   /// Connections in a row to one address that were of no use.
-  private struct Uselessness: Sendable {
+  private struct UnproductiveUse: Sendable {
     var count = 0
     var backoff: Backoff
     /// The next one begins no earlier.
     var notBefore: UInt64 = 0
     /// As many may be chance.
-    static let chance = 1
-    var isProven: Bool { count > Uselessness.chance }
+    static let toleratedCount = 1
+    var isProven: Bool { count > UnproductiveUse.toleratedCount }
   }
-  private var useless: [Address: Uselessness] = [:]
+  private var unproductive: [Address: UnproductiveUse] = [:]
   /// As configured, for each address anew.
   private let freshBackoff: Backoff
   /// Connections that ended with calls under way.
-  private var undecided: [UInt32: Flight] = [:]
+  private var undecided: [UInt32: Attempt] = [:]
   private var lastID: UInt32 = 0
   private var history: [Address: AddressFailure] = [:]
 
@@ -100,7 +100,7 @@ package struct SubchannelCore: Sendable {
   package var failures: [AddressFailure] { endpoint.addresses.compactMap { history[$0] } }
 
   /// When the next pass begins; nil unless it waits for that.
-  package var nextTry: UInt64? {
+  package var nextAttempt: UInt64? {
     if case .backingOff(let until, _) = phase { until } else { nil }
   }
 
@@ -116,14 +116,14 @@ package struct SubchannelCore: Sendable {
     case .failed(let id, let error): failed(id, error, now, &actions)
     case .ended(let id, let error, let use): ended(id, error, use, now, &random, &actions)
     case .decided(let id, let answered):
-      if let flight = undecided.removeValue(forKey: id) { decided(answered, flight, &random) }
+      if let attempt = undecided.removeValue(forKey: id) { decided(answered, attempt, &random) }
     case .timer: timer(now, &random, &actions)
     case .resetBackoff:
       backoff.reset()
-      useless = [:]
+      unproductive = [:]
       if case .backingOff(_, let wanted) = phase { leaveBackoff(wanted, now, &random, &actions) }
     case .close:
-      letGo(&actions)
+      release(&actions)
       phase = .closed
       actions.append(.report(.shutdown, error: nil))
     }
@@ -174,7 +174,7 @@ extension SubchannelCore {
   }
 
   /// 0 for an address that does not rest.
-  private func restEnd(_ address: Address) -> UInt64 { useless[address]?.notBefore ?? 0 }
+  private func restEnd(_ address: Address) -> UInt64 { unproductive[address]?.notBefore ?? 0 }
 
   /// Starts what may start, ends the pass if nothing is left.
   private mutating func proceed(
@@ -184,13 +184,13 @@ extension SubchannelCore {
     if pass.nextStart <= now, !pass.waiting.isEmpty {
       let address = pass.waiting.removeFirst()
       lastID &+= 1
-      pass.flights.append(Flight(id: lastID, address: address, began: now))
+      pass.attempts.append(Attempt(id: lastID, address: address, began: now))
       pass.nextStart = later(now, by: SubchannelCore.attemptDelay)
       let deadline = max(
         pass.backoffDeadline, later(now, by: SubchannelCore.minimumConnectTimeout))
       actions.append(.attempt(id: lastID, address: address, deadline: deadline))
     }
-    guard pass.flights.isEmpty, pass.waiting.isEmpty else {
+    guard pass.attempts.isEmpty, pass.waiting.isEmpty else {
       if !pass.waiting.isEmpty { actions.append(.timer(at: pass.nextStart)) }
       phase = .connecting(pass)
       return
@@ -234,9 +234,9 @@ extension SubchannelCore {
 extension SubchannelCore {
   private mutating func ready(_ id: UInt32, _ actions: inout [SubchannelAction]) {
     guard case .connecting(let pass) = phase,
-      let winner = pass.flights.first(where: { $0.id == id })
+      let winner = pass.attempts.first(where: { $0.id == id })
     else { return }
-    for other in pass.flights where other.id != id { actions.append(.abandon(id: other.id)) }
+    for other in pass.attempts where other.id != id { actions.append(.abandon(id: other.id)) }
     backoff.reset()
     history[winner.address] = nil
     phase = .ready(winner)
@@ -247,12 +247,12 @@ extension SubchannelCore {
     _ id: UInt32, _ error: String, _ now: UInt64, _ actions: inout [SubchannelAction]
   ) {
     guard case .connecting(var pass) = phase,
-      let i = pass.flights.firstIndex(where: { $0.id == id })
+      let i = pass.attempts.firstIndex(where: { $0.id == id })
     else { return }
-    let flight = pass.flights.remove(at: i)
-    pass.failed.insert(flight.address)
-    pass.lastError = "\(flight.address) \(error)"
-    note(flight.address, error, now, attempt: (history[flight.address]?.attempt ?? 0) + 1)
+    let attempt = pass.attempts.remove(at: i)
+    pass.failed.insert(attempt.address)
+    pass.lastError = "\(attempt.address) \(error)"
+    note(attempt.address, error, now, attempt: (history[attempt.address]?.attempt ?? 0) + 1)
     pass.nextStart = now  // RFC 8305 §5: a failure lets the next one go at once
     proceed(pass, now, &actions)
   }
@@ -261,39 +261,39 @@ extension SubchannelCore {
     _ id: UInt32, _ error: String?, _ use: ConnectionUse, _ now: UInt64,
     _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
   ) {
-    guard case .ready(let flight) = phase, flight.id == id else { return }
+    guard case .ready(let attempt) = phase, attempt.id == id else { return }
     switch use {
-    case .answered: decided(true, flight, &random)
-    case .unanswered: decided(false, flight, &random)
-    case .undecided: undecided[flight.id] = flight
+    case .answered: decided(true, attempt, &random)
+    case .unanswered: decided(false, attempt, &random)
+    case .undecided: undecided[attempt.id] = attempt
     case .unused:
-      let lived = now >= flight.began ? now - flight.began : 0
-      if lived < SubchannelCore.chanceToBeUsed { decided(false, flight, &random) }
+      let lived = now >= attempt.began ? now - attempt.began : 0
+      if lived < SubchannelCore.minimumUsableTime { decided(false, attempt, &random) }
     }
-    if let count = useless[flight.address]?.count {
+    if let count = unproductive[attempt.address]?.count {
       let what = error ?? "ended the connection with GOAWAY before it answered a call"
-      note(flight.address, what, now, attempt: count)
+      note(attempt.address, what, now, attempt: count)
     } else if let error {
-      note(flight.address, error, now, attempt: 0)
+      note(attempt.address, error, now, attempt: 0)
     }
     phase = .idle
-    actions.append(.report(.idle, error: error.map { "\(flight.address) \($0)" }))
+    actions.append(.report(.idle, error: error.map { "\(attempt.address) \($0)" }))
   }
 
   private mutating func decided(
-    _ answered: Bool, _ flight: Flight, _ random: inout some RandomNumberGenerator
+    _ answered: Bool, _ attempt: Attempt, _ random: inout some RandomNumberGenerator
   ) {
     guard !answered else {
-      useless[flight.address] = nil
+      unproductive[attempt.address] = nil
       return
     }
-    guard endpoint.addresses.contains(flight.address) else { return }
-    var state = useless[flight.address] ?? Uselessness(backoff: freshBackoff)
+    guard endpoint.addresses.contains(attempt.address) else { return }
+    var state = unproductive[attempt.address] ?? UnproductiveUse(backoff: freshBackoff)
     state.count += 1
     if state.isProven {
-      state.notBefore = later(flight.began, by: state.backoff.next(using: &random))
+      state.notBefore = later(attempt.began, by: state.backoff.next(using: &random))
     }
-    useless[flight.address] = state
+    unproductive[attempt.address] = state
   }
 
   private mutating func note(_ address: Address, _ error: String, _ now: UInt64, attempt: Int) {
@@ -314,25 +314,25 @@ extension SubchannelCore {
     let sameServer = new.serverName == endpoint.serverName
     endpoint = new
     history = history.filter { listed.contains($0.key) }
-    useless = sameServer ? useless.filter { listed.contains($0.key) } : [:]
+    unproductive = sameServer ? unproductive.filter { listed.contains($0.key) } : [:]
 
     switch phase {
     case .idle, .closed: break
-    case .ready(let flight):
-      guard !sameServer || !listed.contains(flight.address) else { return }
-      actions.append(.drain(id: flight.id))
+    case .ready(let attempt):
+      guard !sameServer || !listed.contains(attempt.address) else { return }
+      actions.append(.drain(id: attempt.id))
       phase = .idle
       actions.append(.report(.idle, error: nil))
     case .connecting(var pass):
-      pass.flights.removeAll { flight in
-        guard !sameServer || !listed.contains(flight.address) else { return false }
-        actions.append(.abandon(id: flight.id))
+      pass.attempts.removeAll { attempt in
+        guard !sameServer || !listed.contains(attempt.address) else { return false }
+        actions.append(.abandon(id: attempt.id))
         return true
       }
-      var begun = pass.failed.union(pass.flights.map(\.address))
+      var begun = pass.failed.union(pass.attempts.map(\.address))
       pass.waiting = candidates(now).filter { begun.insert($0).inserted }
       // Nothing under way any more: no reason to wait.
-      if pass.flights.isEmpty { pass.nextStart = now }
+      if pass.attempts.isEmpty { pass.nextStart = now }
       proceed(pass, now, &actions)
     case .backingOff(let until, _):
       // Addresses that were never tried need not wait for the others' backoff.
@@ -345,11 +345,11 @@ extension SubchannelCore {
     }
   }
 
-  private mutating func letGo(_ actions: inout [SubchannelAction]) {
+  private mutating func release(_ actions: inout [SubchannelAction]) {
     switch phase {
     case .connecting(let pass):
-      for flight in pass.flights { actions.append(.abandon(id: flight.id)) }
-    case .ready(let flight): actions.append(.drain(id: flight.id))
+      for attempt in pass.attempts { actions.append(.abandon(id: attempt.id)) }
+    case .ready(let attempt): actions.append(.drain(id: attempt.id))
     case .idle, .backingOff, .closed: break
     }
   }

@@ -61,14 +61,14 @@ public struct Target: Sendable, Hashable {
   /// Refuses the first parameter that is not in `known`, and names those that are: a parameter
   /// that is silently ignored hides a mistake.
   public func rejectUnknownParameters(known: [String]) throws(TargetError) {
-    guard let stranger = parameters.first(where: { !known.contains($0.name) }) else { return }
+    guard let unknown = parameters.first(where: { !known.contains($0.name) }) else { return }
     let allowed =
       known.isEmpty
       ? "\(scheme.map { "\($0):" } ?? "this target") takes none"
       : "allowed: \(known.joined(separator: ", "))"
     throw error(
-      .unknownParameter, column: stranger.column,
-      "unknown parameter \"\(stranger.name)\"; \(allowed)")
+      .unknownParameter, column: unknown.column,
+      "unknown parameter \"\(unknown.name)\"; \(allowed)")
   }
 }
 

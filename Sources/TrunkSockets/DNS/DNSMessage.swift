@@ -154,7 +154,7 @@ private struct DNSReader {
     var name: DNSMessage.Name = []
     var cursor = position
     // Each pointer must lead to before the stretch that it ends: no loops.
-    var stretch = position
+    var runStart = position
     var hasJumped = false
     while true {
       guard cursor < bytes.count else { throw failure("a name is cut off") }
@@ -172,10 +172,10 @@ private struct DNSReader {
       case 3:
         guard bytes.count - cursor >= 2 else { throw failure("a name is cut off") }
         let target = (length & 0x3f) << 8 | Int(bytes[cursor + 1])
-        guard target < stretch else { throw failure("a name points forwards") }
+        guard target < runStart else { throw failure("a name points forwards") }
         if !hasJumped { position = cursor + 2 }
         hasJumped = true
-        stretch = target
+        runStart = target
         cursor = target
       default: throw failure("a label of an unknown kind")
       }

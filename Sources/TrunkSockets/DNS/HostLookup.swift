@@ -33,7 +33,7 @@ package enum HostLookup {
   ) async throws -> [SocketAddress] {
     if let address = try literal(destination) { return [address] }
     guard case .host(let host, let port) = destination else { return [] }
-    return try await unhindered {
+    return try await preferringUnblocked {
       try await system(host, port, timeout)
     } apart: { family in
       await apart(host, port, family, timeout)
@@ -44,11 +44,11 @@ package enum HostLookup {
 
   /// `getaddrinfo` returns when both families are answered or given up, after 5 s or more. So the
   /// families are asked for apart as well when it takes longer than an answer usually does.
-  static let patience: Duration = .milliseconds(200)
+  static let headStart: Duration = .milliseconds(200)
 
   /// What `together` says; before that, what `apart` finds of one family.
-  static func unhindered(
-    patience: Duration = patience, delay: Duration = FamilyAnswers.resolutionDelay,
+  static func preferringUnblocked(
+    headStart: Duration = headStart, delay: Duration = FamilyAnswers.resolutionDelay,
     together: @escaping @Sendable () async throws -> [SocketAddress],
     apart: @escaping @Sendable (FamilyAnswers.Family) async -> FamilyAnswers.Answer,
     partial: @Sendable ([SocketAddress]) -> Bool
@@ -65,7 +65,7 @@ package enum HostLookup {
         }
       }
       group.addTask {
-        guard (try? await Task.sleep(for: patience)) != nil else { return .apart([]) }
+        guard (try? await Task.sleep(for: headStart)) != nil else { return .apart([]) }
         let found = try? await FamilyAnswers.gather(delay: delay, by: apart) { _ in false }
         return .apart(found ?? [])
       }

@@ -63,12 +63,12 @@ package final class DeadlineQueue: @unchecked Sendable {
     // Let go of outside of the lock, as what goes with it may come back here.
     let owner = state.withLock { state in
       state.heap.remove(entry)
-      return DeadlineQueue.letGo(entry)
+      return DeadlineQueue.release(entry)
     }
     _ = owner
   }
 
-  private static func letGo(_ entry: Entry) -> (any DeadlineOwner)? {
+  private static func release(_ entry: Entry) -> (any DeadlineOwner)? {
     defer { entry.owner = nil }
     return entry.owner
   }
@@ -89,7 +89,7 @@ package final class DeadlineQueue: @unchecked Sendable {
       var due: [any DeadlineOwner] = []
       while let first = state.heap.first, first.deadline <= now {
         state.heap.remove(first)
-        if let owner = DeadlineQueue.letGo(first) { due.append(owner) }
+        if let owner = DeadlineQueue.release(first) { due.append(owner) }
       }
       state.armed = state.heap.first?.deadline ?? .max
       return due

@@ -48,7 +48,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// The loop's thread has ended; before it begins there is 0.
   private static let noThread = UInt.max
   private let wakeup: Wakeup
-  @exclusivity(unchecked) private var spin: Spin
+  @exclusivity(unchecked) private var busyPoll: BusyPoll
   @exclusivity(unchecked) private var local: [Job] = []
   @exclusivity(unchecked) private var batch: [Job] = []
   @exclusivity(unchecked) private var dirty: [any Flushable] = []
@@ -65,9 +65,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   private static let roundsWithoutLook = 4
 
   /// - Parameter spin: how long a busy loop looks for work before it sleeps; default: not at all.
-  package init(name: String = "trunk-loop", spin: Duration = .zero) throws(SocketError) {
+  package init(name: String = "trunk-loop", busyPoll: Duration = .zero) throws(SocketError) {
     self.name = name
-    self.spin = Spin(limit: UInt64(max(0, spin.nanoseconds)))
+    self.busyPoll = BusyPoll(limit: UInt64(max(0, busyPoll.nanoseconds)))
     wakeup = try Wakeup()
     poller = try Poller()
     receiveBuffer = .allocate(byteCount: EventLoop.receiveBufferSize, alignment: 16)
@@ -179,7 +179,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         wait = timers.milliseconds(from: Clock.now())
       }
     }
-    let ready = wait != 0 && spin.limit > 0 ? look(wait) : poller.wait(milliseconds: wait)
+    let ready = wait != 0 && busyPoll.limit > 0 ? look(wait) : poller.wait(milliseconds: wait)
     sleeping.store(false, ordering: .relaxed)
     now = Clock.now()
     for index in 0..<ready {
@@ -191,10 +191,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// A wait that looks before it sleeps, if that is worth while.
   private func look(_ wait: Int32) -> Int {
     let start = Clock.now()
-    if spin.isWorthwhile {
+    if busyPoll.isWorthwhile {
       // Whoever brings a job need not wake a loop that is awake.
       sleeping.store(false, ordering: .sequentiallyConsistent)
-      let end = start &+ spin.limit
+      let end = start &+ busyPoll.limit
       while Clock.now() < end {
         let ready = poller.wait(milliseconds: 0)
         if ready > 0 || !inbox.withLock({ $0.isEmpty }) { return ready }
@@ -203,7 +203,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
       if !inbox.withLock({ $0.isEmpty }) || stopping.load(ordering: .acquiring) { return 0 }
     }
     let ready = poller.wait(milliseconds: wait)
-    spin.waited(Clock.now() &- start)
+    busyPoll.waited(Clock.now() &- start)
     return ready
   }
 
@@ -283,20 +283,20 @@ extension EventLoop {
     // The continuation orders what follows after `body`; the baton says so to the thread sanitizer
     // where it is resumed before it is awaited. Checked, as it misreads an unsafe one altogether
     // then.
-    let baton = Baton()
+    let sanitizerFence = SanitizerFence()
     let result = await withCheckedContinuation { continuation in
       push(
         .block {
           let result = body()
-          baton.isPassed.store(true, ordering: .releasing)
+          sanitizerFence.isPassed.store(true, ordering: .releasing)
           continuation.resume(returning: result)
         })
     }
-    _ = baton.isPassed.load(ordering: .acquiring)
+    _ = sanitizerFence.isPassed.load(ordering: .acquiring)
     return result
   }
 
-  private final class Baton: Sendable {
+  private final class SanitizerFence: Sendable {
     let isPassed = Atomic<Bool>(false)
   }
 }

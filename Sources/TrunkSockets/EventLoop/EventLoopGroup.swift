@@ -13,9 +13,9 @@ package final class EventLoopGroup: Sendable {
   package static let shared: EventLoopGroup = EventLoopGroup(upTo: defaultCount)
 
   /// All of them, or none: those that were made before one failed have ended when this throws.
-  package convenience init(loops count: Int, spin: Duration = .zero) throws(SocketError) {
+  package convenience init(loops count: Int, busyPoll: Duration = .zero) throws(SocketError) {
     try self.init(loops: count) { (index) throws(SocketError) in
-      try EventLoop(name: "trunk-loop-\(index)", spin: spin)
+      try EventLoop(name: "trunk-loop-\(index)", busyPoll: busyPoll)
     }
   }
 

@@ -10,20 +10,20 @@ package import Synchronization
 /// others that the lock is held.
 package struct Locked<Value: Sendable & ~Copyable>: ~Copyable, Sendable {
   @usableFromInline let mutex: Mutex<Value>
-  @usableFromInline let baton = Atomic<UInt8>(0)
+  @usableFromInline let sanitizerFence = Atomic<UInt8>(0)
 
   @inlinable package init(_ value: consuming Value) { mutex = Mutex(value) }
 
   /// Whether somebody has the lock at this moment: a hint, for counting.
-  @inlinable package var isHeld: Bool { baton.load(ordering: .relaxed) != 0 }
+  @inlinable package var isHeld: Bool { sanitizerFence.load(ordering: .relaxed) != 0 }
 
   @inlinable package borrowing func withLock<R: Sendable, E: Error>(
     _ body: (inout Value) throws(E) -> R
   ) throws(E) -> R {
     try mutex.withLock { (value: inout Value) throws(E) -> R in
-      _ = baton.load(ordering: .acquiring)
-      baton.store(1, ordering: .relaxed)
-      defer { baton.store(0, ordering: .releasing) }
+      _ = sanitizerFence.load(ordering: .acquiring)
+      sanitizerFence.store(1, ordering: .relaxed)
+      defer { sanitizerFence.store(0, ordering: .releasing) }
       return try body(&value)
     }
   }

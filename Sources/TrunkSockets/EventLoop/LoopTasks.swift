@@ -6,11 +6,11 @@
 /// A server makes one per method, so that every job of a handler's task carries the method's
 /// ``RunMeter`` with it, however often the task suspends.
 ///
-/// `@unchecked Sendable`: `home` is set once, before the object is shared, and outlives it (loops
+/// `@unchecked Sendable`: `owner` is set once, before the object is shared, and outlives it (loops
 /// end after everything that ran on them); the meter and `step` are touched on the loop's thread
 /// only.
 package final class LoopTasks: TaskExecutor, @unchecked Sendable {
-  private unowned(unsafe) var home: EventLoop?
+  private unowned(unsafe) var owner: EventLoop?
   private let meter: RunMeter?
   // On the loop's thread only: see `runNow`.
   @exclusivity(unchecked) private var isStepping = false
@@ -18,21 +18,21 @@ package final class LoopTasks: TaskExecutor, @unchecked Sendable {
 
   /// The loop's own face; it attaches itself while it is made.
   init() { meter = nil }
-  func attach(_ loop: EventLoop) { home = loop }
+  func attach(_ loop: EventLoop) { owner = loop }
 
   /// A second face of the same loop, whose runs are measured.
   package init(of loop: EventLoop, meter: RunMeter) {
-    home = loop
+    owner = loop
     self.meter = meter
   }
 
   package func enqueue(_ job: consuming ExecutorJob) {
-    guard let home else { return }
+    guard let owner else { return }
     let job = UnownedJob(job)
-    if home.isCurrent, isStepping, step == nil {
+    if owner.isCurrent, isStepping, step == nil {
       step = job
     } else {
-      home.push(.task(job, self))
+      owner.push(.task(job, self))
     }
   }
 

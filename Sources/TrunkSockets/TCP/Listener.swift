@@ -42,15 +42,15 @@ package final class Listener: ReadinessHandler {
     /// A connection was closed since it had waited for room too long.
     package var refused: () -> Void
     /// How long connections may wait for room.
-    package var patience: Duration
+    package var timeout: Duration
 
     package init(
-      patience: Duration, next: @escaping () -> ((AcceptedSocket) -> Void)?,
+      timeout: Duration, next: @escaping () -> ((AcceptedSocket) -> Void)?,
       refused: @escaping () -> Void
     ) {
       self.next = next
       self.refused = refused
-      self.patience = patience
+      self.timeout = timeout
     }
   }
 
@@ -83,7 +83,7 @@ package final class Listener: ReadinessHandler {
   ) throws(SocketError) {
     try self.init(
       on: address, loop: loop, options: options, accept: accept, paused: paused,
-      admission: Admission(patience: .zero, next: { accepted }, refused: {}))
+      admission: Admission(timeout: .zero, next: { accepted }, refused: {}))
   }
 
   private init(
@@ -174,7 +174,7 @@ package final class Listener: ReadinessHandler {
 
   private func waitForRoom() {
     let timer = LoopTimer(on: loop) { [weak self] in self?.refuseWaiting() }
-    timer.schedule(after: admission?.patience ?? .zero)
+    timer.schedule(after: admission?.timeout ?? .zero)
     holdTimer = timer
   }
 

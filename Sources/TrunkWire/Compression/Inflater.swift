@@ -88,8 +88,8 @@ package enum Inflater {
       self.limit = max(0, limit)
       largest = min(self.limit, Int.max - 1) + 1
       // Four times the input is what text usually comes to; the rest is doubling.
-      let wished = hint.multipliedReportingOverflow(by: 4)
-      let first = wished.overflow ? largest : max(256, wished.partialValue)
+      let wanted = hint.multipliedReportingOverflow(by: 4)
+      let first = wanted.overflow ? largest : max(256, wanted.partialValue)
       memory = .allocate(byteCount: min(largest, first), alignment: 16)
     }
 

@@ -71,8 +71,8 @@ public struct Metadata: Sendable, Hashable {
     add((isBinary ? "" : Metadata.misnamedMark) + Base64.encode(value), for: name)
   }
 
-  /// Stands before the base64 under a name that is not binary: no value can be sent with it, and a peer
-  /// would read the base64 as text.
+  /// Stands before the base64 under a name that is not binary: no value can be sent with it, and a
+  /// peer would read the base64 as text.
   static let misnamedMark = "\0"
 
   public mutating func removeAll(named name: String) {

@@ -33,7 +33,7 @@ public struct RPCError: Error, Sendable, Hashable {
     get { parts.code }
     set { change { $0.code = newValue } }
   }
-  /// One line: `grpc-message`, or this library's first line of the story.
+  /// One line: `grpc-message`, or this library's first line of the diagnostics.
   public var message: String {
     get { parts.message }
     set { change { $0.message = newValue } }
@@ -51,9 +51,9 @@ public struct RPCError: Error, Sendable, Hashable {
   }
   /// What is known beyond the message, one fact a line: resolver, last connection errors, next try.
   /// Empty where there is nothing to add. Never sent to a peer.
-  public var story: String {
-    get { parts.story }
-    set { change { $0.story = newValue } }
+  public var diagnostics: String {
+    get { parts.diagnostics }
+    set { change { $0.diagnostics = newValue } }
   }
   /// What the server sent before the call failed: its initial metadata. Empty if it sent none, and
   /// on errors that no call made. Never sent to a peer.
@@ -70,10 +70,11 @@ public struct RPCError: Error, Sendable, Hashable {
 
   public init(
     _ code: Code, _ message: String, origin: Origin = .local, metadata: Metadata = Metadata(),
-    story: String = ""
+    diagnostics: String = ""
   ) {
     box = Box(
-      Parts(code: code, message: message, origin: origin, metadata: metadata, story: story))
+      Parts(
+        code: code, message: message, origin: origin, metadata: metadata, diagnostics: diagnostics))
   }
 
   // Apart from the value, which is then one word: every function that may throw has room for one,
@@ -83,7 +84,7 @@ public struct RPCError: Error, Sendable, Hashable {
     var message: String
     var origin: Origin
     var metadata: Metadata
-    var story: String
+    var diagnostics: String
     var initialMetadata = Metadata()
     var peer: String?
   }
@@ -107,10 +108,10 @@ extension RPCError {
 }
 
 extension RPCError: CustomStringConvertible {
-  /// `unavailable: no server for …`, then the story, one indented fact a line.
+  /// `unavailable: no server for …`, then the diagnostics, one indented fact a line.
   public var description: String {
     let head = message.isEmpty ? "\(code)" : "\(code): \(message)"
-    guard !story.isEmpty else { return head }
-    return story.split(separator: "\n").reduce(into: head) { $0 += "\n  " + $1 }
+    guard !diagnostics.isEmpty else { return head }
+    return diagnostics.split(separator: "\n").reduce(into: head) { $0 += "\n  " + $1 }
   }
 }

@@ -114,7 +114,7 @@ public struct ChannelOptions: Sendable {
   /// How long a busy loop looks for work before it sleeps; 20 to 50 µs cut the latency of one
   /// caller where waking a CPU is dear, and burn up to as much CPU for each pause. Only with
   /// ``loops`` of its own: shared ones never spin. Default: not at all.
-  public var spin: Duration = .zero
+  public var busyPoll: Duration = .zero
 
   /// A group that somebody else owns; tests use it.
   package var group: EventLoopGroup?

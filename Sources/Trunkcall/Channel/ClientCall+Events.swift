@@ -31,7 +31,7 @@ final class CallStream: HTTP2Stream {
 extension ClientCall {
   func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     guard outcome == nil, !response.header(name, value) else { return }
-    hub.settings.logger.debug(
+    context.settings.logger.debug(
       "a header of the response is ignored: its name is reserved, or its value is not base64",
       metadata: ["name": "\(String(decoding: name.prefix(64), as: UTF8.self))"])
   }
@@ -40,7 +40,7 @@ extension ClientCall {
     connection?.frameReceived()
     guard outcome == nil else { return }
     if tooLarge {
-      return giveUp(
+      return abort(
         RPCError(.resourceExhausted, "the response's header list is larger than the limit"))
     }
     switch response.blockEnded(endStream: endStream) {
@@ -59,14 +59,14 @@ extension ClientCall {
       stream?.consume(bytes.count)
       return
     }
-    owed += bytes.count
+    uncreditedBytes += bytes.count
     var unreadable = false
     do throws(FramingError) {
       try reader.receive(bytes) { payload, isCompressed in
         if !isCompressed {
           take(ReceivedMessage(payload, .identity))
         } else if response.compression != .identity,
-          hub.settings.acceptedCompression.accepts(response.compression)
+          context.settings.acceptedCompression.accepts(response.compression)
         {
           take(ReceivedMessage(payload, response.compression))
         } else {
@@ -77,12 +77,12 @@ extension ClientCall {
       return settle(.failed(error.rpcError))
     }
     if unreadable {
-      return settle(.failed(response.compressedMessage(hub.settings.acceptedCompression)))
+      return settle(.failed(response.compressedMessage(context.settings.acceptedCompression)))
     }
     if isUnary || inbound.isEmpty {
       // Nothing whole is waiting: the peer needs room to go on with the message under way.
-      stream?.consume(owed)
-      owed = 0
+      stream?.consume(uncreditedBytes)
+      uncreditedBytes = 0
     }
     wakeReader()
   }
@@ -104,7 +104,7 @@ extension ClientCall {
     } else if retries(reason, connection) {
       report(connection)
       connection?.callEnded()
-      return again()
+      return retryTransparently()
     } else {
       settle(.failed(afterDeadline(status(reason, connection))))
       report(connection)
@@ -119,7 +119,7 @@ extension ClientCall {
     } else if reply == nil {
       reply = message
     } else {
-      giveUp(RPCError(.unimplemented, "the server sent more than the one message that is due"))
+      abort(RPCError(.unimplemented, "the server sent more than the one message that is due"))
     }
   }
 

@@ -5,7 +5,7 @@ internal import TrunkHTTP2
 internal import TrunkWire
 
 /// What a reader of a call gets.
-enum Taken: Sendable {
+enum Received: Sendable {
   case one(ReceivedMessage)
   /// Several that were there already, for a reader on another thread.
   case many([ReceivedMessage])
@@ -22,13 +22,13 @@ extension ClientCall {
   // MARK: Messages in
 
   /// What is there for a reader; nil if it has to wait.
-  func takeOne() -> Taken? {
+  func takeOne() -> Received? {
     guard let message = inbound.popFirst() else { return ending() }
     credit(message.windowSize)
     return .one(message)
   }
 
-  func takeBatch() -> Taken? {
+  func takeBatch() -> Received? {
     guard let first = inbound.popFirst() else { return ending() }
     var bytes = first.windowSize
     guard !inbound.isEmpty, bytes < ClientCall.batchSize else {
@@ -44,8 +44,8 @@ extension ClientCall {
     return .many(batch)
   }
 
-  func waitForMessage(_ waiter: UnsafeContinuation<Taken, Never>) {
-    if let taken = takeBatch() { return waiter.resume(returning: taken) }
+  func waitForMessage(_ waiter: UnsafeContinuation<Received, Never>) {
+    if let received = takeBatch() { return waiter.resume(returning: received) }
     guard messageWaiter == nil else {
       return waiter.resume(
         returning: .failed(RPCError(.failedPrecondition, "two tasks read one stream at once")))
@@ -54,12 +54,12 @@ extension ClientCall {
   }
 
   func wakeReader() {
-    guard let waiter = messageWaiter, let taken = takeBatch() else { return }
+    guard let waiter = messageWaiter, let received = takeBatch() else { return }
     messageWaiter = nil
-    waiter.resume(returning: taken)
+    waiter.resume(returning: received)
   }
 
-  private func ending() -> Taken? {
+  private func ending() -> Received? {
     switch outcome {
     case .ok: .end
     case .failed(let error): .failed(error)
@@ -70,19 +70,19 @@ extension ClientCall {
   /// The application took `count` bytes: the server may send as many (real back-pressure).
   private func credit(_ count: Int) {
     // When all that is left is a message under way, it needs the room to arrive in.
-    let due = inbound.isEmpty ? owed : min(count, owed)
-    owed -= due
+    let due = inbound.isEmpty ? uncreditedBytes : min(count, uncreditedBytes)
+    uncreditedBytes -= due
     stream?.consume(due)
   }
 
   // MARK: Metadata in
 
-  func waitForHeaders(_ waiter: UnsafeContinuation<Taken, Never>) {
+  func waitForHeaders(_ waiter: UnsafeContinuation<Received, Never>) {
     guard let headers else { return headersWaiters.append(waiter) }
     waiter.resume(returning: headers)
   }
 
-  var headers: Taken? {
+  var headers: Received? {
     if response.phase == .messages { return .metadata(response.initialMetadata) }
     switch outcome {
     case .ok: return .metadata(response.initialMetadata)
@@ -111,7 +111,7 @@ extension ClientCall {
     case nil: break
     }
     if let refusal = refusal(of: frame) {
-      giveUp(refusal)
+      abort(refusal)
       throw refusal
     }
     keep(frame)
@@ -147,7 +147,7 @@ extension ClientCall {
   private func keep(_ frame: [UInt8]) {
     guard canReplay else { return }
     keptBytes += frame.count
-    if stream?.headersSent == true, keptBytes > hub.settings.maxRetryBufferSize {
+    if stream?.headersSent == true, keptBytes > context.settings.maxRetryBufferSize {
       canReplay = false
       firstFrame = nil
       moreFrames = []

@@ -26,12 +26,12 @@ final class ClientCall: @unchecked Sendable {
     case failed(RPCError)
   }
 
-  let hub: ChannelHub
+  let context: ChannelContext
   let method: MethodName
   let metadata: Metadata
   let isUnary: Bool
 
-  private let placeIndex = Atomic<Int>(-1)
+  private let owningLoopIndex = Atomic<Int>(-1)
   private let cancelRequested = Atomic<Bool>(false)
   private let over = Atomic<Bool>(false)
 
@@ -55,8 +55,8 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var attemptBegan: UInt64 = 0
   @exclusivity(unchecked) var wasRefused = false
   @exclusivity(unchecked) private var timer: LoopTimer?
-  /// Its place in the home loop's queue, while it is there.
-  @exclusivity(unchecked) var ticket: PickQueue<ClientCall>.Ticket?
+  /// Its place in the control loop's queue, while it is there.
+  @exclusivity(unchecked) var ticket: PendingCalls<ClientCall>.Ticket?
 
   // Requests, kept until the response headers for a transparent retry
   @exclusivity(unchecked) var firstFrame: [UInt8]?
@@ -71,49 +71,52 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var reply: ReceivedMessage?
   @exclusivity(unchecked) var inbound = Deque<ReceivedMessage>()
   /// Received bytes of this stream that the peer has no credit back for.
-  @exclusivity(unchecked) var owed = 0
+  @exclusivity(unchecked) var uncreditedBytes = 0
   @exclusivity(unchecked) private(set) var outcome: Outcome?
 
   // Who waits
   @exclusivity(unchecked) var unaryWaiter: UnsafeContinuation<Void, Never>?
-  @exclusivity(unchecked) var messageWaiter: UnsafeContinuation<Taken, Never>?
-  @exclusivity(unchecked) var headersWaiters: [UnsafeContinuation<Taken, Never>] = []
+  @exclusivity(unchecked) var messageWaiter: UnsafeContinuation<Received, Never>?
+  @exclusivity(unchecked) var headersWaiters: [UnsafeContinuation<Received, Never>] = []
   @exclusivity(unchecked) var sendWaiters: [UnsafeContinuation<RPCError?, Never>] = []
 
   /// - Parameter metadata: the request's, as it goes out.
-  init(_ hub: ChannelHub, _ request: CallRequest, _ metadata: Metadata, isUnary: Bool) {
-    self.hub = hub
+  init(_ context: ChannelContext, _ request: CallRequest, _ metadata: Metadata, isUnary: Bool) {
+    self.context = context
     method = request.method
     self.metadata = metadata
     self.isUnary = isUnary
     start = Clock.now()
     deadline = request.options.end(from: start)
     waitForReady = request.options.waitForReady
-    compression = request.options.compression ?? hub.settings.compression
-    sendLimit = hub.settings.maxSendMessageSize
+    compression = request.options.compression ?? context.settings.compression
+    sendLimit = context.settings.maxSendMessageSize
     receiveLimit =
-      request.options.maxReceiveMessageSize.map { max(0, $0) } ?? hub.settings.maxReceiveMessageSize
+      request.options.maxReceiveMessageSize.map { max(0, $0) }
+      ?? context.settings.maxReceiveMessageSize
     reader = MessageReader(limit: receiveLimit)
   }
 
   // MARK: Where it is
 
-  var isHere: Bool {
-    let index = placeIndex.load(ordering: .acquiring)
-    return index >= 0 && hub.loops[index].isCurrent
+  var isOnOwningLoop: Bool {
+    let index = owningLoopIndex.load(ordering: .acquiring)
+    return index >= 0 && context.loops[index].isCurrent
   }
 
   var isOver: Bool { over.load(ordering: .acquiring) }
   var isCancelled: Bool { cancelRequested.load(ordering: .sequentiallyConsistent) }
 
-  func place(at index: Int) { placeIndex.store(index, ordering: .sequentiallyConsistent) }
+  func setOwningLoop(at index: Int) {
+    owningLoopIndex.store(index, ordering: .sequentiallyConsistent)
+  }
 
   /// Runs `body` where the call is, at once if that is here.
-  func onPlace(_ body: @escaping @Sendable (ClientCall) -> Void) {
-    let index = placeIndex.load(ordering: .sequentiallyConsistent)
+  func onOwningLoop(_ body: @escaping @Sendable (ClientCall) -> Void) {
+    let index = owningLoopIndex.load(ordering: .sequentiallyConsistent)
     guard index >= 0 else { return }
-    let loop = hub.loops[index]
-    if loop.isCurrent { body(self) } else { loop.later { [self] in onPlace(body) } }
+    let loop = context.loops[index]
+    if loop.isCurrent { body(self) } else { loop.later { [self] in onOwningLoop(body) } }
   }
 
   /// From any thread, any number of times.
@@ -121,7 +124,7 @@ final class ClientCall: @unchecked Sendable {
     // The flag first, then the place: either the job finds the call, or the call finds the flag.
     cancelRequested.store(true, ordering: .sequentiallyConsistent)
     if isOver { return }
-    onPlace { $0.giveUp(RPCError(.cancelled, "the call was cancelled")) }
+    onOwningLoop { $0.abort(RPCError(.cancelled, "the call was cancelled")) }
   }
 
   // MARK: The service config
@@ -168,14 +171,14 @@ final class ClientCall: @unchecked Sendable {
   // MARK: On its way
 
   /// Hands the call to a connection's loop; nothing here touches it afterwards.
-  func move(to route: Route, token: UInt64?, from here: Int?) {
-    place(at: route.loopIndex)
-    if here == route.loopIndex { return arrive(route, token) }
-    hub.loops[route.loopIndex].later { [self] in arrive(route, token) }
+  func move(to reference: ConnectionReference, token: UInt64?, from here: Int?) {
+    setOwningLoop(at: reference.loopIndex)
+    if here == reference.loopIndex { return arrive(reference, token) }
+    context.loops[reference.loopIndex].later { [self] in arrive(reference, token) }
   }
 
-  private func arrive(_ route: Route, _ token: UInt64?) {
-    let connection = route.connection.value
+  private func arrive(_ reference: ConnectionReference, _ token: UInt64?) {
+    let connection = reference.connection.value
     let now = Clock.now()
     guard let stream = open(on: connection) else {
       // A policy that counts its picks hears of each.
@@ -183,18 +186,18 @@ final class ClientCall: @unchecked Sendable {
         var code = RPCError.Code.unavailable
         if case .failed(let error) = outcome { code = error.code }
         connection.note(
-          PickOutcome(subchannel: route.subchannel, token: token, code: code, latency: .zero))
+          PickOutcome(subchannel: reference.subchannel, token: token, code: code, latency: .zero))
       }
-      if outcome == nil { hub.toHome(self) }
+      if outcome == nil { context.pickOnControlLoop(self) }
       return
     }
     self.stream = stream
     self.connection = connection
     self.token = token
-    subchannel = route.subchannel
+    subchannel = reference.subchannel
     attemptBegan = now
     peer = connection.peer
-    load = route.load
+    load = reference.load
     load?.began()
     if let firstFrame { stream.write(firstFrame) }
     for frame in moreFrames { stream.write(frame) }
@@ -219,9 +222,9 @@ final class ClientCall: @unchecked Sendable {
   /// Settles a call that was cancelled or ran out of time while it travelled.
   func settleIfDue() -> Bool {
     if isCancelled {
-      giveUp(RPCError(.cancelled, "the call was cancelled"))
+      abort(RPCError(.cancelled, "the call was cancelled"))
     } else if deadline != .max, deadline <= Clock.now() {
-      giveUp(expired())
+      abort(expired())
     } else {
       return false
     }
@@ -239,22 +242,22 @@ final class ClientCall: @unchecked Sendable {
   private func deadlinePassed() {
     timer = nil
     connection?.callExpired(began: attemptBegan)
-    giveUp(expired())
+    abort(expired())
   }
 
   private func expired() -> RPCError {
     guard ticket != nil else { return RPCError(.deadlineExceeded, "the deadline has passed") }
-    return hub.control.value.story(.deadlineExceeded, "the deadline has passed")
+    return context.controller.value.diagnostics(.deadlineExceeded, "the deadline has passed")
   }
 
-  /// Never left the client, or was refused: another pick, by the home loop. Counts in no budget.
-  func again() {
+  /// Never left the client, or was refused: another pick, by the control loop. Counts in no budget.
+  func retryTransparently() {
     stopTimer()
     response = ResponseState()
     reader = MessageReader(limit: receiveLimit)
     peer = nil
-    owed = 0
-    hub.toHome(self)
+    uncreditedBytes = 0
+    context.pickOnControlLoop(self)
   }
 
   private func stopTimer() {
@@ -262,7 +265,7 @@ final class ClientCall: @unchecked Sendable {
     timer = nil
   }
 
-  func leaveQueue() {
+  func leftPendingCalls() {
     ticket = nil
     stopTimer()
   }
@@ -270,7 +273,7 @@ final class ClientCall: @unchecked Sendable {
   // MARK: The end
 
   /// Ends the call from this side: what was received and not taken is dropped.
-  func giveUp(_ error: RPCError) {
+  func abort(_ error: RPCError) {
     guard outcome == nil else { return }
     inbound.removeAll()
     reply = nil
@@ -279,17 +282,21 @@ final class ClientCall: @unchecked Sendable {
 
   /// A message that was received cannot be read: there are no further ones, even if the server has
   /// said that all is well.
-  func spoil(_ error: RPCError) {
+  func failReceiving(_ error: RPCError) {
     inbound.removeAll()
-    if outcome == nil { giveUp(error) } else { outcome = .failed(error) }
+    if outcome == nil { abort(error) } else { outcome = .failed(error) }
   }
 
   /// The one status. Everybody who waits is told.
   func settle(_ result: Outcome) {
     guard outcome == nil else { return }
-    if case .failed(let error) = result { outcome = .failed(told(error)) } else { outcome = result }
-    if hub.settings.log.logsEnds { logEnd() }
-    if let ticket { hub.control.value.leave(ticket) }
+    if case .failed(let error) = result {
+      outcome = .failed(withPeer(error))
+    } else {
+      outcome = result
+    }
+    if context.settings.log.logsEnds { logEnd() }
+    if let ticket { context.controller.value.removePending(ticket) }
     ticket = nil
     stopTimer()
     over.store(true, ordering: .releasing)
@@ -310,11 +317,11 @@ final class ClientCall: @unchecked Sendable {
   private func logEnd() {
     var error: RPCError?
     if case .failed(let failure) = outcome { error = failure }
-    hub.settings.log.callEnded(method: method.text, peer: peer, error)
+    context.settings.log.callEnded(method: method.text, peer: peer, error)
   }
 
   /// With what the call knows of its server.
-  private func told(_ error: RPCError) -> RPCError {
+  private func withPeer(_ error: RPCError) -> RPCError {
     guard let peer else { return error }
     var error = error
     error.peer = peer

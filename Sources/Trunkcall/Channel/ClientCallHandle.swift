@@ -12,7 +12,7 @@ internal import TrunkWire
 final class ClientCallHandle: ClientStream {
   private let call: ClientCall
   /// Messages that a reader on another thread brought along.
-  private let taken = Locked<Deque<ReceivedMessage>>([])
+  private let received = Locked<Deque<ReceivedMessage>>([])
   private let wasCompressed = Atomic<Bool>(false)
 
   init(_ call: ClientCall) { self.call = call }
@@ -20,19 +20,19 @@ final class ClientCallHandle: ClientStream {
   deinit { if !call.isOver { call.cancel() } }
 
   func next() async throws(RPCError) -> [UInt8]? {
-    if let message = taken.withLock({ $0.popFirst() }) { return try open(message) }
-    if call.isHere, let taken = call.takeOne() { return try deliver(taken) }
+    if let message = received.withLock({ $0.popFirst() }) { return try open(message) }
+    if call.isOnOwningLoop, let received = call.takeOne() { return try deliver(received) }
     return try deliver(await wait { call, waiter in call.waitForMessage(waiter) })
   }
 
   func initialMetadata() async throws(RPCError) -> Metadata {
-    let taken: Taken
-    if call.isHere, let headers = call.headers {
-      taken = headers
+    let received: Received
+    if call.isOnOwningLoop, let headers = call.headers {
+      received = headers
     } else {
-      taken = await wait { call, waiter in call.waitForHeaders(waiter) }
+      received = await wait { call, waiter in call.waitForHeaders(waiter) }
     }
-    switch taken {
+    switch received {
     case .metadata(let metadata): return metadata
     case .failed(let error): throw error
     case .one, .many, .end: return Metadata()
@@ -42,11 +42,11 @@ final class ClientCallHandle: ClientStream {
   func send(_ frame: [UInt8]) async throws(RPCError) {
     let call = call
     let frame = try call.sealed(frame)
-    let isQueued = call.isHere
+    let isQueued = call.isOnOwningLoop
     if isQueued, try !call.enqueue(frame) { return }
     let failure = await withTaskCancellationHandler {
       await withUnsafeContinuation { (waiter: UnsafeContinuation<RPCError?, Never>) in
-        call.onPlace { call in
+        call.onOwningLoop { call in
           do throws(RPCError) {
             if !isQueued, try !call.enqueue(frame) { return waiter.resume(returning: nil) }
             call.waitForRoom(waiter)
@@ -63,7 +63,7 @@ final class ClientCallHandle: ClientStream {
 
   var lastMessageWasCompressed: Bool { wasCompressed.load(ordering: .relaxed) }
 
-  func finish() async throws(RPCError) { call.onPlace { $0.endRequests() } }
+  func finish() async throws(RPCError) { call.onOwningLoop { $0.endRequests() } }
 
   func trailingMetadata() async -> Metadata {
     await ask { $0.outcome == nil ? Metadata() : $0.response.trailingMetadata }
@@ -76,23 +76,23 @@ final class ClientCallHandle: ClientStream {
   // MARK: Waiting
 
   private func wait(
-    _ body: @escaping @Sendable (ClientCall, UnsafeContinuation<Taken, Never>) -> Void
-  ) async -> Taken {
+    _ body: @escaping @Sendable (ClientCall, UnsafeContinuation<Received, Never>) -> Void
+  ) async -> Received {
     let call = call
     return await withTaskCancellationHandler {
       await withUnsafeContinuation { waiter in
-        call.onPlace { body($0, waiter) }
+        call.onOwningLoop { body($0, waiter) }
       }
     } onCancel: {
       call.cancel()
     }
   }
 
-  private func deliver(_ taken: Taken) throws(RPCError) -> [UInt8]? {
-    switch taken {
+  private func deliver(_ received: Received) throws(RPCError) -> [UInt8]? {
+    switch received {
     case .one(let message): return try open(message)
     case .many(let batch):
-      self.taken.withLock { $0.append(contentsOf: batch.dropFirst()) }
+      self.received.withLock { $0.append(contentsOf: batch.dropFirst()) }
       return try batch.first.map(open)
     case .end, .metadata: return nil
     case .failed(let error): throw error
@@ -106,17 +106,17 @@ final class ClientCallHandle: ClientStream {
     do throws(RPCError) {
       return try message.message(limit: call.receiveLimit)
     } catch {
-      taken.withLock { $0.removeAll() }
-      call.onPlace { $0.spoil(error) }
+      received.withLock { $0.removeAll() }
+      call.onOwningLoop { $0.failReceiving(error) }
       throw error
     }
   }
 
   private func ask<R: Sendable>(_ body: @escaping @Sendable (ClientCall) -> R) async -> R {
-    if call.isHere { return body(call) }
+    if call.isOnOwningLoop { return body(call) }
     let call = call
     return await withUnsafeContinuation { waiter in
-      call.onPlace { waiter.resume(returning: body($0)) }
+      call.onOwningLoop { waiter.resume(returning: body($0)) }
     }
   }
 }

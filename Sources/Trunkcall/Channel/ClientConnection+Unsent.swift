@@ -9,16 +9,16 @@ extension ClientConnection {
   /// The time that its calls had to finish is over.
   func cancelCalls(_ why: String) {
     for stream in session?.allStreams ?? [] {
-      (stream as? CallStream)?.call.giveUp(RPCError(.cancelled, why))
+      (stream as? CallStream)?.call.abort(RPCError(.cancelled, why))
     }
     socket?.close(afterFlush: true)
     // A server that does not read gets none of it.
-    let timer = LoopTimer(on: loop) { self.broke("the server did not read") }
-    timer.schedule(after: ClientConnection.lastWordsTimeout)
+    let timer = LoopTimer(on: loop) { self.fail("the server did not read") }
+    timer.schedule(after: ClientConnection.finalFlushTimeout)
     sendTimer?.cancel()
     sendTimer = timer
   }
-  private static let lastWordsTimeout: Duration = .milliseconds(100)
+  private static let finalFlushTimeout: Duration = .milliseconds(100)
 
   /// The socket did not take everything.
   func blocked() {
@@ -29,7 +29,7 @@ extension ClientConnection {
       guard socket.lastSent.adding(self.settings.sendTimeout) <= Clock.now() else {
         return self.blocked()
       }
-      self.broke("the server took none of the bytes that wait for it")
+      self.fail("the server took none of the bytes that wait for it")
     }
     timer.schedule(at: socket.lastSent.adding(settings.sendTimeout))
     sendTimer = timer

@@ -24,14 +24,14 @@ final class ClientConnection {
   /// It broke because the server broke HTTP/2's rules.
   @exclusivity(unchecked) private(set) var wasViolated = false
 
-  private enum Phase { case dialing, handshake, ready, draining, closed }
-  @exclusivity(unchecked) private var phase = Phase.dialing
+  private enum Phase { case connecting, handshake, ready, draining, closed }
+  @exclusivity(unchecked) private var phase = Phase.connecting
   private let address: Address
   let settings: ConnectionSettings
   private let report: @Sendable (ConnectionEvent) -> Void
   /// Until the server's SETTINGS.
   @exclusivity(unchecked) var progress: ConnectProgress?
-  @exclusivity(unchecked) private var dialer: Dialer?
+  @exclusivity(unchecked) private var race: ConnectionAttemptRace?
   @exclusivity(unchecked) var socket: SocketConnection?
   @exclusivity(unchecked) var session: HTTP2Session?
   @exclusivity(unchecked) private var timer: LoopTimer?
@@ -45,7 +45,7 @@ final class ClientConnection {
   @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
   @exclusivity(unchecked) private var isAbandoned = false
   @exclusivity(unchecked) private var hasReceived = false
-  @exclusivity(unchecked) private var heardGoAway = false
+  @exclusivity(unchecked) private var hasReceivedGoAway = false
   /// A call was answered on it.
   @exclusivity(unchecked) private var hasAnswered = false
   /// It was told to have ended as `.undecided`.
@@ -70,36 +70,36 @@ final class ClientConnection {
     }
   }
 
-  // MARK: From the home loop
+  // MARK: From the control loop
 
   func begin(deadline: UInt64) {
-    guard let filter = settings.filter, !filter.isReady() else { return dial(deadline) }
+    guard let filter = settings.filter, !filter.isReady() else { return start(deadline) }
     let bound = LoopBound(self, on: loop)
     Task {
       await filter.prepare()
-      bound.loop.run { bound.value.dial(deadline) }
+      bound.loop.run { bound.value.start(deadline) }
     }
   }
 
-  private func dial(_ deadline: UInt64) {
-    guard phase == .dialing, dialer == nil else { return }
-    let dialer = Dialer(loop, options: settings.socket, deadline: deadline) { result in
-      self.dialed(result, deadline)
+  private func start(_ deadline: UInt64) {
+    guard phase == .connecting, race == nil else { return }
+    let race = ConnectionAttemptRace(loop, options: settings.socket, deadline: deadline) { result in
+      self.connected(result, deadline)
     }
-    self.dialer = dialer
-    dialer.dial(address.destination, lookUpTimeout: settings.lookUpTimeout)
+    self.race = race
+    race.start(address.destination, lookUpTimeout: settings.lookUpTimeout)
   }
 
   /// Closes at once; of `.ready`, `.failed` and `.ended` nothing is heard any more.
   func abandon(_ why: String) {
     isAbandoned = true
-    broke(why)
+    fail(why)
   }
 
   /// Lets its calls finish, then closes.
   func drain() {
     switch phase {
-    case .dialing, .handshake: abandon("no longer needed")
+    case .connecting, .handshake: abandon("no longer needed")
     case .ready:
       phase = .draining
       isAbandoned = true
@@ -149,7 +149,7 @@ final class ClientConnection {
 
   private func retire() {
     guard phase == .ready else { return }
-    tellEnd(nil, use)
+    notifyEnded(nil, use)
     phase = .draining
     let bound = LoopBound(self, on: loop)
     loop.later { bound.value.closeIfDraining() }
@@ -205,11 +205,11 @@ final class ClientConnection {
       now: Clock.now(), lastRead: socket.lastReceived, hasCalls: callsUnderWay > 0)
     switch step {
     case .wait(let until): checkKeepalive(at: until)
-    case .ping(let lookAt):
+    case .ping(let checkAt):
       session?.ping(ClientConnection.keepalivePing)
-      checkKeepalive(at: lookAt)
+      checkKeepalive(at: checkAt)
     case .dormant: keepaliveSleeps = true
-    case .dead: broke("no answer to a keepalive ping")
+    case .dead: fail("no answer to a keepalive ping")
     case nil: break
     }
   }
@@ -222,16 +222,16 @@ final class ClientConnection {
 
   private func lookForLife() {
     guard let socket, liveness?.look(lastReceived: socket.lastReceived) == .dead else { return }
-    broke("no answer to a ping")
+    fail("no answer to a ping")
   }
 
   // MARK: Inside
 
-  private func dialed(_ result: Result<SocketConnection, SocketError>, _ deadline: UInt64) {
-    guard phase == .dialing else { return }
-    dialer = nil
+  private func connected(_ result: Result<SocketConnection, SocketError>, _ deadline: UInt64) {
+    guard phase == .connecting else { return }
+    race = nil
     switch result {
-    case .failure(let error): broke("\(error)")
+    case .failure(let error): fail("\(error)")
     case .success(let socket):
       phase = .handshake
       progress?.noteConnected()
@@ -241,12 +241,12 @@ final class ClientConnection {
       do throws(SocketError) {
         filter = try settings.filter?.make(String(decoding: authority, as: UTF8.self), address)
       } catch {
-        return broke("\(error)")
+        return fail("\(error)")
       }
       session = HTTP2Session(
         .client, settings: settings.http2, delegate: self, pages: PagePool.sessions)
       let timer = LoopTimer(on: loop) {
-        self.broke("connected, but no HTTP/2 SETTINGS came in time")
+        self.fail("connected, but no HTTP/2 SETTINGS came in time")
       }
       timer.schedule(at: deadline)
       self.timer = timer
@@ -260,18 +260,18 @@ final class ClientConnection {
     socket.close(afterFlush: true)
   }
 
-  /// Tells the home loop how it ended, once, and closes.
-  func broke(_ why: String) {
+  /// Tells the control loop how it ended, once, and closes.
+  func fail(_ why: String) {
     switch phase {
     case .closed: return
-    case .dialing, .handshake: tell(.failed(why))
+    case .connecting, .handshake: notify(.failed(why))
     case .ready:
-      tellEnd(why, hasAnswered ? .answered : callsBegun > 0 ? .unanswered : .unused)
+      notifyEnded(why, hasAnswered ? .answered : callsBegun > 0 ? .unanswered : .unused)
     case .draining: break
     }
     decide()
     // What the server said before is the better half of the reason.
-    failure = heardGoAway ? "\(failure); \(why)" : why
+    failure = hasReceivedGoAway ? "\(failure); \(why)" : why
     phase = .closed
     // Each of these holds the connection.
     for timer in [timer, livenessTimer, keepaliveTimer, sendTimer] { timer?.cancel() }
@@ -279,19 +279,19 @@ final class ClientConnection {
     timer = nil
     livenessTimer = nil
     keepaliveTimer = nil
-    dialer?.cancel()
-    dialer = nil
+    race?.cancel()
+    race = nil
     socket?.close()
     session?.close()
     session = nil
-    report(.gone)
+    report(.closed)
   }
 
-  private func tell(_ event: ConnectionEvent) {
+  private func notify(_ event: ConnectionEvent) {
     if !isAbandoned { report(event) }
   }
 
-  private func tellEnd(_ error: String?, _ use: ConnectionUse) {
+  private func notifyEnded(_ error: String?, _ use: ConnectionUse) {
     guard !isAbandoned else { return }
     isUndecided = use == .undecided
     report(.ended(error, use))
@@ -300,7 +300,7 @@ final class ClientConnection {
   private func decide() {
     guard isUndecided else { return }
     isUndecided = false
-    tell(.decided(answered: hasAnswered))
+    notify(.decided(answered: hasAnswered))
   }
 
   /// Of a connection that goes on with the calls under way.
@@ -318,7 +318,7 @@ extension ClientConnection: ConnectionDriver {
     if phase == .handshake, settings.filter == nil, !hasReceived,
       let foreign = ForeignProtocol(bytes)
     {
-      return broke(foreign.ofServer)
+      return fail(foreign.ofServer)
     }
     hasReceived = true
     session.receive(bytes)
@@ -338,15 +338,15 @@ extension ClientConnection: ConnectionDriver {
   func closed(_ error: SocketError?) {
     if let violation = session?.violation {
       wasViolated = true
-      broke("HTTP/2 connection error: \(violation)")
+      fail("HTTP/2 connection error: \(violation)")
     } else if phase == .handshake, !hasReceived, settings.filter == nil, error?.isTimeout != true {
-      broke(ForeignProtocol.closed)
+      fail(ForeignProtocol.closed)
     } else if let error {
-      broke("\(error)")
+      fail("\(error)")
     } else if session?.isTerminated == true {
-      broke("HTTP/2 connection error")
+      fail("HTTP/2 connection error")
     } else {
-      broke("the server closed the connection")
+      fail("the server closed the connection")
     }
   }
 }
@@ -362,7 +362,7 @@ extension ClientConnection: HTTP2SessionDelegate {
       keepalive = Keepalive(settings)
       checkKeepalive()
     }
-    tell(.ready)
+    notify(.ready)
   }
 
   /// Any byte counts; it has been noted by the socket.
@@ -377,16 +377,16 @@ extension ClientConnection: HTTP2SessionDelegate {
     switch phase {
     case .handshake:
       failure = "the server sent GOAWAY \(HTTP2ErrorCode.name(code))\(text)"
-      tell(.failed(failure))
+      notify(.failed(failure))
       isAbandoned = true
       phase = .draining
     case .ready:
       failure = "the server sent GOAWAY \(HTTP2ErrorCode.name(code))\(text)"
-      tellEnd(code == HTTP2ErrorCode.noError ? nil : failure, use)
+      notifyEnded(code == HTTP2ErrorCode.noError ? nil : failure, use)
       phase = .draining
-    case .dialing, .draining, .closed: return
+    case .connecting, .draining, .closed: return
     }
-    heardGoAway = true
+    hasReceivedGoAway = true
     // Not from within the callback: nghttp2 is about to close the streams above the last id.
     let bound = LoopBound(self, on: loop)
     loop.later { bound.value.closeIfDraining() }

@@ -4,8 +4,8 @@ internal import Synchronization
 internal import TrunkDiscovery
 internal import TrunkSockets
 
-/// How far a connection attempt has come: written on the connection's loop, read by the home loop for
-/// the story of a call that fails meanwhile. Gone with the attempt.
+/// How far a connection attempt has come: written on the connection's loop, read by the control
+/// loop for the diagnostics of a call that fails meanwhile. Gone with the attempt.
 final class ConnectProgress: Sendable {
   private let address: Address
   private let isSecure: Bool
@@ -28,15 +28,15 @@ final class ConnectProgress: Sendable {
     opened.store(Clock.now(), ordering: .relaxed)
   }
 
-  var attempt: Story.Attempt {
+  var attempt: Diagnostics.Attempt {
     let (connected, opened) = (
       connected.load(ordering: .relaxed), opened.load(ordering: .relaxed)
     )
     if opened > 0 {
-      return Story.Attempt(address, .waitingForSettings(isSecure: true), since: opened)
+      return Diagnostics.Attempt(address, .waitingForSettings(isSecure: true), since: opened)
     }
-    if connected == 0 { return Story.Attempt(address, .connecting, since: began) }
-    return Story.Attempt(
+    if connected == 0 { return Diagnostics.Attempt(address, .connecting, since: began) }
+    return Diagnostics.Attempt(
       address, isSecure ? .handshaking : .waitingForSettings(isSecure: false), since: connected)
   }
 }

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// What a connection tells the home loop.
+/// What a connection tells the control loop.
 enum ConnectionEvent: Sendable {
   /// The server's SETTINGS arrived (5.4: not just TCP).
   case ready
@@ -13,7 +13,7 @@ enum ConnectionEvent: Sendable {
   /// It had ended as `.undecided`.
   case decided(answered: Bool)
   /// The socket is closed; nothing more comes.
-  case gone
+  case closed
   case outcomes([PickOutcome])
   /// That server wants fewer PINGs (gRFC A8) than one in `keepaliveTime`, nanoseconds.
   case tooManyPings(String, keepaliveTime: UInt64?)

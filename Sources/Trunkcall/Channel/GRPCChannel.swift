@@ -16,7 +16,7 @@ public import TrunkWire
 /// try await channel.ready(within: .seconds(5))
 /// ```
 public final class GRPCChannel: CallInvoker, Sendable {
-  let hub: ChannelHub
+  let context: ChannelContext
   let interceptors: [any ClientInterceptor]
 
   /// - Parameters:
@@ -64,14 +64,14 @@ public final class GRPCChannel: CallInvoker, Sendable {
       registry: balancers, balancer: balancer, security: security, options: options, logger: logger)
     let ownGroup = GRPCChannel.ownGroup(options, logger)
     if let bytes = options.freeMemoryKept { FreeMemory.keep(bytes) }
-    hub = ChannelHub(parts, group: options.group ?? ownGroup ?? .shared, ownGroup: ownGroup)
+    context = ChannelContext(parts, group: options.group ?? ownGroup ?? .shared, ownGroup: ownGroup)
     self.interceptors = interceptors
   }
 
   /// Without descriptors or threads for loops of its own the channel shares the process's, aloud.
   private static func ownGroup(_ options: ChannelOptions, _ logger: Logger) -> EventLoopGroup? {
     guard let count = options.loops else { return nil }
-    do { return try EventLoopGroup(loops: count, spin: options.spin) } catch {
+    do { return try EventLoopGroup(loops: count, busyPoll: options.busyPoll) } catch {
       logger.warning(
         "no event loops of its own for this channel; it shares the process's",
         metadata: ["loops": "\(count)", "error": "\(error)"])
@@ -80,36 +80,36 @@ public final class GRPCChannel: CallInvoker, Sendable {
   }
 
   deinit {
-    if state != .shutdown { hub.onHome { $0.shutDown() } }
+    if state != .shutdown { context.onControlLoop { $0.shutDown() } }
   }
 
   /// What the channel calls, without secrets.
-  public var target: String { hub.target.description }
+  public var target: String { context.target.description }
 
   // MARK: State
 
   /// connectivity-semantics-and-api.md.
-  public var state: ConnectivityState { hub.watch.current }
+  public var state: ConnectivityState { context.watch.current }
 
   /// The state of now, then every change; ends after `.shutdown`. A slow reader misses old ones.
-  public var stateChanges: AsyncStream<ConnectivityState> { hub.watch.changes() }
+  public var stateChanges: AsyncStream<ConnectivityState> { context.watch.changes() }
 
   /// Begins to connect, if the channel is idle; returns at once.
-  public func connect() { hub.onHome { $0.wake() } }
+  public func connect() { context.onControlLoop { $0.wake() } }
 
   /// Connects, and suspends until calls can be made.
-  /// - Throws: UNAVAILABLE when the time is over, with the story of why; CANCELLED.
+  /// - Throws: UNAVAILABLE when the time is over, with the diagnostics of why; CANCELLED.
   public func ready(within timeout: Duration) async throws(RPCError) {
     let deadline = Clock.now().adding(timeout)
     let key = WaitKey()
-    let hub = hub
+    let context = context
     let error = await withTaskCancellationHandler {
       await withUnsafeContinuation { waiter in
-        hub.onHome { $0.waitForReady(key, until: deadline, waiter) }
+        context.onControlLoop { $0.waitForReady(key, until: deadline, waiter) }
       }
     } onCancel: {
       key.cancel()
-      hub.onHomeLater {
+      context.onControlLoopLater {
         $0.endReadyWait(key.number, RPCError(.cancelled, "the task was cancelled"))
       }
     }
@@ -117,15 +117,15 @@ public final class GRPCChannel: CallInvoker, Sendable {
   }
 
   /// Tries again now whatever waits for its next attempt: the network has changed.
-  public func resetBackoff() { hub.onHome { $0.resetBackoff() } }
+  public func resetBackoff() { context.onControlLoop { $0.resetBackoff() } }
 
   /// Closes the channel: new calls fail with UNAVAILABLE, those under way go on for at most
   /// ``ChannelOptions/closeDeadline``. Returns when every connection is closed: at the latest 0.1 s
   /// after that, whatever the servers do.
   public func close() async {
-    let hub = hub
+    let context = context
     await withUnsafeContinuation { waiter in
-      hub.onHome {
+      context.onControlLoop {
         $0.shutDown()
         $0.waitForClose(waiter)
       }
@@ -146,14 +146,14 @@ public final class GRPCChannel: CallInvoker, Sendable {
   private func send(
     _ request: CallRequest, _ frame: [UInt8]
   ) async throws(RPCError) -> CallResponse {
-    let metadata = try RequestHeaders.outgoing(request.options.metadata, hub.settings.logger)
-    let call = ClientCall(hub, request, metadata, isUnary: true)
+    let metadata = try RequestHeaders.outgoing(request.options.metadata, context.settings.logger)
+    let call = ClientCall(context, request, metadata, isUnary: true)
     call.firstFrame = try call.sealed(frame)
     call.requestsEnded = true
     await withTaskCancellationHandler {
       await withUnsafeContinuation { waiter in
         call.unaryWaiter = waiter
-        call.hub.dispatch(call)
+        call.context.dispatch(call)
       }
     } onCancel: {
       call.cancel()
@@ -170,20 +170,20 @@ public final class GRPCChannel: CallInvoker, Sendable {
   }
 
   private func needsCredentials(_ request: CallRequest) -> Bool {
-    !request.options.credentials.isEmpty || !hub.settings.credentials.isEmpty
+    !request.options.credentials.isEmpty || !context.settings.credentials.isEmpty
   }
 
   private func authorized(_ request: CallRequest) async throws(RPCError) -> CallRequest {
-    let settings = hub.settings
+    let settings = context.settings
     return try await request.authorized(
       settings.credentials, isSecure: settings.isSecure, authority: settings.authority)
   }
 
   private func open(_ request: CallRequest) throws(RPCError) -> any ClientStream {
-    let metadata = try RequestHeaders.outgoing(request.options.metadata, hub.settings.logger)
-    let call = ClientCall(hub, request, metadata, isUnary: false)
+    let metadata = try RequestHeaders.outgoing(request.options.metadata, context.settings.logger)
+    let call = ClientCall(context, request, metadata, isUnary: false)
     let handle = ClientCallHandle(call)
-    hub.dispatch(call)
+    context.dispatch(call)
     return handle
   }
 

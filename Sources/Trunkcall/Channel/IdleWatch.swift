@@ -4,9 +4,9 @@ internal import TrunkSockets
 
 /// Finds out that a channel had no call for its idle timeout, without a counter that every call
 /// would have to touch: four times in the timeout it asks the connections what they have seen.
-/// Home loop only.
+/// Control loop only.
 final class IdleWatch {
-  private unowned let control: ChannelControl
+  private unowned let controller: ChannelController
   private let interval: Duration
   private var timer: LoopTimer?
   private var quietRounds = 0
@@ -15,13 +15,13 @@ final class IdleWatch {
 
   private static let rounds = 4
 
-  init(_ control: ChannelControl, timeout: Duration) {
-    self.control = control
+  init(_ controller: ChannelController, timeout: Duration) {
+    self.controller = controller
     interval = max(.milliseconds(1), timeout / IdleWatch.rounds)
   }
 
   func start() {
-    let timer = LoopTimer(on: control.home) { [weak self] in self?.ask() }
+    let timer = LoopTimer(on: controller.controlLoop) { [weak self] in self?.ask() }
     self.timer = timer
     timer.schedule(after: interval)
   }
@@ -32,8 +32,8 @@ final class IdleWatch {
   }
 
   private func ask() {
-    let watch = LoopBound(self, on: control.home)
-    let connections = control.openConnections
+    let watch = LoopBound(self, on: controller.controlLoop)
+    let connections = controller.openConnections
     Task {
       var begun: UInt64 = 0
       var underWay = 0
@@ -44,17 +44,17 @@ final class IdleWatch {
         begun &+= calls
         underWay += open
       }
-      watch.loop.run { [begun, underWay] in watch.value.heard(begun, underWay) }
+      watch.loop.run { [begun, underWay] in watch.value.update(begun, underWay) }
     }
   }
 
-  private func heard(_ begun: UInt64, _ underWay: Int) {
+  private func update(_ begun: UInt64, _ underWay: Int) {
     guard !isStopped else { return }
-    let isQuiet = underWay == 0 && begun == lastBegun && !control.hasWaitingCalls
+    let isQuiet = underWay == 0 && begun == lastBegun && !controller.hasWaitingCalls
     quietRounds = isQuiet ? quietRounds + 1 : 0
     lastBegun = begun
     if quietRounds >= IdleWatch.rounds {
-      control.enterIdle()
+      controller.enterIdle()
     } else {
       timer?.schedule(after: interval)
     }

@@ -44,8 +44,8 @@ enum RequestHeaders {
 extension Metadata {
   /// What is sent of it.
   /// - Throws: INTERNAL for the first pair that cannot be.
-  func checked(_ place: MetadataPlace, _ logger: Logger?) throws(RPCError) -> Metadata {
-    let outgoing = outgoing(place)
+  func checked(_ setOwningLoop: MetadataPlace, _ logger: Logger?) throws(RPCError) -> Metadata {
+    let outgoing = outgoing(setOwningLoop)
     if let refused = outgoing.refused.first { throw RPCError(.internal, refused) }
     if !outgoing.leftOut.isEmpty {
       logger?.debug(
@@ -74,7 +74,11 @@ extension Metadata {
 extension ClientCall {
   func writeHeaders(_ list: inout HeaderList, authority: [UInt8]) {
     list.add(":method", "POST")
-    if hub.settings.isSecure { list.add(":scheme", "https") } else { list.add(":scheme", "http") }
+    if context.settings.isSecure {
+      list.add(":scheme", "https")
+    } else {
+      list.add(":scheme", "http")
+    }
     list.add(":path", method.bytes)
     list.add(":authority", authority)
     list.add("te", "trailers")
@@ -86,9 +90,9 @@ extension ClientCall {
     }
     list.add("content-type", "application/grpc")
     if compression != .identity { list.add("grpc-encoding", compression.wireName) }
-    let accepted = hub.settings.acceptedCompression
+    let accepted = context.settings.acceptedCompression
     if !accepted.isEmpty { list.add("grpc-accept-encoding", accepted.wireNames) }
-    if let userAgent = hub.settings.userAgent {
+    if let userAgent = context.settings.userAgent {
       list.add("user-agent", userAgent)
     } else {
       list.add("user-agent", "grpc-swift-trunkcall/0.1.0")

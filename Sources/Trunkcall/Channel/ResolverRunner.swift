@@ -4,15 +4,15 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 
 /// Runs the resolver of a channel: as long as the channel is in use, again after a failure with
-/// backoff, and never more often than allowed. Home loop only; `resolve` itself runs on the global
-/// pool.
+/// backoff, and never more often than allowed. Control loop only; `resolve` itself runs on the
+/// global pool.
 ///
 /// ```
 ///   stopped ── start() ──► running ── threw ──► waiting ── backoff over, resetBackoff() ──► running
 ///                             └── returned: done, the last snapshot stays in force
 /// ```
 final class ResolverRunner {
-  private unowned let control: ChannelControl
+  private unowned let controller: ChannelController
   private let resolver: any Resolver
   private let target: Target
   private let minInterval: Duration
@@ -29,13 +29,13 @@ final class ResolverRunner {
   private var wanted = false
   private var lastLook: UInt64 = 0
   private var waiters: [UInt64: CheckedContinuation<Void, any Error>] = [:]
-  private var gate: LoopTimer?
+  private var minimumIntervalTimer: LoopTimer?
 
-  /// When `resolve` is called again, while it waits; for the story.
-  var nextTry: UInt64? { retry?.isScheduled == true ? retry?.deadline : nil }
+  /// When `resolve` is called again, while it waits; for the diagnostics.
+  var nextAttempt: UInt64? { retry?.isScheduled == true ? retry?.deadline : nil }
 
-  init(_ control: ChannelControl, _ parts: ChannelParts) {
-    self.control = control
+  init(_ controller: ChannelController, _ parts: ChannelParts) {
+    self.controller = controller
     resolver = parts.resolver
     target = parts.target
     minInterval = parts.resolver.refreshInterval ?? parts.options.minResolutionInterval
@@ -43,7 +43,7 @@ final class ResolverRunner {
   }
 
   func start() {
-    guard !isRunning, !isDone, nextTry == nil else { return }
+    guard !isRunning, !isDone, nextAttempt == nil else { return }
     run()
   }
 
@@ -54,7 +54,7 @@ final class ResolverRunner {
     task?.cancel()
     task = nil
     retry?.cancel()
-    gate?.cancel()
+    minimumIntervalTimer?.cancel()
     wanted = false
     backoff.reset()
     releaseWaiters(throwing: CancellationError())
@@ -62,7 +62,7 @@ final class ResolverRunner {
 
   func resetBackoff() {
     backoff.reset()
-    guard nextTry != nil else { return }
+    guard nextAttempt != nil else { return }
     retry?.cancel()
     run()
   }
@@ -70,29 +70,29 @@ final class ResolverRunner {
   // MARK: Runs
 
   private func run() {
-    guard let hub = control.hub else { return }
+    guard let context = controller.context else { return }
     generation += 1
     isRunning = true
-    lastLook = control.home.now
+    lastLook = controller.controlLoop.now
     let generation = generation
     let session = ResolverSession(
-      onReport: { [weak hub] resolution in
-        hub?.onHomeLater { $0.resolver.reported(resolution, generation) }
+      onReport: { [weak context] resolution in
+        context?.onControlLoopLater { $0.resolver.reported(resolution, generation) }
       },
-      onRefresh: { [weak hub] in
-        guard let hub else { throw CancellationError() }
-        try await ResolverRunner.refresh(hub, generation)
+      onRefresh: { [weak context] in
+        guard let context else { throw CancellationError() }
+        try await ResolverRunner.refresh(context, generation)
       })
     let resolver = resolver
     let target = target
-    task = Task { [weak hub] in
+    task = Task { [weak context] in
       var failure: String?
       do {
         try await resolver.resolve(target, session)
       } catch {
         failure = "\(error)"
       }
-      hub?.onHomeLater { [failure] in $0.resolver.ended(failure, generation) }
+      context?.onControlLoopLater { [failure] in $0.resolver.ended(failure, generation) }
     }
   }
 
@@ -100,7 +100,7 @@ final class ResolverRunner {
     guard generation == self.generation else { return }
     backoff.reset()
     wanted = false
-    control.post(.core(.resolution(resolution)))
+    controller.post(.core(.resolution(resolution)))
   }
 
   private func ended(_ failure: String?, _ generation: UInt64) {
@@ -112,10 +112,10 @@ final class ResolverRunner {
       return
     }
     let delay = backoff.next(using: &random)
-    let timer = retry ?? LoopTimer(on: control.home) { [weak self] in self?.run() }
+    let timer = retry ?? LoopTimer(on: controller.controlLoop) { [weak self] in self?.run() }
     retry = timer
     timer.schedule(at: Clock.now().adding(.nanoseconds(Int64(clamping: delay))))
-    control.post(.core(.resolutionFailed(note: failure)))
+    controller.post(.core(.resolutionFailed(note: failure)))
   }
 
   // MARK: Looking again
@@ -123,15 +123,17 @@ final class ResolverRunner {
   /// The channel would like a fresher answer.
   func resolveAgain() {
     wanted = true
-    openGate()
+    resolveDue()
   }
 
-  private func openGate() {
+  private func resolveDue() {
     guard wanted, !waiters.isEmpty else { return }
     let due = lastLook.adding(minInterval)
     guard due <= Clock.now() else {
-      let timer = gate ?? LoopTimer(on: control.home) { [weak self] in self?.openGate() }
-      gate = timer
+      let timer =
+        minimumIntervalTimer
+        ?? LoopTimer(on: controller.controlLoop) { [weak self] in self?.resolveDue() }
+      minimumIntervalTimer = timer
       if !timer.isScheduled { timer.schedule(at: due) }
       return
     }
@@ -153,24 +155,24 @@ final class ResolverRunner {
   ) {
     guard generation == self.generation else { return waiter.resume(throwing: CancellationError()) }
     waiters[key] = waiter
-    openGate()
+    resolveDue()
   }
 
   /// Suspends a resolver until the gate opens.
-  private static func refresh(_ hub: ChannelHub, _ generation: UInt64) async throws {
+  private static func refresh(_ context: ChannelContext, _ generation: UInt64) async throws {
     let key = WaitKey()
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation {
         (waiter: CheckedContinuation<Void, any Error>) in
-        hub.onHomeLater { control in
+        context.onControlLoopLater { controller in
           if key.isCancelled { return waiter.resume(throwing: CancellationError()) }
-          control.resolver.wait(key.number, generation, waiter)
+          controller.resolver.wait(key.number, generation, waiter)
         }
       }
     } onCancel: {
       key.cancel()
-      hub.onHomeLater { control in
-        control.resolver.waiters.removeValue(forKey: key.number)?.resume(
+      context.onControlLoopLater { controller in
+        controller.resolver.waiters.removeValue(forKey: key.number)?.resume(
           throwing: CancellationError())
       }
     }

@@ -9,11 +9,11 @@ enum ConnectionName: Hashable, Sendable {
   /// One of ``SubchannelCore``'s attempts; the first that is ready takes calls.
   case attempt(UInt32)
   /// A further one on another loop.
-  case sibling(UInt32)
+  case perLoop(UInt32)
 }
 
-/// One subchannel on the home loop: runs a ``SubchannelCore`` and its ``Siblings``, which decide,
-/// and the connections, which live on loops of their own.
+/// One subchannel on the control loop: runs a ``SubchannelCore`` and its ``PerLoopConnections``,
+/// which decide, and the connections, which live on loops of their own.
 final class Subchannel {
   let id: SubchannelID
   let load: LoadCounter?
@@ -23,7 +23,7 @@ final class Subchannel {
   /// Set by the application: it goes before the endpoint's server name.
   private let authorityOverride: String?
   private let connectTimeout: Duration?
-  private unowned let control: ChannelControl
+  private unowned let controller: ChannelController
   private var connections: [ConnectionName: LoopBound<ClientConnection>] = [:]
   /// Of attempts.
   private var addresses: [UInt32: Address] = [:]
@@ -31,33 +31,33 @@ final class Subchannel {
   private var progress: [UInt32: ConnectProgress] = [:]
   private var timer: LoopTimer?
   private var random = SystemRandom()
-  private var siblings: Siblings
-  /// Where the connection that takes calls leads; its siblings follow.
+  private var perLoopConnections: PerLoopConnections
+  /// Where the connection that takes calls leads; its per-loop connections follow.
   private var readyAddress: Address?
 
   init(
     _ id: SubchannelID, _ endpoint: Endpoint, load: LoadCounter?, loopIndex: Int,
     parts: ChannelParts,
-    control: ChannelControl
+    controller: ChannelController
   ) {
     self.id = id
     self.load = load
     self.loopIndex = loopIndex
-    self.control = control
+    self.controller = controller
     defaultAuthority = parts.authority
     authorityOverride = parts.options.authority
     connectTimeout = parts.options.connectTimeout
     core = SubchannelCore(endpoint, backoff: parts.options.backoff.value)
-    siblings = Siblings(backoff: parts.options.backoff.value)
+    perLoopConnections = PerLoopConnections(backoff: parts.options.backoff.value)
   }
 
-  /// For the story of a failed call.
-  var tries: [Story.Try] {
-    core.failures.map { Story.Try($0, nextTry: core.nextTry) }
+  /// For the diagnostics of a failed call.
+  var failedAddresses: [Diagnostics.FailedAddress] {
+    core.failures.map { Diagnostics.FailedAddress($0, nextAttempt: core.nextAttempt) }
   }
 
   /// For the same.
-  var attempts: [Story.Attempt] { progress.values.map(\.attempt) }
+  var attempts: [Diagnostics.Attempt] { progress.values.map(\.attempt) }
 
   func handle(_ event: SubchannelEvent, now: UInt64) {
     switch event {
@@ -65,11 +65,12 @@ final class Subchannel {
     case .ready(let attempt):
       progress[attempt] = nil
       guard let connection = connections[.attempt(attempt)] else { break }
-      control.opened(
-        Route(connection: connection, loopIndex: loopIndex, subchannel: id, load: load))
+      controller.opened(
+        ConnectionReference(
+          connection: connection, loopIndex: loopIndex, subchannel: id, load: load))
       readyAddress = addresses[attempt]
-      handle(sibling: .opened, now: now)
-    case .resetBackoff: handle(sibling: .resetBackoff, now: now)
+      handle(perLoop: .opened, now: now)
+    case .resetBackoff: handle(perLoop: .resetBackoff, now: now)
     default: break
     }
     for action in core.handle(event, now: now, random: &random) { perform(action, now) }
@@ -93,43 +94,45 @@ final class Subchannel {
       forget(.attempt(attempt))?.onLoop { $0.drain() }
     case .timer(let at): schedule(at)
     case .report(let state, let error):
-      if control.log.logsEnds {
-        control.log.subchannelChanged("\(core.endpoint)", "\(state)", error)
+      if controller.log.logsEnds {
+        controller.log.subchannelChanged("\(core.endpoint)", "\(state)", error)
       }
       if state != .ready { closed(now) }
-      control.post(.core(.subchannel(id, state, error: error)))
+      controller.post(.core(.subchannel(id, state, error: error)))
     }
   }
 
-  /// No connection takes calls any more: its siblings neither.
+  /// No connection takes calls any more: its per-loop connections neither.
   private func closed(_ now: UInt64) {
-    control.closed(id)
-    handle(sibling: .closed, now: now)
+    controller.closed(id)
+    handle(perLoop: .closed, now: now)
     readyAddress = nil
   }
 
-  // MARK: Siblings
+  // MARK: PerLoopConnections
 
-  func handle(sibling event: SiblingEvent, now: UInt64) {
-    for action in siblings.handle(event, now: now, random: &random) { perform(action, now) }
+  func handle(perLoop event: PerLoopConnectionEvent, now: UInt64) {
+    for action in perLoopConnections.handle(event, now: now, random: &random) {
+      perform(action, now)
+    }
   }
 
-  private func perform(_ action: SiblingAction, _ now: UInt64) {
+  private func perform(_ action: PerLoopConnectionAction, _ now: UInt64) {
     switch action {
-    case .connect(let sibling, let loop):
+    case .connect(let perLoop, let loop):
       guard let readyAddress else { return }
       let timeout = connectTimeout ?? .nanoseconds(Int64(SubchannelCore.minimumConnectTimeout))
-      connect(.sibling(sibling), readyAddress, on: loop, deadline: now.adding(timeout))
-    case .drain(let sibling): forget(.sibling(sibling))?.onLoop { $0.drain() }
+      connect(.perLoop(perLoop), readyAddress, on: loop, deadline: now.adding(timeout))
+    case .drain(let perLoop): forget(.perLoop(perLoop))?.onLoop { $0.drain() }
     case .changed:
-      control.tellLoops(of: id) { [self] loop in
-        switch siblings.news(for: loop) {
+      controller.updateLoops(of: id) { [self] loop in
+        switch perLoopConnections.availability(for: loop) {
         case .notBefore(let time): return (nil, time)
-        case .connected(let sibling):
-          let route = connections[.sibling(sibling)].map {
-            Route(connection: $0, loopIndex: loop, subchannel: id, load: load)
+        case .connected(let perLoop):
+          let reference = connections[.perLoop(perLoop)].map {
+            ConnectionReference(connection: $0, loopIndex: loop, subchannel: id, load: load)
           }
-          return (route, .max)
+          return (reference, .max)
         }
       }
     }
@@ -140,7 +143,7 @@ final class Subchannel {
   private func connect(
     _ name: ConnectionName, _ address: Address, on loopIndex: Int, deadline: UInt64
   ) {
-    guard let hub = control.hub else { return }
+    guard let context = controller.context else { return }
     // An empty server name is none.
     let named = core.endpoint.serverName.flatMap { $0.isEmpty ? nil : Authority.escaped($0) }
     let authority = authorityOverride ?? named ?? defaultAuthority
@@ -148,20 +151,20 @@ final class Subchannel {
     // Later, never inside: a connection speaks from the middle of its session's callbacks. It keeps
     // the hub alive as long as it has something to say.
     let connection = ClientConnection(
-      hub.loops[loopIndex], loopIndex: loopIndex, to: address, authority: Array(authority.utf8),
-      control.connectionSettings
+      context.loops[loopIndex], loopIndex: loopIndex, to: address, authority: Array(authority.utf8),
+      controller.connectionSettings
     ) { event in
-      hub.onHomeLater { $0.heard(event, from: name, of: id) }
+      context.onControlLoopLater { $0.handle(event, from: name, of: id) }
     }
     if case .attempt(let attempt) = name {
-      let isSecure = control.connectionSettings.filter != nil
+      let isSecure = controller.connectionSettings.filter != nil
       let progress = ConnectProgress(address, isSecure: isSecure)
       connection.progress = progress
       self.progress[attempt] = progress
     }
-    let bound = LoopBound(connection, on: hub.loops[loopIndex])
+    let bound = LoopBound(connection, on: context.loops[loopIndex])
     connections[name] = bound
-    control.connectionBegan(bound, id, name)
+    controller.connectionBegan(bound, id, name)
     bound.onLoop { $0.begin(deadline: deadline) }
   }
 
@@ -174,13 +177,13 @@ final class Subchannel {
   }
 
   /// The connection is closed.
-  func gone(_ name: ConnectionName) { _ = forget(name) }
+  func connectionClosed(_ name: ConnectionName) { _ = forget(name) }
 
   private func schedule(_ at: UInt64) {
     let timer =
       timer
-      ?? LoopTimer(on: control.home) { [weak control, id] in
-        control?.post(.subchannel(id, .timer))
+      ?? LoopTimer(on: controller.controlLoop) { [weak controller, id] in
+        controller?.post(.subchannel(id, .timer))
       }
     timer.schedule(at: at)
     self.timer = timer

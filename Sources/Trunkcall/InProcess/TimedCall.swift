@@ -33,7 +33,8 @@ final class TimedCall: DeadlineOwner {
     entry = hasDeadline ? DeadlineQueue.Entry() : nil
   }
 
-  /// - Parameter deadline: `CLOCK_MONOTONIC` nanoseconds; nil for none. The handler's calls inherit it.
+  /// - Parameter deadline: `CLOCK_MONOTONIC` nanoseconds; nil for none. The handler's calls inherit
+  ///   it.
   static func run(
     until deadline: UInt64?, _ deadlines: DeadlineQueue,
     _ handler: @escaping @Sendable () async throws -> [UInt8]

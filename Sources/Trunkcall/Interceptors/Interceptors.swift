@@ -56,8 +56,8 @@ public protocol ClientInterceptor: Interceptor {
 
 /// Stands around the server's handlers: it may refuse the call, change the request's metadata
 /// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every
-/// message. What it throws is the call's status. One that returns without calling `next` has to send
-/// a response itself; if none was sent, that is logged once for each method.
+/// message. What it throws is the call's status. One that returns without calling `next` has to
+/// send a response itself; if none was sent, that is logged once for each method.
 ///
 /// It sees calls of methods that the server does not have as well: `next` throws UNIMPLEMENTED
 /// there. A handler that ends with its cancellation when the deadline has passed throws
@@ -103,7 +103,8 @@ extension [any ServerInterceptor] {
   }
 
   /// Runs the chain, all of which applies.
-  /// - Returns: the interceptor that returned without calling `next`; nil if the handler was called.
+  /// - Returns: the interceptor that returned without calling `next`; nil if the handler was
+  ///   called.
   func run(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
     _ end: @escaping ServerInterceptor.Next

@@ -16,5 +16,5 @@ extension GRPCChannel: LongRunning {
   }
 
   /// Begins to close, as ``close()`` does, and returns at once.
-  public func shutDown() { hub.onHome { $0.shutDown() } }
+  public func shutDown() { context.onControlLoop { $0.shutDown() } }
 }

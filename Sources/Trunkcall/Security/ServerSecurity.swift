@@ -53,9 +53,9 @@ public struct ServerSecurity: Sendable {
     /// Reads certificates and keys.
     /// - Parameter patience: how long one look at the files may take.
     /// - Throws: ``ListenError``.
-    init(_ tls: ServerTLS, _ logger: Logger, patience: Duration = .seconds(10)) throws {
+    init(_ tls: ServerTLS, _ logger: Logger, fileTimeout: Duration = .seconds(10)) throws {
       self.tls = tls
-      self.patience = patience
+      self.fileTimeout = fileTimeout
       self.logger = logger
       first = tls.reloadInterval == nil ? [] : tls.fileContents
       do { context = Locked(try TLSContext.server(tls)) } catch {
@@ -96,7 +96,7 @@ public struct ServerSecurity: Sendable {
     private func reload() async {
       let tls = tls
       do {
-        let new = try await BlockingWork.files.run(timeout: patience, "reading certificates") {
+        let new = try await BlockingWork.files.run(timeout: fileTimeout, "reading certificates") {
           () -> Result<TLSContext, TLSError> in
           do throws(TLSError) { return .success(try TLSContext.server(tls)) } catch {
             return .failure(error)
@@ -116,7 +116,7 @@ public struct ServerSecurity: Sendable {
       let tls = tls
       let now: [[UInt8]?]
       do {
-        now = try await BlockingWork.files.run(timeout: patience, "reading certificates") {
+        now = try await BlockingWork.files.run(timeout: fileTimeout, "reading certificates") {
           tls.fileContents
         }
       } catch { throw ReadFailure(reason: "\(error)") }
@@ -125,6 +125,6 @@ public struct ServerSecurity: Sendable {
       }
       return now
     }
-    private let patience: Duration
+    private let fileTimeout: Duration
   }
 #endif

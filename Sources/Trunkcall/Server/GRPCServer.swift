@@ -175,7 +175,9 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
 
   private func serveOnce(filter: ServerLoop.Filter?) async throws {
     if let bytes = core.options.freeMemoryKept { FreeMemory.keep(bytes) }
-    let own = try core.options.loops.map { try EventLoopGroup(loops: $0, spin: core.options.spin) }
+    let own = try core.options.loops.map {
+      try EventLoopGroup(loops: $0, busyPoll: core.options.busyPoll)
+    }
     defer { own?.shutdown() }
     let loopGroup = (own ?? group ?? .shared).loops
     let loops = loopGroup.map { ServerLoop(core, $0, of: loopGroup.count, filter) }
@@ -214,7 +216,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
 
   private func open(_ loops: [ServerLoop]) async throws -> [LoopBound<Listener>] {
     var listeners: [LoopBound<Listener>] = []
-    let next = Turn(loops)
+    let next = RoundRobinLoops(loops)
     let core = core
     do {
       var port: UInt16?
@@ -230,7 +232,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
               on: address, loop: loop, options: options,
               paused: { next.loop.counters.note(.acceptPaused) },
               admission: Listener.Admission(
-                patience: core.options.acceptTimeout,
+                timeout: core.options.acceptTimeout,
                 next: {
                   guard let place = admission.next(whenRoom: { resumption.resume() }) else {
                     return nil
@@ -239,7 +241,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
                 }, refused: { admission.refused() }))
             try listener.start()
             let bound = LoopBound(listener, on: loop)
-            resumption.belong(to: bound)
+            resumption.attach(to: bound)
             return .success(bound)
           } catch { return .failure(error) }
         }.get()
@@ -301,7 +303,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
         let status = RPCError(.unavailable, "the server is shutting down")
         for loop in loops { loop.endCalls(status) }
         group.addTask {
-          try? await Task.sleep(for: ServerConnection.lastWordsTimeout)
+          try? await Task.sleep(for: ServerConnection.finalFlushTimeout)
           return false
         }
         _ = await group.next()
@@ -320,7 +322,7 @@ private enum Drained {
 }
 
 /// Hands accepted sockets to the loops in turn.
-private final class Turn: Sendable {
+private final class RoundRobinLoops: Sendable {
   private let loops: [ServerLoop]
   private let cursor = Atomic<Int>(0)
   init(_ loops: [ServerLoop]) { self.loops = loops }
@@ -333,7 +335,7 @@ private final class Turn: Sendable {
 /// Lets a listener go on, once it is there.
 private final class Resumption: Sendable {
   private let listener: Locked<LoopBound<Listener>?> = Locked(nil)
-  func belong(to listener: LoopBound<Listener>) { self.listener.withLock { $0 = listener } }
+  func attach(to listener: LoopBound<Listener>) { self.listener.withLock { $0 = listener } }
   /// From any thread.
   func resume() {
     guard let listener = listener.withLock({ $0 }) else { return }

@@ -15,7 +15,7 @@ struct RequestHead: OptionSet {
   struct HTTPProblem { var status: Int }
 
   /// Of requests that will not be served.
-  final class Odd {
+  final class RejectedRequest {
     /// Of no method.
     var path = ""
     var badHeader: String?

@@ -34,8 +34,8 @@ final class ServedMethod: Sendable {
   private let saidLeft = Atomic<Bool>(false)
 
   /// How long a method stays on the pool, the first time and at most.
-  static let firstStay: UInt64 = 60_000_000_000
-  static let longestStay: UInt64 = 16 * firstStay
+  static let initialMoveDuration: UInt64 = 60_000_000_000
+  static let maximumMoveDuration: UInt64 = 16 * initialMoveDuration
 
   init(
     _ name: MethodName, _ makeHandler: @escaping @Sendable () -> MethodTable.Handler, index: Int,
@@ -49,8 +49,8 @@ final class ServedMethod: Sendable {
     self.interceptors = interceptors
   }
 
-  /// A call got neither response nor error, since `interceptor` returned without calling `next`: logged
-  /// once for each method at warning.
+  /// A call got neither response nor error, since `interceptor` returned without calling `next`:
+  /// logged once for each method at warning.
   func wasLeft(by interceptor: any ServerInterceptor, _ logger: Logger) {
     // A method that is not served lives no longer than its call: its name is the client's.
     guard index >= 0, !saidLeft.exchange(true, ordering: .relaxed) else { return }
@@ -65,16 +65,16 @@ final class ServedMethod: Sendable {
   @inline(__always)
   func startsOnPool(at now: @autoclosure () -> UInt64) -> Bool {
     switch dispatch {
-    case .automatic: movedUntil.load(ordering: .relaxed) != 0 && isAway(at: now())
+    case .automatic: movedUntil.load(ordering: .relaxed) != 0 && isMoved(at: now())
     case .loop: false
     case .concurrent: true
     }
   }
 
-  func hasMoved(at now: UInt64) -> Bool { dispatch == .automatic && isAway(at: now) }
+  func hasMoved(at now: UInt64) -> Bool { dispatch == .automatic && isMoved(at: now) }
 
   /// Its time on the pool may have come to its end.
-  private func isAway(at now: UInt64) -> Bool {
+  private func isMoved(at now: UInt64) -> Bool {
     let until = movedUntil.load(ordering: .relaxed)
     if until > now { return true }
     if until != 0 {
@@ -88,9 +88,10 @@ final class ServedMethod: Sendable {
   func moveToPool(_ nanoseconds: UInt64, at now: UInt64, _ logger: Logger) {
     guard dispatch == .automatic, !hasMoved(at: now) else { return }
     let before = moves.load(ordering: .relaxed)
-    let stay = min(ServedMethod.longestStay, ServedMethod.firstStay << UInt64(min(before, 4)))
+    let duration = min(
+      ServedMethod.maximumMoveDuration, ServedMethod.initialMoveDuration << UInt64(min(before, 4)))
     // More than one loop may come to it.
-    let move = movedUntil.compareExchange(expected: 0, desired: now + stay, ordering: .relaxed)
+    let move = movedUntil.compareExchange(expected: 0, desired: now + duration, ordering: .relaxed)
     guard move.exchanged else { return }
     moves.wrappingAdd(1, ordering: .relaxed)
     logger.log(
@@ -101,7 +102,7 @@ final class ServedMethod: Sendable {
       """,
       metadata: [
         "method": "\(name)", "milliseconds": "\(nanoseconds / 1_000_000)",
-        "minutes": "\(stay / 60_000_000_000)",
+        "minutes": "\(duration / 60_000_000_000)",
         "option": "dispatchByMethod[\"\(name)\"] = .concurrent, or .loop to keep it",
       ])
   }

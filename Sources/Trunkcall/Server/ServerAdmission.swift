@@ -6,8 +6,8 @@ internal import TrunkSockets
 
 /// A connection's places among the server's connections and handshakes, until it takes them over.
 struct ConnectionPlace: Sendable {
-  let connection: SlotHandover
-  let handshake: SlotHandover
+  let connection: SlotTransfer
+  let handshake: SlotTransfer
 }
 
 /// Whether a server has room for a connection. Where it has none, nothing is accepted: the kernel's
@@ -27,17 +27,17 @@ final class ServerAdmission: Sendable {
   ///   later.
   func next(whenRoom: @escaping @Sendable () -> Void) -> ConnectionPlace? {
     guard let connection = server.connections.take() else {
-      held("maxConnections", server.connections.limit)
+      logHeld("maxConnections", server.connections.limit)
       server.connections.whenRoom(whenRoom)
       return nil
     }
     guard let handshake = server.handshakes.take() else {
-      held("maxHandshakes", server.handshakes.limit)
+      logHeld("maxHandshakes", server.handshakes.limit)
       server.handshakes.whenRoom(whenRoom)
       return nil
     }
     return ConnectionPlace(
-      connection: SlotHandover(connection), handshake: SlotHandover(handshake))
+      connection: SlotTransfer(connection), handshake: SlotTransfer(handshake))
   }
 
   /// A client had waited too long, and was closed.
@@ -47,7 +47,7 @@ final class ServerAdmission: Sendable {
   }
 
   /// Counted each time; logged once in ten seconds.
-  private func held(_ option: String, _ limit: Int) {
+  private func logHeld(_ option: String, _ limit: Int) {
     counters.note(.acceptHeld)
     let now = Clock.now()
     let last = lastLog.load(ordering: .relaxed)

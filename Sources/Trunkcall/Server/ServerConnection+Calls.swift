@@ -41,8 +41,8 @@ extension ServerConnection {
     guard call.canStart else { return false }
     if context.counters.handlersRunning >= context.handlerLimit {
       shed(call, "the server runs \(server.options.maxHandlers) calls already")
-    } else if let obstacle {
-      enqueue(call, obstacle)
+    } else if let rejectionReason {
+      enqueue(call, rejectionReason)
     } else if !waiting.isEmpty {
       enqueue(call, "other calls wait")
     } else {
@@ -80,7 +80,7 @@ extension ServerConnection {
   }
 
   /// Why no handler can start now.
-  private var obstacle: String? {
+  private var rejectionReason: String? {
     if handlers >= server.options.handlerLimit {
       return "\(handlers) calls are running on this connection"
     }
@@ -100,14 +100,14 @@ extension ServerConnection {
   }
 
   /// A waiting call has ended.
-  func leaveQueue(_ call: ServerStream) {
+  func leftPendingCalls(_ call: ServerStream) {
     waiting.remove(call)
     context.counters.waiting(-1)
   }
 
   /// Room may have come. Not from within whoever made it: one handler would run inside the next.
   func startWaitingCalls() {
-    guard !waiting.isEmpty, !startIsDue, obstacle == nil else { return }
+    guard !waiting.isEmpty, !startIsDue, rejectionReason == nil else { return }
     startIsDue = true
     let bound = LoopBound(self, on: loop)
     loop.later { bound.value.startWaiting() }
@@ -115,7 +115,7 @@ extension ServerConnection {
 
   private func startWaiting() {
     startIsDue = false
-    while !isClosed, obstacle == nil, let call = waiting.popFirst() {
+    while !isClosed, rejectionReason == nil, let call = waiting.popFirst() {
       context.counters.waiting(-1)
       count(call)
       // One by one: what it answers may leave no room for the next.

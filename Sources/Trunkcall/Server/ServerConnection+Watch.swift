@@ -12,7 +12,7 @@ extension ServerConnection {
   /// Comes back when the client is alive.
   static let keepalivePing: UInt64 = 0x6b65_6570_616c
   /// For a client that does not read its GOAWAY, or the status of its calls.
-  static let lastWordsTimeout: Duration = .seconds(1)
+  static let finalFlushTimeout: Duration = .seconds(1)
 
   /// From now on, until the connection is closed.
   func beginWatch() {
@@ -41,9 +41,9 @@ extension ServerConnection {
   private func checkKeepalive() {
     switch keepalive?.check(now: Clock.now(), lastRead: socket.lastReceived, hasCalls: true) {
     case .wait(let until): schedule(&keepaliveTimer, at: until) { $0.checkKeepalive() }
-    case .ping(let lookAt):
+    case .ping(let checkAt):
       session.ping(ServerConnection.keepalivePing)
-      schedule(&keepaliveTimer, at: lookAt) { $0.checkKeepalive() }
+      schedule(&keepaliveTimer, at: checkAt) { $0.checkKeepalive() }
     case .dead:
       context.counters.note(.keepaliveTimeout)
       socket.fail(SocketError.timedOut("keepalive"))
@@ -109,19 +109,19 @@ extension ServerConnection {
 
   /// Ends the connection of a client that overdrew a budget.
   func punish() {
-    guard let offence = session.offence, !isKilled else { return }
+    guard let offence = session.offence, !isTerminated else { return }
     context.counters.note(ServerEvent(offence))
     kill(HTTP2ErrorCode.enhanceYourCalm, offence.debugText)
   }
 
   /// GOAWAY, and the socket is closed; calls are cut off.
   func kill(_ code: UInt32, _ debugText: String) {
-    guard !isKilled, !isClosed else { return }
-    isKilled = true
+    guard !isTerminated, !isClosed else { return }
+    isTerminated = true
     goAwayText = debugText
     session.kill(code, debugText)
     socket.close(afterFlush: true)
-    schedule(&lifeTimer, at: Clock.now().adding(ServerConnection.lastWordsTimeout)) {
+    schedule(&lifeTimer, at: Clock.now().adding(ServerConnection.finalFlushTimeout)) {
       $0.socket.close()
     }
   }

@@ -59,7 +59,7 @@ final class ServerConnection {
   @exclusivity(unchecked) var idleSince: UInt64 = 0
   @exclusivity(unchecked) var headerTimer: LoopTimer?
   @exclusivity(unchecked) var sendTimer: LoopTimer?
-  @exclusivity(unchecked) var isKilled = false
+  @exclusivity(unchecked) var isTerminated = false
 
   @exclusivity(unchecked) var names = RepeatedNames()
 
@@ -115,7 +115,7 @@ final class ServerConnection {
   /// "No new calls, please": two steps, so that calls on their way here are not lost
   /// (RFC 9113 §6.8).
   func drain(_ debugText: String = "") {
-    guard phase == .handshake || phase == .serving, !isKilled else { return }
+    guard phase == .handshake || phase == .serving, !isTerminated else { return }
     phase = .announced
     goAwayText = debugText
     session.announceShutdown()
@@ -141,14 +141,14 @@ final class ServerConnection {
   /// The calls that are left end with `error`, their handlers are cancelled, and the client has a
   /// moment to read it.
   func endCalls(_ error: RPCError) {
-    guard !isClosed, !isKilled else { return }
+    guard !isClosed, !isTerminated else { return }
     guard handshake == nil else { return closeNow() }
     if phase == .serving { drain() }
     refuseNewStreams()
     for case let call as ServerStream in session.allStreams { call.fail(error) }
     guard !isClosed else { return }
     let timer = LoopTimer(on: loop) { self.closeNow() }
-    timer.schedule(after: ServerConnection.lastWordsTimeout)
+    timer.schedule(after: ServerConnection.finalFlushTimeout)
     handshakeTimer?.cancel()
     handshakeTimer = timer
   }
@@ -171,7 +171,7 @@ extension ServerConnection: ConnectionDriver {
 
   func fill(_ output: inout OutputBuffer) {
     drain(into: &output)
-    if session.offence != nil, !isKilled {
+    if session.offence != nil, !isTerminated {
       punish()
       drain(into: &output)
     }
@@ -189,8 +189,8 @@ extension ServerConnection: ConnectionDriver {
 
   private func finishIfDone() {
     guard session.isFinished else { return }
-    if session.connectionError != nil, !isKilled {
-      isKilled = true
+    if session.connectionError != nil, !isTerminated {
+      isTerminated = true
       context.counters.note(.connectionError)
     }
     socket.close(afterFlush: true)

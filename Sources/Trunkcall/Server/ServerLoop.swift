@@ -57,7 +57,7 @@ final class ServerLoop: @unchecked Sendable {
   /// By `ServedMethod.index`.
   private let methods: [LoopMethod]
   /// With handlers to start.
-  @exclusivity(unchecked) private var due: [HandlerRunners] = []
+  @exclusivity(unchecked) private var due: [HandlerTaskPool] = []
   let counters = ServerCounters()
   private var connections: [ObjectIdentifier: ServerConnection] = [:] {
     didSet { counters.connected(connections.count) }
@@ -68,9 +68,9 @@ final class ServerLoop: @unchecked Sendable {
   private var lastHandshakeLog: UInt64?
   @exclusivity(unchecked) var lastWait: UInt32 = 0
   /// Connections that have gone since memory was last given back.
-  private var departed = 0
+  private var closedCount = 0
   /// So many are worth it.
-  private static let crowd = 1_000
+  private static let trimThreshold = 1_000
   private var drained: (@Sendable () -> Void)?
 
   init(_ server: ServerCore, _ loop: EventLoop, of loops: Int = 1, _ filter: Filter? = nil) {
@@ -104,13 +104,13 @@ final class ServerLoop: @unchecked Sendable {
 
   /// The call's handler runs with the next ``startHandlers()``, if its connection admits it.
   func start(_ call: ServerStream) {
-    guard let runners = call.method?.runners else { return }
-    if runners.add(call) { due.append(runners) }
+    guard let taskPool = call.method?.taskPool else { return }
+    if taskPool.add(call) { due.append(taskPool) }
   }
 
   /// Runs the handlers that are to start. On the loop, and not from within one.
   func startHandlers() {
-    while let runners = due.popLast() { runners.start() }
+    while let taskPool = due.popLast() { taskPool.start() }
   }
 
   func adopt(_ socket: AcceptedSocket, _ place: ConnectionPlace) {
@@ -142,10 +142,10 @@ final class ServerLoop: @unchecked Sendable {
 
   func remove(_ connection: ServerConnection) {
     guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
-    departed += 1
-    if departed >= ServerLoop.crowd, connections.count < departed / 4 {
-      departed = 0
-      FreeMemory.giveBackSoon()
+    closedCount += 1
+    if closedCount >= ServerLoop.trimThreshold, connections.count < closedCount / 4 {
+      closedCount = 0
+      FreeMemory.trimSoon()
     }
     reportIfDrained()
   }
@@ -190,14 +190,14 @@ final class LoopMethod {
   /// loops that share it, twice for each call.
   let handler: MethodTable.Handler
   let isUnary: Bool
-  let runners: HandlerRunners
+  let taskPool: HandlerTaskPool
   let replies = ReplySize()
 
   init(_ method: ServedMethod, on loop: EventLoop, _ stop: StopSignal, _ logger: Logger) {
     served = method
     handler = method.makeHandler()
     isUnary = if case .unary = handler { true } else { false }
-    runners = HandlerRunners(on: loop, stop, watchesHogs: method.dispatch == .automatic) {
+    taskPool = HandlerTaskPool(on: loop, stop, watchesHogs: method.dispatch == .automatic) {
       method.moveToPool($0, at: loop.now, logger)
     }
   }

@@ -18,7 +18,7 @@ extension ServerStream {
   /// The call's one and only status.
   func answer(_ error: RPCError) {
     guard settle() else { return }
-    makeAside().status = error
+    makeColdState().status = error
     connection.context.counters.failed()
     // Initial metadata has no place in Trailers-Only.
     if hasResponded || hasInitialMetadata {
@@ -33,8 +33,8 @@ extension ServerStream {
   private func settle() -> Bool {
     guard phase != .answered, phase != .closed else { return false }
     phase = .answered
-    if isWaiting { connection.leaveQueue(self) }
-    aside?.deadlineTimer?.cancel()
+    if isWaiting { connection.leftPendingCalls(self) }
+    coldState?.deadlineTimer?.cancel()
     return true
   }
 
@@ -60,9 +60,9 @@ extension ServerStream {
       reset(HTTP2ErrorCode.cancel)
     }
     timer.schedule(after: ServerStream.trailersGrace)
-    let aside = makeAside()
-    aside.deadlineTimer?.cancel()
-    aside.deadlineTimer = timer
+    let coldState = makeColdState()
+    coldState.deadlineTimer?.cancel()
+    coldState.deadlineTimer = timer
   }
   private static let trailersGrace: Duration = .seconds(1)
 
@@ -99,7 +99,7 @@ extension ServerStream {
 
   func writeTrailers(_ headers: inout HeaderList) {
     let trailing = responseMarks.contains(.trailing) ? withResponse { $0.trailing } : Metadata()
-    guard let status = aside?.status else {
+    guard let status = coldState?.status else {
       headers.add("grpc-status", "0")
       headers.add(trailing)
       return
@@ -108,7 +108,7 @@ extension ServerStream {
       status, trailing: trailing, limit: connection.session.peerHeaderListLimit)
     headers.add("grpc-status", Array(String(status.code.rawValue).utf8))
     if !plan.message.isEmpty { headers.add("grpc-message", plan.message) }
-    if aside?.refusesEncoding == true {
+    if coldState?.refusesEncoding == true {
       headers.add("grpc-accept-encoding", connection.server.options.acceptedCompression.wireNames)
     }
     headers.add(plan.metadata)
@@ -149,14 +149,14 @@ extension ServerStream {
       fail(RPCError(.deadlineExceeded, "the call's deadline passed on the server"))
     }
     timer.schedule(at: deadline)
-    makeAside().deadlineTimer = timer
+    makeColdState().deadlineTimer = timer
   }
 
   /// At debug level.
   @inline(never)
   func logEnd(_ reason: StreamCloseReason, _ wasAnswered: Bool) {
     let error =
-      wasAnswered ? aside?.status : RPCError(.cancelled, "closed before its answer: \(reason)")
+      wasAnswered ? coldState?.status : RPCError(.cancelled, "closed before its answer: \(reason)")
     connection.server.log.callEnded(method: methodName, peer: peer, error)
   }
 

@@ -24,7 +24,7 @@ extension ServerStream {
     guard canStart, let method else { return handlerEnded() }
     let payload = begin()
     let handler = method.handler
-    makeAside().task = stop.bind {
+    makeColdState().task = stop.bind {
       Task(executorPreference: globalConcurrentExecutor) { await self.run(handler, payload) }
     }
   }
@@ -38,8 +38,8 @@ extension ServerStream {
   }
 
   func cancelHandler() {
-    runner?.cancel()
-    aside?.task?.cancel()
+    poolTask?.cancel()
+    coldState?.task?.cancel()
   }
 
   private var isIntercepted: Bool { method?.served.interceptors.isEmpty == false }
@@ -181,7 +181,7 @@ extension ServerStream {
   private func handlerEnded() {
     guard handlerRuns else { return }
     handlerRuns = false
-    if let aside { aside.task = nil }
+    if let coldState { coldState.task = nil }
     if reserved > 0, !connection.isClosed { releaseReservation() }
     connection.releaseHandlerSlot()
   }

@@ -74,7 +74,7 @@ extension ServerStream: MessageSource, MessageSink {
   /// On the loop.
   @inline(never)
   private func waitForRoom() async -> RPCError? {
-    guard makeAside().writing.begin(connection.context.nextWait()) else {
+    guard makeColdState().writing.begin(connection.context.nextWait()) else {
       return ServerStream.twoWriters
     }
     return await withTaskCancellationHandler {
@@ -98,11 +98,11 @@ extension ServerStream: MessageSource, MessageSink {
   }
 
   private func cancelWriting() {
-    if let aside { cancelWriting(aside.writing.current) }
+    if let coldState { cancelWriting(coldState.writing.current) }
   }
 
   private func cancelWriting(_ wait: UInt32) {
-    loop.later { self.makeAside().writing.cancel(wait, ServerStream.cancelledWait) }
+    loop.later { self.makeColdState().writing.cancel(wait, ServerStream.cancelledWait) }
   }
 
   // MARK: On the loop
@@ -115,7 +115,7 @@ extension ServerStream: MessageSource, MessageSink {
     return flow
   }
 
-  private var failure: RPCError? { hasFailed ? aside?.failure : nil }
+  private var failure: RPCError? { hasFailed ? coldState?.failure : nil }
 
   /// Puts a message on its way, behind the headers.
   func writeMessage(_ frame: OutgoingFrame) throws(RPCError) {
@@ -148,13 +148,13 @@ extension ServerStream: MessageSource, MessageSink {
 
   /// Nothing more comes or goes: waiting reads and writes end with `error`.
   func end(_ error: RPCError) {
-    if !hasFailed { makeAside().failure = error }
+    if !hasFailed { makeColdState().failure = error }
     hasFailed = true
     if let flow {
       flow.inbox = []
       flow.reading.resume(.failed(error))
     }
-    aside?.writing.resume(error)
+    coldState?.writing.resume(error)
   }
 
   private func take() -> Inbound? {
@@ -197,10 +197,12 @@ extension ServerStream: MessageSource, MessageSink {
   ) {
     if let failure { return continuation.resume(returning: failure) }
     guard isAboveMark, isOpen else { return continuation.resume(returning: nil) }
-    let aside = makeAside()
-    if aside.writing.isWaiting { return continuation.resume(returning: ServerStream.twoWriters) }
-    guard let ticket else { return aside.writing.wait(continuation, aside.writing.current) }
-    if aside.writing.wait(continuation, ticket) {
+    let coldState = makeColdState()
+    if coldState.writing.isWaiting {
+      return continuation.resume(returning: ServerStream.twoWriters)
+    }
+    guard let ticket else { return coldState.writing.wait(continuation, coldState.writing.current) }
+    if coldState.writing.wait(continuation, ticket) {
       continuation.resume(returning: ServerStream.cancelledWait)
     }
   }

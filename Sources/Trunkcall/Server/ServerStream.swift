@@ -17,8 +17,8 @@ internal import TrunkSockets
 /// The client may go away at any point: `closed` then cancels the handler. The slot of a handler is
 /// free when the handler has ended, not when its stream has.
 ///
-/// It is the HTTP/2 stream itself. What few calls need is kept apart (``Aside``, ``MessageFlow``),
-/// so that making and freeing a plain unary call is cheap.
+/// It is the HTTP/2 stream itself. What few calls need is kept apart (``ColdState``,
+/// ``MessageFlow``), so that making and freeing a plain unary call is cheap.
 ///
 /// `@unchecked Sendable`: what is not `let` or behind the connection's `responseLock` is touched
 /// only on the connection's loop, or is set before the handler starts.
@@ -59,11 +59,11 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   let lastWasCompressed = Atomic<Bool>(false)
 
   /// Runs the handler, if that is a task of the loop's; it is there as long as it does.
-  @exclusivity(unchecked) var runner: BorrowedTask?
+  @exclusivity(unchecked) var poolTask: BorrowedTask?
 
   /// Made for calls that do not go the usual way.
-  final class Aside {
-    var odd: RequestHead.Odd?
+  final class ColdState {
+    var rejectedRequest: RequestHead.RejectedRequest?
     var deadline: UInt64 = 0
     var status: RPCError?
     var failure: RPCError?
@@ -74,7 +74,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     /// The handler's, when the client does not read.
     @exclusivity(unchecked) var writing = StreamWaiter<RPCError?>()
   }
-  @exclusivity(unchecked) private(set) var aside: Aside?
+  @exclusivity(unchecked) private(set) var coldState: ColdState?
   /// Made for streams: see ServerStream+Messages.swift
   @exclusivity(unchecked) var flow: MessageFlow?
 
@@ -105,28 +105,28 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   var requestSaysProto: Bool { request.contains(.saysProto) }
   var stop: StopSignal { connection.server.stop }
   // From any thread: what a mark says is there was there before the handler.
-  var deadline: UInt64? { request.contains(.hasDeadline) ? aside?.deadline : nil }
+  var deadline: UInt64? { request.contains(.hasDeadline) ? coldState?.deadline : nil }
 
-  func makeAside() -> Aside {
-    if let aside { return aside }
-    let aside = Aside()
-    self.aside = aside
-    return aside
+  func makeColdState() -> ColdState {
+    if let coldState { return coldState }
+    let coldState = ColdState()
+    self.coldState = coldState
+    return coldState
   }
 
-  private func makeOdd() -> RequestHead.Odd {
-    let aside = makeAside()
-    if let odd = aside.odd { return odd }
-    let odd = RequestHead.Odd()
-    aside.odd = odd
-    return odd
+  private func makeRejectedRequest() -> RequestHead.RejectedRequest {
+    let coldState = makeColdState()
+    if let rejectedRequest = coldState.rejectedRequest { return rejectedRequest }
+    let rejectedRequest = RequestHead.RejectedRequest()
+    coldState.rejectedRequest = rejectedRequest
+    return rejectedRequest
   }
 
   /// Bytes kept of a path that is no method's.
   static let maxPathSize = 1_024
 
   /// Of a request for no method.
-  var path: String { aside?.odd?.path ?? "" }
+  var path: String { coldState?.rejectedRequest?.path ?? "" }
 
   var reserved: Int {
     get { Int(reservedSize) }
@@ -182,7 +182,8 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     case 5 where name.equals(":path"):
       method = connection.context.method(value)
       if method == nil {
-        makeOdd().path = String(decoding: value.prefix(ServerStream.maxPathSize), as: UTF8.self)
+        makeRejectedRequest().path = String(
+          decoding: value.prefix(ServerStream.maxPathSize), as: UTF8.self)
       }
     case 7 where name.equals(":method"): if value.equals("POST") { request.insert(.isPost) }
     case 7 where name.equals(":scheme"): break
@@ -206,14 +207,14 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     case 12 where name.equals("grpc-timeout"):
       if let timeout = GRPCTimeout.parse(value) {
         let (end, overflow) = loop.now.addingReportingOverflow(timeout)
-        makeAside().deadline = overflow ? .max : end
+        makeColdState().deadline = overflow ? .max : end
         request.insert(.hasDeadline)
       } else {
-        makeOdd().badHeader = "grpc-timeout"
+        makeRejectedRequest().badHeader = "grpc-timeout"
       }
     case 13 where name.equals("grpc-encoding"):
       if !takeRequestEncoding(value) {
-        makeOdd().encoding = String(decoding: value.prefix(64), as: UTF8.self)
+        makeRejectedRequest().encoding = String(decoding: value.prefix(64), as: UTF8.self)
       }
     case 20 where name.equals("grpc-accept-encoding"):
       clientAccepts.formUnion(CompressionSet(wire: value))
@@ -229,7 +230,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
         return
       }
       if name.ends(with: "-bin"), !Metadata.isBinary(value) {
-        makeOdd().badHeader = String(decoding: name.prefix(256), as: UTF8.self)
+        makeRejectedRequest().badHeader = String(decoding: name.prefix(256), as: UTF8.self)
       }
       requestMetadata.append(name, value)
     }
@@ -246,7 +247,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       return answer(
         RPCError(.resourceExhausted, "the request's headers are over the limit of \(limit) bytes"))
     }
-    if let name = aside?.odd?.badHeader {
+    if let name = coldState?.rejectedRequest?.badHeader {
       connection.context.counters.note(.badHeader)
       return answer(RPCError(.internal, "malformed request header \(name)"))
     }
@@ -256,8 +257,8 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       guard method != nil else { return answer(status.error) }
     }
     guard let method else { return }
-    if let encoding = aside?.odd?.encoding {
-      makeAside().refusesEncoding = true
+    if let encoding = coldState?.rejectedRequest?.encoding {
+      makeColdState().refusesEncoding = true
       return answer(unknownEncoding(encoding))
     }
     startCompression()
@@ -313,7 +314,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     }
   }
 
-  override func writable() { aside?.writing.resume(nil) }
+  override func writable() { coldState?.writing.resume(nil) }
 
   override func addTrailers(_ headers: inout HeaderList) { writeTrailers(&headers) }
 
@@ -321,16 +322,16 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     let wasAnswered = phase == .answered
     phase = .closed
     if connection.server.log.logsEnds { logEnd(reason, wasAnswered) }
-    if let aside {
-      aside.deadlineTimer?.cancel()
-      aside.deadlineTimer = nil
+    if let coldState {
+      coldState.deadlineTimer?.cancel()
+      coldState.deadlineTimer = nil
     }
     // An answered call may still have tasks of its handler's making that wait for room to write.
-    if !wasAnswered || flow?.isIdle == false || aside?.writing.isWaiting == true {
+    if !wasAnswered || flow?.isIdle == false || coldState?.writing.isWaiting == true {
       end(RPCError(.cancelled, "the client cancelled the call or went away"))
     }
     if !wasAnswered { connection.context.counters.cancelled() }
-    if isWaiting { connection.leaveQueue(self) }
+    if isWaiting { connection.leftPendingCalls(self) }
     if !wasAnswered, !hasStarted {
       switch reason {
       case .code, .refusedHere: connection.session.noteEarlyReset()

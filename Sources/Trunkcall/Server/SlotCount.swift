@@ -49,13 +49,13 @@ final class SlotCount: Sendable {
 
 /// One of a ``SlotCount``'s, for as long as it is there.
 struct Slot: ~Copyable, Sendable {
-  private let home: SlotCount
-  fileprivate init(adopting home: SlotCount) { self.home = home }
-  deinit { home.release() }
+  private let count: SlotCount
+  fileprivate init(adopting count: SlotCount) { self.count = count }
+  deinit { count.release() }
 }
 
 /// Carries a slot to another thread, through a closure that may not consume it.
-final class SlotHandover: Sendable {
+final class SlotTransfer: Sendable {
   private let slot: Mutex<Slot?>
   init(_ slot: consuming Slot) { self.slot = Mutex(slot) }
   /// - Returns: the slot, once.

@@ -145,22 +145,22 @@ def rotated(peer, calls, connections):
     return told(peer, "rotate", calls, connections, 0)
 
 
-def spin(r):
-    """One caller, with a look for work before a loop sleeps (`spin`) on both ends"""
+def busy_poll(r):
+    """One caller, with a look for work before a loop sleeps (`busy_poll`) on both ends"""
     calls, warmup = r.size(20_000, 500), r.size(1_000, 100)
     places = (("both ends on one CPU", SERVER_CPU), ("a CPU each", LOAD_CPU))
     for place, cpu in r.turns(places):
         for microseconds in (0, 20, 50):
-            with server(OWN, spin=microseconds) as peer:
+            with server(OWN, busy_poll=microseconds) as peer:
                 before = peer.cpu_ns()
                 words = ["unary", peer.port, "--callers", 1, "--calls", calls]
-                words += ["--warmup", warmup, "--spin", microseconds]
+                words += ["--warmup", warmup, "--busy_poll", microseconds]
                 result = run_json([build.swift_program("bench-client"), *words], cpu)
                 used = peer.cpu_ns() - before
             if result["calls"] != calls:
                 raise Failed(f"{result['calls']} calls of {calls}")
             r.add(
-                "spin",
+                "busy_poll",
                 f"{place}, {microseconds} µs",
                 OWN,
                 p50_us=result["latency_us"]["p50"],

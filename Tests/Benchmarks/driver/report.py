@@ -231,7 +231,7 @@ def loops_remarks(rows):
     return ["", f"Two loops to one: {', '.join(parts)}"] if parts else []
 
 
-def spin_remarks(rows):
+def busy_poll_remarks(rows):
     """What looking brings and costs beside not looking."""
     p50, lines = medians(rows, "p50_us"), []
     server, client = (medians(rows, f"{end}_cpu_us_per_call") for end in ("server", "client"))
@@ -244,7 +244,7 @@ def spin_remarks(rows):
     return lines
 
 
-REMARKS = {"tail": tail_remarks, "loops": loops_remarks, "spin": spin_remarks}
+REMARKS = {"tail": tail_remarks, "loops": loops_remarks, "busy_poll": busy_poll_remarks}
 
 
 def unique(items):

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import build
-from loops import downstream, loops, spin
+from loops import downstream, loops, busy_poll
 from process import (
     LOAD_CPU,
     SERVER_CPU,
@@ -339,5 +339,5 @@ ALL = [
     tail,
     loops,
     downstream,
-    spin,
+    busy_poll,
 ]

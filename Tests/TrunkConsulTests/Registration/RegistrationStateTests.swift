@@ -16,15 +16,15 @@ import TrunkDiscovery
   @Test("registered, then asked about every 3 s, not in step with others")
   mutating func held() throws {
     var state = RegistrationState()
-    #expect(state.begin() == .init(news: nil, next: .register))
+    #expect(state.begin() == .init(notice: nil, next: .register))
     var step = state.registered(using: &random)
-    #expect(step.news == .registered(again: false))
+    #expect(step.notice == .registered(again: false))
     for _ in 0..<100 {
       let pause = try #require(sleep(step))
       #expect(pause >= .milliseconds(2_400) && pause <= .milliseconds(3_600))
-      #expect(state.woke() == .init(news: nil, next: .confirm))
+      #expect(state.timerFired() == .init(notice: nil, next: .confirm))
       step = state.confirmed(using: &random)
-      #expect(step.news == nil)
+      #expect(step.notice == nil)
     }
   }
 
@@ -32,9 +32,9 @@ import TrunkDiscovery
     var state = RegistrationState()
     _ = state.begin()
     _ = state.registered(using: &random)
-    _ = state.woke()
-    #expect(state.forgotten() == .init(news: .forgotten, next: .register))
-    #expect(state.registered(using: &random).news == .registered(again: true))
+    _ = state.timerFired()
+    #expect(state.forgotten() == .init(notice: .forgotten, next: .register))
+    #expect(state.registered(using: &random).notice == .registered(again: true))
   }
 
   @Test("an agent that is away is asked for ever, 5 s apart at most, and it is said once a minute")
@@ -45,21 +45,21 @@ import TrunkDiscovery
     var said = 0
     while now < start + .seconds(600) {
       let step = state.failed(.register, "connection refused", at: now, using: &random)
-      if step.news != nil { said += 1 }
+      if step.notice != nil { said += 1 }
       let pause = try #require(sleep(step))
       #expect(pause >= .milliseconds(200) && pause <= .seconds(6))
       now += pause
-      #expect(state.woke().next == .register)
+      #expect(state.timerFired().next == .register)
     }
     #expect(said >= 9 && said <= 11)
     #expect(
-      state.failed(.register, "another reason", at: now, using: &random).news
+      state.failed(.register, "another reason", at: now, using: &random).notice
         == .trouble("another reason"))
-    #expect(state.registered(using: &random).news == .registered(again: false))
+    #expect(state.registered(using: &random).notice == .registered(again: false))
     let next = state.failed(.confirm, "connection refused", at: now, using: &random)
-    #expect(next.news == .trouble("connection refused"))
+    #expect(next.notice == .trouble("connection refused"))
     #expect(try #require(sleep(next)) <= .milliseconds(300), "back-off starts over")
-    #expect(state.woke().next == .confirm)
+    #expect(state.timerFired().next == .confirm)
   }
 
   @Test("a refusal lasts: 10 s, then registered again in doubt")
@@ -68,7 +68,7 @@ import TrunkDiscovery
     _ = state.begin()
     let step = state.failed(.confirm, "403 x", status: 403, at: start, using: &random)
     #expect(try #require(sleep(step)) >= .seconds(8))
-    #expect(state.woke().next == .register)
+    #expect(state.timerFired().next == .register)
   }
 
   @Test("a fight over an id is said once a minute, while it is registered again each time")
@@ -78,12 +78,12 @@ import TrunkDiscovery
     _ = state.registered(using: &random)
     #expect(
       state.drifted("its port is 6", at: start)
-        == .init(news: .drifted("its port is 6"), next: .register))
-    #expect(state.registered(using: &random).news == .registered(again: true))
+        == .init(notice: .drifted("its port is 6"), next: .register))
+    #expect(state.registered(using: &random).notice == .registered(again: true))
     let later = start + .seconds(59)
-    #expect(state.drifted("its port is 6", at: later) == .init(news: nil, next: .register))
-    #expect(state.registered(using: &random).news == nil)
-    #expect(state.drifted("its port is 6", at: start + .seconds(60)).news != nil)
+    #expect(state.drifted("its port is 6", at: later) == .init(notice: nil, next: .register))
+    #expect(state.registered(using: &random).notice == nil)
+    #expect(state.drifted("its port is 6", at: start + .seconds(60)).notice != nil)
   }
 
   @Test("a TTL is fed at once and at least three times in its life") mutating func ttl()

@@ -23,7 +23,7 @@ private struct Rig {
   }
   mutating func wake(after duration: Duration = .zero) -> BlockingQuery.Step {
     now += duration
-    return query.woke(at: now)
+    return query.timerFired(at: now)
   }
   func mapping(_ ports: [UInt16]) -> InstanceMapping {
     var mapping = InstanceMapping([], for: ConsulQuery("x"))
@@ -192,11 +192,11 @@ extension BlockingQuery.Step {
   }
 
   @Test("without room for a long poll it asks every few seconds, without an index")
-  func crowded() throws {
+  func overBudget() throws {
     var rig = Rig()
     _ = rig.begin()
     #expect(rig.answer("5", 1).index == 5)
-    let pause = try #require(rig.query.crowded(using: &rig.random).sleep)
+    let pause = try #require(rig.query.overBudget(using: &rig.random).sleep)
     #expect(pause >= .seconds(4) && pause <= .seconds(6))
     #expect(
       rig.wake(after: pause).next == .query(index: nil, wait: nil, timeout: .seconds(4)))

@@ -13,8 +13,8 @@
   struct LateHandshakeTests {
     @Test("the handler of a call that comes with it sees the client's certificate")
     func peer() async throws {
-      // The server waits for a second before it takes no more streams: a machine that stood still for as
-      // long may try again.
+      // The server waits for a second before it takes no more streams: a machine that stood still
+      // for as long may try again.
       for _ in 0..<5 {
         guard let seen = try await identity() else { continue }
         #expect(seen == "spiffe://trunkcall.test/client")

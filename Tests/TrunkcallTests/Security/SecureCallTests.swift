@@ -89,7 +89,8 @@
       }
     }
 
-    @Test("a refused server is in the story of the call; a server that speaks plaintext is, too")
+    @Test(
+      "a refused server is in the diagnostics of the call; a server that speaks plaintext is, too")
     func stories() async throws {
       let certificates = try await TestCertificates.make()
       try await withSecureServer(.tls(tls(certificates, "otherhost"))) { server, port in
@@ -98,8 +99,8 @@
         let error = await failure { _ = try await call(channel, "Who") }
         #expect(error?.code == .unavailable)
         #expect(
-          error?.story.contains("it is not for 127.0.0.1 (IP address mismatch)") == true,
-          "\(error?.story ?? "")")
+          error?.diagnostics.contains("it is not for 127.0.0.1 (IP address mismatch)") == true,
+          "\(error?.diagnostics ?? "")")
         #expect(try await holds { server.statistics.handshakesFailed > 0 })
         await channel.close()
       }
@@ -107,7 +108,7 @@
         let channel = try GRPCChannel(
           to: "ipv4:127.0.0.1:\(port)", security: .tls(client(certificates)))
         let error = await failure { _ = try await call(channel, "Who") }
-        #expect(error?.story.contains("the server does not speak TLS") == true)
+        #expect(error?.diagnostics.contains("the server does not speak TLS") == true)
         await channel.close()
       }
       try await withSecureServer(.tls(tls(certificates))) { server, port in
@@ -117,8 +118,8 @@
         #expect(error?.code == .unavailable)
         #expect(ContinuousClock.now - start < .seconds(5))
         #expect(
-          error?.story.contains("perhaps it expects TLS: security: .tls()") == true,
-          "\(error?.story ?? "")")
+          error?.diagnostics.contains("perhaps it expects TLS: security: .tls()") == true,
+          "\(error?.diagnostics ?? "")")
         #expect(try await holds { server.statistics.handshakesFailed > 0 })
         await channel.close()
       }
@@ -138,7 +139,7 @@
         let channel = try GRPCChannel(
           to: "ipv4:127.0.0.1:\(port)", security: .tls(ClientTLS(trust: .file("/no/ca.pem"))))
         let error = await failure { _ = try await call(channel, "Who") }
-        #expect(error?.story.contains("/no/ca.pem cannot be read") == true)
+        #expect(error?.diagnostics.contains("/no/ca.pem cannot be read") == true)
         await channel.close()
       }
     }
@@ -232,7 +233,7 @@
         .files(certificates: file, privateKey: certificates.file("server.key")))
       tls.reloadInterval = .milliseconds(2)
       let impatient = LogLines()
-      let hasty = try ServerCertificates(tls, impatient.logger, patience: .zero)
+      let hasty = try ServerCertificates(tls, impatient.logger, fileTimeout: .zero)
       let log = LogLines()
       let served = try ServerCertificates(tls, log.logger)
       let first = Task { await hasty.watch() }

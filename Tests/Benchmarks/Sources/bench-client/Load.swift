@@ -20,7 +20,7 @@ struct Load: Sendable {
   var endpoints: Int
   var loops: Int
   /// Microseconds.
-  var spin: Int
+  var busyPoll: Int
   /// Of each unary call.
   var timeout: Duration?
   /// Where callers run; nil: the global pool.
@@ -29,7 +29,7 @@ struct Load: Sendable {
   func channel() async throws -> GRPCChannel {
     var options = ChannelOptions()
     options.loops = loops
-    options.spin = .microseconds(spin)
+    options.busyPoll = .microseconds(busyPoll)
     options.maxReceiveMessageSize = 64 << 20
     let channel =
       if endpoints == 1 {

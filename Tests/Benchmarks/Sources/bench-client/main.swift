@@ -6,7 +6,7 @@
 //   bench-client echo     PORT --size 4194304 --calls 50
 //   bench-client down     PORT --count 100000 --size 1024
 //   bench-client pingpong PORT --size 32 --calls 20000
-//     --spin US   ChannelOptions.spin
+//     --busy_poll US   ChannelOptions.busyPoll
 //   bench-client inprocess 0 --callers 1 --calls 100000     client and server half, without a wire
 // --timeout SECONDS gives each call of unary and inprocess a deadline.
 import BenchServices
@@ -17,7 +17,7 @@ import Trunkcall
 
 let flags = Flags(allowed: [
   "callers", "seconds", "calls", "size", "count", "loops", "endpoints", "warmup", "executor",
-  "spin", "timeout",
+  "busy_poll", "timeout",
 ])
 guard flags.words.count == 2, let port = UInt16(flags.words[1]) else {
   stop("usage: bench-client unary|echo|down|pingpong|inprocess PORT [flags]")
@@ -29,7 +29,7 @@ let load = Load(
   seconds: flags.seconds("seconds", 3), warmup: flags.number("warmup", 1_000),
   size: flags.number("size", 32), count: flags.number("count", 1_000),
   endpoints: max(1, flags.number("endpoints", 1)), loops: max(1, flags.number("loops", 1)),
-  spin: flags.number("spin", 0), timeout: timeout > 0 ? .seconds(timeout) : nil,
+  busyPoll: flags.number("busy_poll", 0), timeout: timeout > 0 ? .seconds(timeout) : nil,
   executor: flags.text("executor", "pool") == "one" ? OneThread() : nil)
 
 Task.detached {

@@ -8,7 +8,7 @@
 //     --connections N   ServerOptions.maxConnections
 //     --dispatch loop   handlers never move to the global pool, however slow the machine
 //     --loops 0         the process's shared loops (TRUNKCALL_LOOPS says how many)
-//     --spin US         ServerOptions.spin
+//     --busy_poll US         ServerOptions.busyPoll
 //     --downstream PORT the greeter asks the greeter there, through a channel on the shared loops
 // Prints `listening PORT`, and for each line on stdin a line of JSON: what each loop has done so
 // far. Ends at the end of stdin.
@@ -19,7 +19,8 @@ import TrunkServices
 import Trunkcall
 
 let flags = Flags(allowed: [
-  "port", "host", "loops", "methods", "streams", "connections", "dispatch", "spin", "downstream",
+  "port", "host", "loops", "methods", "streams", "connections", "dispatch", "busy_poll",
+  "downstream",
 ])
 let port = UInt16(clamping: flags.number("port", 0))
 let host = flags.text("host", "127.0.0.1")
@@ -27,7 +28,7 @@ let methods = flags.number("methods", 0)
 var options = ServerOptions()
 let loops = flags.number("loops", 1)
 options.loops = loops > 0 ? loops : nil
-options.spin = .microseconds(flags.number("spin", 0))
+options.busyPoll = .microseconds(flags.number("busy_poll", 0))
 options.maxConcurrentStreams = flags.number("streams", options.maxConcurrentStreams)
 options.maxConnections = flags.number("connections", options.maxConnections)
 if flags.text("dispatch", "automatic") == "loop" { options.dispatch = .loop }

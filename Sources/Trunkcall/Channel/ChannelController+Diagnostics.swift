@@ -6,41 +6,42 @@ internal import TrunkSockets
 internal import TrunkWire
 
 /// What a channel says of itself: in the errors of its calls, and in warnings.
-extension ChannelControl {
+extension ChannelController {
   /// Between two warnings of one channel.
   private static let warningInterval: UInt64 = 60_000_000_000
 
   /// The picker's error, with everything that is known beside it (gRFC A54).
-  func told(_ error: RPCError) -> RPCError {
+  func withDiagnostics(_ error: RPCError) -> RPCError {
     guard error.code == .unavailable else { return error.fromControlPlane }
-    return story(balancer: error.message).error(now: Clock.now())
+    return diagnostics(balancer: error.message).error(now: Clock.now())
   }
 
-  func story(_ code: RPCError.Code, _ message: String) -> RPCError {
-    let story = story(balancer: nil)
-    var error = story.error(code, now: Clock.now())
-    if !message.isEmpty { error.message = "\(message): \(story.message)" }
+  func diagnostics(_ code: RPCError.Code, _ message: String) -> RPCError {
+    let diagnostics = diagnostics(balancer: nil)
+    var error = diagnostics.error(code, now: Clock.now())
+    if !message.isEmpty { error.message = "\(message): \(diagnostics.message)" }
     return error
   }
 
-  private func story(balancer: String?) -> Story {
-    var fact = core.resolver
-    fact.nextTry = resolver.nextTry
-    return Story(
-      parts.target, resolver: fact, configError: core.configError, balancer: balancer,
-      attempts: subchannels.values.flatMap(\.attempts), tries: subchannels.values.flatMap(\.tries))
+  private func diagnostics(balancer: String?) -> Diagnostics {
+    var status = core.resolver
+    status.nextAttempt = resolver.nextAttempt
+    return Diagnostics(
+      parts.target, resolver: status, configError: core.configError, balancer: balancer,
+      attempts: subchannels.values.flatMap(\.attempts),
+      failedAddresses: subchannels.values.flatMap(\.failedAddresses))
   }
 
   /// One line a minute at most, however often the channel falls.
   func warn() {
     let now = Clock.now()
-    if let lastWarning, now - lastWarning < ChannelControl.warningInterval { return }
+    if let lastWarning, now - lastWarning < ChannelController.warningInterval { return }
     lastWarning = now
-    let error = story(.unavailable, "")
-    let story = error.story.split(separator: "\n").map { line in
+    let error = diagnostics(.unavailable, "")
+    let diagnostics = error.diagnostics.split(separator: "\n").map { line in
       line.split(separator: " ").joined(separator: " ")
     }
-    parts.logger.warning("\(error.message): \(story.joined(separator: "; "))")
+    parts.logger.warning("\(error.message): \(diagnostics.joined(separator: "; "))")
   }
 
   /// What is read of a service config and changes nothing yet is said, once.

@@ -10,9 +10,9 @@
 /// Broken framing is nghttp2's to find. What it lets pass although it must not is found here:
 /// PRIORITY on stream 0 (RFC 9113 §6.3), which it ignores once RFC 7540's priorities are off, and
 /// HEADERS and DATA on streams that it has forgotten (``UsedStreams``).
-package struct FrameWatch: Sendable {
+package struct FrameCounter: Sendable {
   /// What the bytes since the last call came to.
-  package struct Tally: Sendable, Hashable {
+  package struct Counts: Sendable, Hashable {
     /// Frames that are legal and bring nothing: empty DATA without END_STREAM, PRIORITY, SETTINGS,
     /// unknown types.
     package var idleFrames = 0
@@ -57,7 +57,7 @@ package struct FrameWatch: Sendable {
   /// A stream that the client had ended is closed.
   package mutating func closed(_ stream: UInt32) { used.close(stream) }
 
-  package mutating func scan(_ bytes: UnsafeRawBufferPointer, _ tally: inout Tally) {
+  package mutating func scan(_ bytes: UnsafeRawBufferPointer, _ counts: inout Counts) {
     var offset = 0
     if prefaceLeft > 0 {
       offset = min(prefaceLeft, bytes.count)
@@ -70,7 +70,7 @@ package struct FrameWatch: Sendable {
         head = UInt64(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self).bigEndian >> 24)
         stream = bytes.loadUnaligned(fromByteOffset: offset + 5, as: UInt32.self).bigEndian
         offset += 9
-        begin(&tally)
+        begin(&counts)
       case .head:
         if headCount < 5 {
           head = head << 8 | UInt64(bytes[offset])
@@ -79,11 +79,11 @@ package struct FrameWatch: Sendable {
         }
         headCount += 1
         offset += 1
-        if headCount == 9 { begin(&tally) }
+        if headCount == 9 { begin(&counts) }
       case .payload:
         if let length = paddedLength {
           paddedLength = nil
-          if Int(bytes[offset]) + 1 >= length { tally.idleFrames += 1 }
+          if Int(bytes[offset]) + 1 >= length { counts.idleFrames += 1 }
         }
         let count = min(payloadLeft, bytes.count - offset)
         payloadLeft -= count
@@ -93,21 +93,21 @@ package struct FrameWatch: Sendable {
     }
   }
 
-  private mutating func begin(_ tally: inout Tally) {
+  private mutating func begin(_ counts: inout Counts) {
     let length = Int(head >> 16 & 0xff_ffff)
     let flags = UInt8(truncatingIfNeeded: head)
     type = UInt8(truncatingIfNeeded: head >> 8)
     head = 0
     headCount = 0
     payloadLeft = length
-    tally.frames += 1
+    counts.frames += 1
     stream &= 0x7fff_ffff  // the first bit is reserved
     switch type {
     case 0x0:  // DATA; END_STREAM is 1, PADDED is 8
-      if let violation = used.use(stream) { note(violation, &tally) }
+      if let violation = used.use(stream) { note(violation, &counts) }
       if flags & 1 == 0 {
         if length == 0 {
-          tally.idleFrames += 1
+          counts.idleFrames += 1
         } else if flags & 8 != 0 {
           paddedLength = length
         }
@@ -115,24 +115,24 @@ package struct FrameWatch: Sendable {
     case 0x1, 0x9:  // HEADERS, CONTINUATION; END_HEADERS is 4
       if type == 1 {
         headerBlocks &+= 1
-        if let violation = used.headers(stream) { note(violation, &tally) }
+        if let violation = used.headers(stream) { note(violation, &counts) }
       }
       blockOpen = true
       blockEndsHere = flags & 4 != 0
     case 0x2:  // PRIORITY
-      tally.idleFrames += 1
-      if stream == 0 { note(.priorityOnConnection, &tally) }
+      counts.idleFrames += 1
+      if stream == 0 { note(.priorityOnConnection, &counts) }
     case 0x3: used.close(stream)  // RST_STREAM, PING and GOAWAY have limits of their own
     case 0x6, 0x7: break
-    case 0x8: tally.windowUpdates += 1
-    default: tally.idleFrames += 1
+    case 0x8: counts.windowUpdates += 1
+    default: counts.idleFrames += 1
     }
     stage = .payload
     if payloadLeft == 0 { end() }
   }
 
-  private func note(_ violation: Violation, _ tally: inout Tally) {
-    if tally.violation == nil { tally.violation = violation }
+  private func note(_ violation: Violation, _ counts: inout Counts) {
+    if counts.violation == nil { counts.violation = violation }
   }
 
   private mutating func end() {
@@ -141,7 +141,7 @@ package struct FrameWatch: Sendable {
   }
 }
 
-extension FrameWatch.Violation {
+extension FrameCounter.Violation {
   package var code: UInt32 {
     switch self {
     case .priorityOnConnection, .passedOverStream: HTTP2ErrorCode.protocolError

@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// What happens to the siblings of a subchannel's connection.
-enum SiblingEvent: Sendable, Hashable {
+/// What happens to the per-loop connections of a subchannel's connection.
+enum PerLoopConnectionEvent: Sendable, Hashable {
   /// The first connection takes calls.
   case opened
   /// It does so no more.
@@ -21,8 +21,8 @@ enum SiblingEvent: Sendable, Hashable {
   case resetBackoff
 }
 
-/// What the siblings want done.
-enum SiblingAction: Sendable, Hashable {
+/// What the per-loop connections want done.
+enum PerLoopConnectionAction: Sendable, Hashable {
   /// Connect to where the first connection leads, on that loop.
   case connect(id: UInt32, loop: Int)
   /// Let that connection finish its calls, then close it; nothing more is heard of it.
@@ -47,23 +47,23 @@ enum SiblingAction: Sendable, Hashable {
 ///   prove nothing: a server may hang up after them).
 /// - After something went wrong there is one attempt at a time, so that a server that wants no
 ///   further connection meets one in each pause, however many loops there are.
-struct Siblings: Sendable {
+struct PerLoopConnections: Sendable {
   /// What a loop is told.
-  enum News: Sendable, Hashable {
+  enum Availability: Sendable, Hashable {
     /// It has a connection.
     case connected(id: UInt32)
     /// It may ask for one then; `.max`: it has to wait for other news.
     case notBefore(UInt64)
   }
 
-  private struct Sibling: Sendable {
+  private struct Entry: Sendable {
     var id: UInt32
     var began: UInt64
     var isReady = false
   }
 
   private var isOpen = false
-  private var byLoop: [Int: Sibling] = [:]
+  private var byLoop: [Int: Entry] = [:]
   private var lastID: UInt32 = 0
   private var backoff: Backoff
   private var pausedUntil: UInt64 = 0
@@ -73,18 +73,18 @@ struct Siblings: Sendable {
 
   init(backoff: Backoff = Backoff()) { self.backoff = backoff }
 
-  func news(for loop: Int) -> News {
+  func availability(for loop: Int) -> Availability {
     // Nobody can ask: the loops have no route to the subchannel.
     guard isOpen else { return .notBefore(0) }
-    if let sibling = byLoop[loop] {
-      return sibling.isReady ? .connected(id: sibling.id) : .notBefore(.max)
+    if let perLoop = byLoop[loop] {
+      return perLoop.isReady ? .connected(id: perLoop.id) : .notBefore(.max)
     }
     return .notBefore(mustWaitForOthers ? .max : pausedUntil)
   }
 
   mutating func handle(
-    _ event: SiblingEvent, now: UInt64, random: inout some RandomNumberGenerator
-  ) -> [SiblingAction] {
+    _ event: PerLoopConnectionEvent, now: UInt64, random: inout some RandomNumberGenerator
+  ) -> [PerLoopConnectionAction] {
     switch event {
     case .opened:
       guard !isOpen else { return [] }
@@ -99,7 +99,7 @@ struct Siblings: Sendable {
     case .wanted(let loop):
       guard isOpen, byLoop[loop] == nil, pausedUntil <= now, !mustWaitForOthers else { return [] }
       lastID &+= 1
-      byLoop[loop] = Sibling(id: lastID, began: now)
+      byLoop[loop] = Entry(id: lastID, began: now)
       return [.connect(id: lastID, loop: loop), .changed]
     case .ready(let id):
       guard let loop = loop(of: id) else { return [] }

@@ -4,7 +4,7 @@
   internal import COpenSSL
 
   /// Puts into words why TLS failed: who refused whom, and for what.
-  struct TLSWords {
+  struct TLSFailureText {
     var role: TLSRole
     var serverName: String?
     var refusal: String?
@@ -20,7 +20,7 @@
       case SSL_R_CERTIFICATE_VERIFY_FAILED: return "\(other)'s certificate was refused: \(verdict)"
       case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
         return "the client showed no certificate, which is required"
-      case let code where isHandshake && TLSWords.isOtherProtocol(code):
+      case let code where isHandshake && TLSFailureText.isOtherProtocol(code):
         return "\(other) does not speak TLS (\(reason.text))"
       case SSL_R_NO_APPLICATION_PROTOCOL:
         return "\(other) does not speak HTTP/2 over TLS (its ALPN has no \"h2\")"
@@ -30,7 +30,7 @@
         // Alerts that came from the peer (RFC 8446 §6) have codes of their own.
         let alert = reason.code - SSL_AD_REASON_OFFSET
         guard (0...255).contains(alert) else { return "TLS failed: \(reason.text)" }
-        return "\(other) refused: \(TLSWords.alert(alert) ?? reason.text)"
+        return "\(other) refused: \(TLSFailureText.alert(alert) ?? reason.text)"
       }
     }
 

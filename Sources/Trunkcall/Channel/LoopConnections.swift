@@ -3,15 +3,17 @@
 internal import TrunkDiscovery
 
 /// What one loop knows of the connections that are its own, for all subchannels.
-struct LoopSiblings: Sendable {
+struct LoopConnections: Sendable {
   /// Whether it may ask for more.
   fileprivate(set) var isOffered = false
-  private(set) var routes: [UInt64: Route] = [:]
+  private(set) var references: [UInt64: ConnectionReference] = [:]
   /// When it may ask, where that is not at once.
   private var notBefore: [UInt64: UInt64] = [:]
 
-  fileprivate mutating func set(_ route: Route?, notBefore time: UInt64, for id: SubchannelID) {
-    routes[id.raw] = route
+  fileprivate mutating func set(
+    _ reference: ConnectionReference?, notBefore time: UInt64, for id: SubchannelID
+  ) {
+    references[id.raw] = reference
     notBefore[id.raw] = time == 0 ? nil : time
   }
 
@@ -23,36 +25,38 @@ struct LoopSiblings: Sendable {
   }
 }
 
-/// What the loops of a channel are told with the next publication. Home loop only.
-struct SiblingBoard {
+/// What the loops of a channel are told with the next publication. Control loop only.
+struct PerLoopConnectionRegistry {
   /// Endpoints times loops up to which an endpoint may have a connection on each loop.
   static let limit = 64
 
-  private(set) var loops: [LoopSiblings]
+  private(set) var loops: [LoopConnections]
   private let isWanted: Bool
   private(set) var isOffered = false
 
   init(loops: Int, _ option: ConnectionsPerEndpoint) {
-    self.loops = Array(repeating: LoopSiblings(), count: loops)
+    self.loops = Array(repeating: LoopConnections(), count: loops)
     isWanted = option == .automatic && loops > 1
   }
 
   /// So many endpoints there are now. What is connected stays.
   /// - Returns: whether that changes what the loops are told.
   mutating func count(_ endpoints: Int) -> Bool {
-    let offers = isWanted && endpoints * loops.count <= SiblingBoard.limit
+    let offers = isWanted && endpoints * loops.count <= PerLoopConnectionRegistry.limit
     guard offers != isOffered else { return false }
     isOffered = offers
     for loop in loops.indices { loops[loop].isOffered = offers }
     return true
   }
 
-  /// Asks `news` for what each loop is to know of a subchannel: a connection of its own, or when it
-  /// may ask for one.
-  mutating func tell(of id: SubchannelID, _ news: (Int) -> (Route?, notBefore: UInt64)) {
+  /// Asks `availability` for what each loop is to know of a subchannel: a connection of its own, or
+  /// when it may ask for one.
+  mutating func update(
+    of id: SubchannelID, _ availability: (Int) -> (ConnectionReference?, notBefore: UInt64)
+  ) {
     for loop in loops.indices {
-      let (route, time) = news(loop)
-      loops[loop].set(route, notBefore: time, for: id)
+      let (reference, time) = availability(loop)
+      loops[loop].set(reference, notBefore: time, for: id)
     }
   }
 }

@@ -6,7 +6,7 @@ internal import TrunkSockets
 /// after the last began or as soon as one fails (RFC 8305 §5). The first that connects wins.
 ///
 /// Loop-bound; `done` runs on the loop exactly once, unless the attempt is cancelled before.
-final class Dialer {
+final class ConnectionAttemptRace {
   private let loop: EventLoop
   private let options: SocketOptions
   private let deadline: UInt64
@@ -30,7 +30,7 @@ final class Dialer {
     self.done = done
   }
 
-  func dial(_ destination: Destination, lookUpTimeout: Duration) {
+  func start(_ destination: Destination, lookUpTimeout: Duration) {
     let overdue = LoopTimer(on: loop) { [weak self] in
       self?.settle(.failure(.timedOut("connect")))
     }
@@ -96,7 +96,7 @@ final class Dialer {
     let stagger = LoopTimer(on: loop) { [weak self] in
       if self?.lastKey == key { self?.next() }
     }
-    stagger.schedule(after: Dialer.attemptDelay)
+    stagger.schedule(after: ConnectionAttemptRace.attemptDelay)
   }
 
   private func settle(_ result: Result<SocketConnection, SocketError>) {

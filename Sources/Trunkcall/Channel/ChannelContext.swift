@@ -6,17 +6,17 @@ internal import TrunkSockets
 internal import TrunkWire
 
 /// What every part of a channel can reach from every thread: its loops, their picks, and the way to
-/// the control side, which lives on the home loop.
+/// the control side, which lives on the control loop.
 ///
 /// Calls and connections keep it alive; it goes when the channel is closed and they have ended.
-final class ChannelHub: Sendable {
+final class ChannelContext: Sendable {
   let target: Target
   let settings: CallSettings
   let loops: [EventLoop]
-  let homeIndex: Int
-  let control: LoopBound<ChannelControl>
-  let picks: [LoopBound<LoopPicks>]
-  private let shared: Locked<PickTable>
+  let controlLoopIndex: Int
+  let controller: LoopBound<ChannelController>
+  let snapshots: [LoopBound<LoopPickerSnapshot>]
+  private let shared: Locked<PickerSnapshot>
   /// As last published, for readers elsewhere.
   let watch = StateWatch()
 
@@ -28,13 +28,14 @@ final class ChannelHub: Sendable {
     target = parts.target
     settings = parts.call
     loops = group.loops
-    let home = group.next()
-    homeIndex = loops.firstIndex { $0 === home } ?? 0
-    picks = loops.map { LoopBound(LoopPicks(), on: $0) }
-    shared = Locked(PickTable(seed: UInt64.random(in: 1...UInt64.max)))
-    let control = ChannelControl(parts, home: home, homeIndex: homeIndex, loops: loops.count)
-    self.control = LoopBound(control, on: home)
-    control.hub = self
+    let controlLoop = group.next()
+    controlLoopIndex = loops.firstIndex { $0 === controlLoop } ?? 0
+    snapshots = loops.map { LoopBound(LoopPickerSnapshot(), on: $0) }
+    shared = Locked(PickerSnapshot(seed: UInt64.random(in: 1...UInt64.max)))
+    let controller = ChannelController(
+      parts, controlLoop: controlLoop, controlLoopIndex: controlLoopIndex, loops: loops.count)
+    self.controller = LoopBound(controller, on: controlLoop)
+    controller.context = self
   }
 
   /// Own loops end when nobody can reach them any more; never from one of themselves, as a loop
@@ -43,16 +44,17 @@ final class ChannelHub: Sendable {
     if let ownGroup { Task.detached { ownGroup.shutdown() } }
   }
 
-  var home: EventLoop { loops[homeIndex] }
+  var controlLoop: EventLoop { loops[controlLoopIndex] }
 
-  /// Runs `body` on the home loop, at once if the caller is there.
-  func onHome(_ body: @escaping @Sendable (ChannelControl) -> Void) {
-    home.run { [self] in body(control.value) }
+  /// Runs `body` on the control loop, at once if the caller is there.
+  func onControlLoop(_ body: @escaping @Sendable (ChannelController) -> Void) {
+    controlLoop.run { [self] in body(controller.value) }
   }
 
-  /// As ``onHome(_:)``, but never inside the caller: for those who are in the middle of something.
-  func onHomeLater(_ body: @escaping @Sendable (ChannelControl) -> Void) {
-    home.later { [self] in body(control.value) }
+  /// As ``onControlLoop(_:)``, but never inside the caller: for those who are in the middle of
+  /// something.
+  func onControlLoopLater(_ body: @escaping @Sendable (ChannelController) -> Void) {
+    controlLoop.later { [self] in body(controller.value) }
   }
 
   /// The loop that the caller runs on, if it is one of the channel's.
@@ -63,41 +65,46 @@ final class ChannelHub: Sendable {
 
   /// Sends a new call on its way, from whatever thread it was made on.
   func dispatch(_ call: ClientCall) {
-    let answer: PickTable.Answer
+    let answer: PickerSnapshot.Answer
     let here = currentIndex
     if let here {
-      answer = picks[here].value.table.pick(call, now: loops[here].now)
+      answer = snapshots[here].value.snapshot.pick(call, now: loops[here].now)
     } else {
       answer = shared.withLock { $0.pick(call, now: Clock.now()) }
     }
-    if case .go(let route, let token) = answer {
-      if let here, here != route.loopIndex { askForSibling(of: route.subchannel, from: here) }
-      call.move(to: route, token: token, from: here)
+    if case .go(let reference, let token) = answer {
+      if let here, here != reference.loopIndex {
+        requestPerLoopConnection(of: reference.subchannel, from: here)
+      }
+      call.move(to: reference, token: token, from: here)
     } else {
-      // Waiting and failing is the home loop's business: it has the newest picker, and the story.
-      toHome(call)
+      // Waiting and failing is the control loop's business: it has the newest picker, and the
+      // diagnostics.
+      pickOnControlLoop(call)
     }
   }
 
   /// A call leaves the loop that it began on: the next ones had better not.
-  private func askForSibling(of id: SubchannelID, from here: Int) {
-    guard picks[here].value.table.asksForSibling(of: id, now: loops[here].now) else { return }
-    onHomeLater { $0.siblingWanted(id, on: here) }
+  private func requestPerLoopConnection(of id: SubchannelID, from here: Int) {
+    guard
+      snapshots[here].value.snapshot.shouldRequestPerLoopConnection(of: id, now: loops[here].now)
+    else { return }
+    onControlLoopLater { $0.perLoopConnectionWanted(id, on: here) }
   }
 
-  /// Lets the home loop pick: the newest picker, after every event that was posted before.
-  func toHome(_ call: ClientCall) {
-    call.place(at: homeIndex)
-    home.later { [self] in control.value.admit(call) }
+  /// Lets the control loop pick: the newest picker, after every event that was posted before.
+  func pickOnControlLoop(_ call: ClientCall) {
+    call.setOwningLoop(at: controlLoopIndex)
+    controlLoop.later { [self] in controller.value.admit(call) }
   }
 
-  /// From the home loop: hands every loop its copy, with its own siblings.
-  func publish(_ update: PickTable.Update, siblings: [LoopSiblings]) {
+  /// From the control loop: hands every loop its copy, with its own per-loop connections.
+  func publish(_ update: PickerSnapshot.Update, perLoopConnections: [LoopConnections]) {
     for (index, loop) in loops.enumerated() {
-      let picks = picks[index]
+      let snapshots = snapshots[index]
       var update = update
-      update.siblings = siblings[index]
-      loop.run { [update] in picks.value.table.apply(update) }
+      update.perLoopConnections = perLoopConnections[index]
+      loop.run { [update] in snapshots.value.snapshot.apply(update) }
     }
     shared.withLock { $0.apply(update) }
   }

@@ -5,7 +5,7 @@ internal import TrunkSockets
 internal import TrunkWire
 
 /// A connection that takes calls, and where it lives.
-struct Route: Sendable {
+struct ConnectionReference: Sendable {
   let connection: LoopBound<ClientConnection>
   /// Into the channel's loops.
   let loopIndex: Int
@@ -14,12 +14,12 @@ struct Route: Sendable {
 }
 
 /// One copy of what is needed to send a call on its way: every loop has one, callers elsewhere
-/// share one behind a lock, and the home loop has the newest.
-struct PickTable: Sendable {
+/// share one behind a lock, and the control loop has the newest.
+struct PickerSnapshot: Sendable {
   enum Answer {
-    case go(Route, token: UInt64?)
-    /// A route that is not open yet or no more: the home loop knows better.
-    case noRoute
+    case go(ConnectionReference, token: UInt64?)
+    /// A route that is not open yet or no more: the control loop knows better.
+    case noConnection
     case wait
     case connect(SubchannelID)
     case fail(RPCError)
@@ -27,9 +27,9 @@ struct PickTable: Sendable {
   }
 
   private(set) var picker: any Picker
-  private(set) var routes: [UInt64: Route] = [:]
+  private(set) var references: [UInt64: ConnectionReference] = [:]
   private(set) var config: ServiceConfig?
-  private(set) var siblings = LoopSiblings()
+  private(set) var perLoopConnections = LoopConnections()
   private var random: XorShift
 
   init(seed: UInt64) {
@@ -40,25 +40,27 @@ struct PickTable: Sendable {
   /// What a publication changes. Without a picker the copy keeps its own, and its place in it.
   struct Update: Sendable {
     var picker: (any Picker)?
-    var routes: [UInt64: Route]
+    var references: [UInt64: ConnectionReference]
     var config: ServiceConfig?
     /// Of the loop that the copy is for.
-    var siblings = LoopSiblings()
+    var perLoopConnections = LoopConnections()
   }
 
   mutating func apply(_ update: Update) {
     if let picker = update.picker { self.picker = picker }
-    routes = update.routes
+    references = update.references
     config = update.config
-    siblings = update.siblings
+    perLoopConnections = update.perLoopConnections
     // A loop's own connections go before the first ones, which may be elsewhere.
-    if !siblings.routes.isEmpty { routes.merge(siblings.routes) { $1 } }
+    if !perLoopConnections.references.isEmpty {
+      references.merge(perLoopConnections.references) { $1 }
+    }
   }
 
   /// A call has to leave the loop of this copy.
-  /// - Returns: whether the home loop is to be asked for a connection here.
-  mutating func asksForSibling(of id: SubchannelID, now: UInt64) -> Bool {
-    siblings.asks(for: id, now: now)
+  /// - Returns: whether the control loop is to be asked for a connection here.
+  mutating func shouldRequestPerLoopConnection(of id: SubchannelID, now: UInt64) -> Bool {
+    perLoopConnections.asks(for: id, now: now)
   }
 
   mutating func pick(_ call: ClientCall, now: UInt64) -> Answer {
@@ -68,8 +70,8 @@ struct PickTable: Sendable {
         path: call.method.text, metadata: call.metadata, random: random.next(), nanoseconds: now))
     switch answer {
     case .use(let id, let token):
-      guard let route = routes[id.raw] else { return .noRoute }
-      return .go(route, token: token)
+      guard let reference = references[id.raw] else { return .noConnection }
+      return .go(reference, token: token)
     case .wait: return .wait
     case .connect(let id): return .connect(id)
     case .fail(let error): return .fail(error)
@@ -93,7 +95,7 @@ struct XorShift: RandomNumberGenerator, Sendable {
 }
 
 /// The copy of one loop.
-final class LoopPicks {
-  var table: PickTable
-  init() { table = PickTable(seed: UInt64.random(in: 1...UInt64.max)) }
+final class LoopPickerSnapshot {
+  var snapshot: PickerSnapshot
+  init() { snapshot = PickerSnapshot(seed: UInt64.random(in: 1...UInt64.max)) }
 }

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// What a resolver said last, and when.
-package struct ResolverFact: Sendable, Hashable {
+package struct ResolverStatus: Sendable, Hashable {
   package enum Outcome: Sendable, Hashable {
     /// Nothing heard yet.
     case silent
@@ -17,7 +17,7 @@ package struct ResolverFact: Sendable, Hashable {
   /// Failures since the last answer.
   package private(set) var failures = 0
   /// When `resolve` is called again; whoever runs the resolver sets it.
-  package var nextTry: UInt64?
+  package var nextAttempt: UInt64?
 
   package init() {}
 
@@ -28,7 +28,7 @@ package struct ResolverFact: Sendable, Hashable {
       : .unanswered(note: resolution.note ?? "no answer")
     at = now
     failures = 0
-    nextTry = nil
+    nextAttempt = nil
   }
 
   package mutating func failed(_ note: String, _ now: UInt64) {

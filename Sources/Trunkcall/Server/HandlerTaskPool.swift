@@ -18,7 +18,7 @@ internal import TrunkSockets
 ///
 /// `@unchecked Sendable`: touched on its loop; after the loop's end, by whoever runs what is left
 /// of its tasks.
-final class HandlerRunners: @unchecked Sendable {
+final class HandlerTaskPool: @unchecked Sendable {
   let tasks: LoopTasks
   let meter: RunMeter
   // Outlives the tasks that are parked here.
@@ -43,7 +43,7 @@ final class HandlerRunners: @unchecked Sendable {
   }
 
   deinit {
-    for runner in parked { runner.resume(returning: nil) }
+    for poolTask in parked { poolTask.resume(returning: nil) }
   }
 
   /// The call's handler runs with the next ``start()``, if the connection still admits it then.
@@ -58,17 +58,17 @@ final class HandlerRunners: @unchecked Sendable {
     guard !isStarting else { return }
     isStarting = true
     while let call = next(isFirst: true) {
-      if let runner = parked.popLast() {
-        tasks.runNow { runner.resume(returning: call) }
+      if let poolTask = parked.popLast() {
+        tasks.runNow { poolTask.resume(returning: call) }
       } else {
         // From the loop itself, or its first part would run on another thread.
         loop.checkIsolated()
         // Not captured as they are: a task keeps what its closure holds until its own end.
         let first = Unmanaged.passRetained(call)
-        let home = Unmanaged.passUnretained(self)
+        let pool = Unmanaged.passUnretained(self)
         meter.measure {
           stop.bind {
-            _ = Task.immediate(executorPreference: tasks) { await HandlerRunners.run(first, home) }
+            _ = Task.immediate(executorPreference: tasks) { await HandlerTaskPool.run(first, pool) }
           }
         }
       }
@@ -77,9 +77,9 @@ final class HandlerRunners: @unchecked Sendable {
   }
 
   // While it is parked a runner holds no call, hence no connection, no server, and not these
-  // runners. As long as it has a call, that keeps its method's runners: `home` is there.
+  // runners. As long as it has a call, that keeps its method's runners: `pool` is there.
   private static func run(
-    _ first: Unmanaged<ServerStream>, _ home: Unmanaged<HandlerRunners>
+    _ first: Unmanaged<ServerStream>, _ pool: Unmanaged<HandlerTaskPool>
   ) async {
     guard let task = withUnsafeCurrentTask(body: { $0.map { BorrowedTask($0) } }) else { return }
     let priority = task.priority
@@ -87,18 +87,18 @@ final class HandlerRunners: @unchecked Sendable {
     while true {
       do {
         guard let call else { return }
-        call.runner = task
+        call.poolTask = task
         await call.runHandler()
-        call.runner = nil
+        call.poolTask = nil
         // The loop has ended under it, and its server with it.
-        guard home._withUnsafeGuaranteedRef({ $0.loop.isCurrent }) else { return }
+        guard pool._withUnsafeGuaranteedRef({ $0.loop.isCurrent }) else { return }
         // What the call's end or its handler did to the task would reach the next call.
         if task.isChanged(from: priority) { return }
       }
-      if let next = home._withUnsafeGuaranteedRef({ $0.next(isFirst: false) }) {
+      if let next = pool._withUnsafeGuaranteedRef({ $0.next(isFirst: false) }) {
         call = next
       } else {
-        await park(&call, home)
+        await park(&call, pool)
       }
     }
   }
@@ -106,13 +106,13 @@ final class HandlerRunners: @unchecked Sendable {
   /// Returns with a call when there is something to do again.
   @inline(never)
   private static func park(
-    _ call: inout ServerStream?, _ home: Unmanaged<HandlerRunners>
+    _ call: inout ServerStream?, _ pool: Unmanaged<HandlerTaskPool>
   ) async {
     call = await withUnsafeContinuation { continuation in
-      let runners = home.takeUnretainedValue()
+      let taskPool = pool.takeUnretainedValue()
       call = nil
-      if runners.parked.count < spare {
-        runners.parked.append(continuation)
+      if taskPool.parked.count < spare {
+        taskPool.parked.append(continuation)
       } else {
         continuation.resume(returning: nil)
       }

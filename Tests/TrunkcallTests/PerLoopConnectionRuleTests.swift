@@ -7,41 +7,41 @@ import TrunkDiscovery
 
 /// A clock of its own; delays without jitter: 1 s, 1.6 s, 2.56 s.
 private struct Machine {
-  var siblings: Siblings
+  var perLoopConnections: PerLoopConnections
   var now: UInt64 = 100_000_000_000
   private var random = SystemRandom()
 
   init() {
     var backoff = Backoff()
     backoff.jitter = 0
-    siblings = Siblings(backoff: backoff)
+    perLoopConnections = PerLoopConnections(backoff: backoff)
   }
 
-  mutating func hear(_ event: SiblingEvent, after milliseconds: UInt64 = 0) -> [SiblingAction] {
+  mutating func hear(_ event: PerLoopConnectionEvent, after milliseconds: UInt64 = 0) -> [PerLoopConnectionAction] {
     now += milliseconds * 1_000_000
-    return siblings.handle(event, now: now, random: &random)
+    return perLoopConnections.handle(event, now: now, random: &random)
   }
 
   func pause(_ loop: Int) -> Int? {
-    guard case .notBefore(let time) = siblings.news(for: loop), time != .max else { return nil }
+    guard case .notBefore(let time) = perLoopConnections.availability(for: loop), time != .max else { return nil }
     return time <= now ? 0 : Int((time - now) / 1_000_000)
   }
 }
 
-@Suite("Siblings of a connection") struct SiblingTests {
+@Suite("Per-loop connections of a connection") struct PerLoopConnectionRuleTests {
   @Test("a loop that asks gets one connection, once, and knows it when it is ready")
   func asks() {
     var machine = Machine()
     #expect(machine.hear(.opened) == [])
     #expect(machine.pause(1) == 0)
     #expect(machine.hear(.wanted(loop: 1)) == [.connect(id: 1, loop: 1), .changed])
-    #expect(machine.siblings.news(for: 1) == .notBefore(.max))
+    #expect(machine.perLoopConnections.availability(for: 1) == .notBefore(.max))
     #expect(machine.hear(.wanted(loop: 1)) == [])
     #expect(machine.hear(.wanted(loop: 2)) == [.connect(id: 2, loop: 2), .changed])
     #expect(machine.hear(.ready(id: 1)) == [.changed])
-    #expect(machine.siblings.news(for: 1) == .connected(id: 1))
-    #expect(machine.siblings.news(for: 2) == .notBefore(.max))
-    #expect(machine.siblings.news(for: 3) == .notBefore(0))
+    #expect(machine.perLoopConnections.availability(for: 1) == .connected(id: 1))
+    #expect(machine.perLoopConnections.availability(for: 2) == .notBefore(.max))
+    #expect(machine.perLoopConnections.availability(for: 3) == .notBefore(0))
     #expect(machine.hear(.wanted(loop: 1)) == [])
   }
 
@@ -55,7 +55,7 @@ private struct Machine {
     _ = machine.hear(.wanted(loop: 2))
     _ = machine.hear(.ready(id: 1))
     #expect(machine.hear(.closed) == [.drain(id: 1), .drain(id: 2), .changed])
-    #expect(machine.siblings.news(for: 1) == .notBefore(0))
+    #expect(machine.perLoopConnections.availability(for: 1) == .notBefore(0))
     #expect(machine.hear(.ready(id: 2)) == [] && machine.hear(.ended(id: 1, use: .answered)) == [])
     #expect(machine.hear(.closed) == [])
     _ = machine.hear(.opened)
@@ -83,7 +83,7 @@ private struct Machine {
     for id in UInt32(1)...3 { #expect(machine.hear(.failed(id: id), after: 10) == [.changed]) }
     #expect(machine.pause(1) == 980)
     #expect(machine.hear(.wanted(loop: 2), after: 1_000) == [.connect(id: 4, loop: 2), .changed])
-    #expect(machine.siblings.news(for: 1) == .notBefore(.max))
+    #expect(machine.perLoopConnections.availability(for: 1) == .notBefore(.max))
     #expect(machine.hear(.wanted(loop: 1)) == [])
     #expect(machine.hear(.ready(id: 4)) == [.changed])
     #expect(machine.hear(.wanted(loop: 1)) == [.connect(id: 5, loop: 1), .changed])
@@ -125,7 +125,7 @@ private struct Machine {
       #expect(machine.pause(2) == delay)
       machine.now += UInt64(delay) * 1_000_000
     }
-    #expect(machine.siblings.news(for: 1) == .connected(id: 1))
+    #expect(machine.perLoopConnections.availability(for: 1) == .connected(id: 1))
   }
 
   @Test("a pause outlives the first connection, and ends when the network changes")
@@ -146,14 +146,14 @@ private struct Machine {
   @Test("a loop asks once until it hears something, and not where there are many endpoints")
   func board() {
     let id = SubchannelID(7)
-    var board = SiblingBoard(loops: 4, .automatic)
+    var board = PerLoopConnectionRegistry(loops: 4, .automatic)
     #expect(board.loops.count == 4)
     #expect(board.count(16) == true)
     var loop = board.loops[1]
     #expect(loop.asks(for: id, now: 10) == true)
     #expect(loop.asks(for: id, now: 11) == false)
     #expect(loop.asks(for: SubchannelID(8), now: 11) == true)
-    board.tell(of: id) { (nil, notBefore: $0 == 1 ? 20 : 0) }
+    board.update(of: id) { (nil, notBefore: $0 == 1 ? 20 : 0) }
     loop = board.loops[1]
     #expect(loop.asks(for: id, now: 19) == false)
     #expect(loop.asks(for: id, now: 20) == true)
@@ -165,7 +165,7 @@ private struct Machine {
 
   @Test("one loop, or `.one`: nobody asks", arguments: [(1, true), (2, false)])
   func notOffered(_ loops: Int, _ isAutomatic: Bool) {
-    var board = SiblingBoard(loops: loops, isAutomatic ? .automatic : .one)
+    var board = PerLoopConnectionRegistry(loops: loops, isAutomatic ? .automatic : .one)
     #expect(board.count(1) == false)
     #expect(!board.isOffered)
     var loop = board.loops[0]

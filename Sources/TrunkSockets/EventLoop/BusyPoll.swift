@@ -9,7 +9,7 @@
 ///    ▲────── nothing came for so long ───────────────┘
 /// ```
 /// So a quiet loop costs nothing, and one that is called again and again answers at once.
-struct Spin: Sendable {
+struct BusyPoll: Sendable {
   /// Nanoseconds; 0 never looks.
   let limit: UInt64
   private(set) var isWorthwhile = false

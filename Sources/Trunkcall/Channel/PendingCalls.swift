@@ -3,7 +3,7 @@
 
 /// Calls that wait for a picker, in the order they came. A call that gives up leaves a hole, so
 /// that leaving is cheap; there are never more holes than calls and ``fewHoles``.
-struct PickQueue<Call> {
+struct PendingCalls<Call> {
   /// Names a call in the queue; never reused.
   struct Ticket: Hashable { fileprivate let number: UInt64 }
 
@@ -38,7 +38,7 @@ struct PickQueue<Call> {
     guard let index = index(of: ticket.number), let call = slots[index].call else { return nil }
     slots[index].call = nil
     count -= 1
-    if slots.count - count > max(count, PickQueue.fewHoles) {
+    if slots.count - count > max(count, PendingCalls.fewHoles) {
       slots.removeAll { $0.call == nil }
     } else if count == 0 {
       slots.removeAll(keepingCapacity: true)
@@ -50,7 +50,7 @@ struct PickQueue<Call> {
   mutating func takeAll() -> [Call] {
     let calls = slots.compactMap(\.call)
     count = 0
-    slots.removeAll(keepingCapacity: slots.count <= PickQueue.fewHoles)
+    slots.removeAll(keepingCapacity: slots.count <= PendingCalls.fewHoles)
     return calls
   }
 

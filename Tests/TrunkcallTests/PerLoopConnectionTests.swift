@@ -10,13 +10,13 @@ import TrunkTesting
 @testable import Trunkcall
 
 @Suite("A connection for each loop that calls", .timeLimit(.minutes(2)))
-struct SiblingConnectionTests {
-  /// Two loops, and a channel on them whose first connection lives on its home loop.
+struct PerLoopConnectionTests {
+  /// Two loops, and a channel on them whose first connection lives on its control loop.
   private struct Bench {
     let group: EventLoopGroup
     let channel: GRPCChannel
-    var home: EventLoop { channel.hub.home }
-    var other: EventLoop { group.loops[1 - channel.hub.homeIndex] }
+    var controlLoop: EventLoop { channel.context.controlLoop }
+    var other: EventLoop { group.loops[1 - channel.context.controlLoopIndex] }
 
     /// Calls one after the other from a loop.
     func calls(_ calls: Int, from loop: EventLoop) async throws {
@@ -50,7 +50,7 @@ struct SiblingConnectionTests {
     group.shutdown()
   }
 
-  /// With a sibling on the loop that is not home.
+  /// With a per-loop connection on the loop that is not home.
   private func withSibling(
     _ server: ScriptedServer, _ body: (Bench) async throws -> Void
   ) async throws {
@@ -66,7 +66,7 @@ struct SiblingConnectionTests {
   private func waitForSibling(_ bench: Bench) async throws {
     let isThere = try await holds {
       try? await bench.calls(1, from: bench.other)
-      return await bench.channel.siblings(of: bench.other) == 1
+      return await bench.channel.perLoopConnections(of: bench.other) == 1
     }
     #expect(isThere)
   }
@@ -76,11 +76,11 @@ struct SiblingConnectionTests {
     let server = try await ScriptedServer()
     try await withBench(to: server.target, options: quick()) { bench in
       for _ in 0..<10 { _ = try await bench.channel.unary(method("M"), []) }
-      try await bench.calls(10, from: bench.home)
+      try await bench.calls(10, from: bench.controlLoop)
       #expect(await server.counts.accepted == 1)
       try await waitForSibling(bench)
       try await bench.calls(20, from: bench.other)
-      try await bench.calls(20, from: bench.home)
+      try await bench.calls(20, from: bench.controlLoop)
       let counts = await server.counts
       #expect(counts.accepted == 2 && counts.open == 2)
       #expect(bench.channel.state == .ready)
@@ -119,7 +119,7 @@ struct SiblingConnectionTests {
           try await holds {
             try? await forward(next..<next + 1)
             next += 1
-            let own = await group.loops.asyncMap { await channel.siblings(of: $0) }
+            let own = await group.loops.asyncMap { await channel.perLoopConnections(of: $0) }
             return own.reduce(0, +) == 1
           })
         let before = server.statistics.loops
@@ -142,7 +142,7 @@ struct SiblingConnectionTests {
     options.connectionsPerEndpoint = .one
     try await withBench(to: server.target, options: options) { bench in
       try await bench.calls(50, from: bench.other)
-      try await bench.calls(50, from: bench.home)
+      try await bench.calls(50, from: bench.controlLoop)
       #expect(await server.counts == (accepted: 1, calls: 100, open: 1))
     }
   }
@@ -167,7 +167,7 @@ struct SiblingConnectionTests {
           }
         }
       }
-      if endpoints * 2 <= SiblingBoard.limit {
+      if endpoints * 2 <= PerLoopConnectionRegistry.limit {
         #expect(
           try await holds {
             try? await callAll()
@@ -176,7 +176,7 @@ struct SiblingConnectionTests {
       } else {
         for _ in 0..<5 { try await callAll() }
         #expect(server.statistics.connections == endpoints)
-        let own = await bench.group.loops.asyncMap { await bench.channel.siblings(of: $0) }
+        let own = await bench.group.loops.asyncMap { await bench.channel.perLoopConnections(of: $0) }
         #expect(own == [0, 0])
       }
     }
@@ -235,7 +235,7 @@ struct SiblingConnectionTests {
     let server = try await ScriptedServer()
     try await withSibling(server) { bench in
       server.dropConnection(1)
-      #expect(try await holds { await bench.channel.siblings(of: bench.other) == 0 })
+      #expect(try await holds { await bench.channel.perLoopConnections(of: bench.other) == 0 })
       #expect(bench.channel.state == .ready)
       try await bench.calls(20, from: bench.other)
       try await waitForSibling(bench)
@@ -248,7 +248,7 @@ struct SiblingConnectionTests {
     try await withSibling(server) { bench in
       if inGoodOrder { server.goAway(connection: 0) } else { server.dropConnection(0) }
       #expect(try await holds { await server.counts.open == 0 })
-      #expect(await bench.channel.siblings(of: bench.other) == 0)
+      #expect(await bench.channel.perLoopConnections(of: bench.other) == 0)
       try await bench.calls(5, from: bench.other)
       try await waitForSibling(bench)
       #expect(await server.counts.accepted == 4)
@@ -318,7 +318,7 @@ struct SiblingConnectionTests {
     let bench = Bench(group: group, channel: channel)
     try await waitForSibling(bench)
     let calls = await server.counts.calls
-    let hung = [bench.home, bench.other].map { loop in
+    let hung = [bench.controlLoop, bench.other].map { loop in
       Task(executorPreference: loop.tasks) {
         await failure { _ = try await channel.unary(method("Hang"), []) }
       }
@@ -349,14 +349,14 @@ struct SiblingConnectionTests {
     var options = quick()
     options.keepaliveTime = .seconds(10)
     try await withBench(to: server.target, options: options) { bench in
-      let hub = bench.channel.hub
-      let time = await hub.home.perform {
+      let context = bench.channel.context
+      let time = await context.controlLoop.perform {
         for _ in 0..<2 {
-          hub.control.value.heard(
-            .tooManyPings("x", keepaliveTime: 10_000_000_000), from: .sibling(1),
+          context.controller.value.handle(
+            .tooManyPings("x", keepaliveTime: 10_000_000_000), from: .perLoop(1),
             of: SubchannelID(1))
         }
-        return hub.control.value.connectionSettings.keepalive?.time
+        return context.controller.value.connectionSettings.keepalive?.time
       }
       #expect(time == 20_000_000_000)
     }
@@ -365,9 +365,9 @@ struct SiblingConnectionTests {
 
 extension GRPCChannel {
   /// Connections of its own that a loop knows beside the first ones.
-  fileprivate func siblings(of loop: EventLoop) async -> Int {
-    let hub = hub
-    guard let index = hub.loops.firstIndex(where: { $0 === loop }) else { return 0 }
-    return await loop.perform { hub.picks[index].value.table.siblings.routes.count }
+  fileprivate func perLoopConnections(of loop: EventLoop) async -> Int {
+    let context = context
+    guard let index = context.loops.firstIndex(where: { $0 === loop }) else { return 0 }
+    return await loop.perform { context.snapshots[index].value.snapshot.perLoopConnections.references.count }
   }
 }

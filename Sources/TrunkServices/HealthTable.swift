@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// What a health service knows: which names are well. A value; ``HealthService`` guards one.
-struct HealthBook: Sendable {
+struct HealthTable: Sendable {
   /// Names that `List` may return (gRFC A90 leaves the limit to the server; grpc-swift's is 100).
   static let listLimit = 100
 
@@ -35,5 +35,5 @@ struct HealthBook: Sendable {
   }
 
   /// All names and their state; nil if there are more than ``listLimit``.
-  func list() -> [String: Bool]? { serving.count > HealthBook.listLimit ? nil : serving }
+  func list() -> [String: Bool]? { serving.count > HealthTable.listLimit ? nil : serving }
 }

@@ -10,15 +10,15 @@ package import TrunkWire
 /// connecting 10.0.0.8:50051: TCP connected 1.9 s ago, waiting for the server's SETTINGS
 /// last try   10.0.0.7:50051 connection refused, 12 s ago (attempt 4, next in 3.1 s)
 /// ```
-package struct Story: Sendable, Hashable {
+package struct Diagnostics: Sendable, Hashable {
   /// One address that does not work.
-  package struct Try: Sendable, Hashable {
+  package struct FailedAddress: Sendable, Hashable {
     package var failure: AddressFailure
     /// When its subchannel tries again; nil if that is under way, or waits for a call.
-    package var nextTry: UInt64?
-    package init(_ failure: AddressFailure, nextTry: UInt64?) {
+    package var nextAttempt: UInt64?
+    package init(_ failure: AddressFailure, nextAttempt: UInt64?) {
       self.failure = failure
-      self.nextTry = nextTry
+      self.nextAttempt = nextAttempt
     }
   }
 
@@ -44,22 +44,22 @@ package struct Story: Sendable, Hashable {
   }
 
   /// More addresses than this are counted, not listed.
-  package static let maximumTries = 4
+  package static let maximumAddresses = 4
 
   /// As the user wrote it, without secrets.
   package var target: String
   /// Names the resolver where its note does not.
   package var scheme: String
-  package var resolver: ResolverFact
+  package var resolver: ResolverStatus
   package var configError: ServiceConfigError?
   /// What a policy said that none of the other lines says.
   package var balancer: String?
   package var attempts: [Attempt]
-  package var tries: [Try]
+  package var failedAddresses: [FailedAddress]
 
   package init(
-    _ target: Target, resolver: ResolverFact, configError: ServiceConfigError? = nil,
-    balancer: String? = nil, attempts: [Attempt] = [], tries: [Try] = []
+    _ target: Target, resolver: ResolverStatus, configError: ServiceConfigError? = nil,
+    balancer: String? = nil, attempts: [Attempt] = [], failedAddresses: [FailedAddress] = []
   ) {
     self.target = target.description
     self.scheme = target.scheme ?? "resolver"
@@ -67,36 +67,36 @@ package struct Story: Sendable, Hashable {
     self.configError = configError
     self.balancer = balancer
     self.attempts = attempts
-    self.tries = tries
+    self.failedAddresses = failedAddresses
   }
 
   /// The status message.
   package var message: String { "no server for \(target)" }
 
-  /// The status, its story told as of `now`.
+  /// The status, its diagnostics told as of `now`.
   package func error(_ code: RPCError.Code = .unavailable, now: UInt64) -> RPCError {
-    RPCError(code, message, story: text(now: now))
+    RPCError(code, message, diagnostics: text(now: now))
   }
 
   /// One fact a line.
   package func text(now: UInt64) -> String {
     var lines = [line("resolver", resolverText(now))]
     if let configError { lines.append(line("config", "\(configError)")) }
-    if let balancer, !saidElsewhere(balancer) { lines.append(line("balancer", balancer)) }
+    if let balancer, !isReportedElsewhere(balancer) { lines.append(line("balancer", balancer)) }
     let oldest = attempts.sorted { $0.since < $1.since }
-    for one in oldest.prefix(Story.maximumTries) {
+    for one in oldest.prefix(Diagnostics.maximumAddresses) {
       lines.append(line("connecting", attemptText(one, now)))
     }
-    if oldest.count > Story.maximumTries {
-      lines.append(line("", "and to \(oldest.count - Story.maximumTries) more addresses"))
+    if oldest.count > Diagnostics.maximumAddresses {
+      lines.append(line("", "and to \(oldest.count - Diagnostics.maximumAddresses) more addresses"))
     }
     // The latest first: that is the one to look at.
-    let sorted = tries.sorted { $0.failure.at > $1.failure.at }
-    for one in sorted.prefix(Story.maximumTries) {
-      lines.append(line("last try", tryText(one, now)))
+    let sorted = failedAddresses.sorted { $0.failure.at > $1.failure.at }
+    for one in sorted.prefix(Diagnostics.maximumAddresses) {
+      lines.append(line("last try", addressText(one, now)))
     }
-    if sorted.count > Story.maximumTries {
-      lines.append(line("", "and \(sorted.count - Story.maximumTries) more addresses"))
+    if sorted.count > Diagnostics.maximumAddresses {
+      lines.append(line("", "and \(sorted.count - Diagnostics.maximumAddresses) more addresses"))
     }
     return lines.joined(separator: "\n")
   }
@@ -119,7 +119,7 @@ package struct Story: Sendable, Hashable {
       return "\(name) failed \(ago(resolver.at, now)): \(rest)"
     case .failed(let note):
       let (name, rest) = named(note)
-      let next = next(resolver.nextTry, now)
+      let next = next(resolver.nextAttempt, now)
       return
         "\(name) failed \(ago(resolver.at, now)): \(rest) (attempt \(resolver.failures)\(next))"
     }
@@ -149,14 +149,14 @@ package struct Story: Sendable, Hashable {
     return "\(one.address): \(text)"
   }
 
-  private func tryText(_ one: Try, _ now: UInt64) -> String {
+  private func addressText(_ one: FailedAddress, _ now: UInt64) -> String {
     let failure = one.failure
     let head = "\(failure.address) \(failure.error), \(ago(failure.at, now))"
     guard failure.attempt > 0 else { return head }
-    return "\(head) (attempt \(failure.attempt)\(next(one.nextTry, now)))"
+    return "\(head) (attempt \(failure.attempt)\(next(one.nextAttempt, now)))"
   }
 
-  private func saidElsewhere(_ text: String) -> Bool {
+  private func isReportedElsewhere(_ text: String) -> Bool {
     switch resolver.outcome {
     case .answered(_, let note?) where note == text: return true
     case .failed(let note) where note == text: return true
@@ -164,7 +164,7 @@ package struct Story: Sendable, Hashable {
     default: break
     }
     return text == configError?.description
-      || tries.contains { text == "\($0.failure.address) \($0.failure.error)" }
+      || failedAddresses.contains { text == "\($0.failure.address) \($0.failure.error)" }
   }
 
   private func ago(_ then: UInt64, _ now: UInt64) -> String {

@@ -6,26 +6,26 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// The control side of a channel, on its home loop: the brain (``ChannelCore``), the subchannels,
-/// the resolver, the calls that wait, and the publishing of pickers. No locks, no calls on a
-/// connection.
+/// The control side of a channel, on its control loop: the brain (``ChannelCore``), the
+/// subchannels, the resolver, the calls that wait, and the publishing of pickers. No locks, no
+/// calls on a connection.
 ///
 /// Events are worked off one by one, so that what one causes never runs inside another. After the
 /// last one a publication is due, once a tick, if anything changed that calls look at.
-final class ChannelControl {
+final class ChannelController {
   enum Event {
     case core(ChannelCore.Event)
     case subchannel(SubchannelID, SubchannelEvent)
-    case sibling(SubchannelID, SiblingEvent)
+    case perLoop(SubchannelID, PerLoopConnectionEvent)
   }
 
-  let home: EventLoop
+  let controlLoop: EventLoop
   private(set) var connectionSettings: ConnectionSettings
   /// Owns this object.
-  weak var hub: ChannelHub?
+  weak var context: ChannelContext?
   let parts: ChannelParts
   let log: CallLog
-  private let homeIndex: Int
+  private let controlLoopIndex: Int
   private(set) var core: ChannelCore
   private(set) var subchannels: [SubchannelID: Subchannel] = [:]
   private(set) lazy var resolver = ResolverRunner(self, parts)
@@ -34,13 +34,13 @@ final class ChannelControl {
   private var isWorking = false
 
   // Calls
-  private var table = PickTable(seed: UInt64.random(in: 1...UInt64.max))
-  private var routes: [UInt64: Route] = [:]
+  private var snapshot = PickerSnapshot(seed: UInt64.random(in: 1...UInt64.max))
+  private var references: [UInt64: ConnectionReference] = [:]
   private var config: ServiceConfig?
-  private var routesChanged = false
+  private var referencesChanged = false
   private var publicationDue = false
-  private var queue: PickQueue<ClientCall>
-  private var siblings: SiblingBoard
+  private var pendingCalls: PendingCalls<ClientCall>
+  private var perLoopConnections: PerLoopConnectionRegistry
 
   // Connections, also those that only finish their calls
   private var connections: [Key: LoopBound<ClientConnection>] = [:]
@@ -55,24 +55,25 @@ final class ChannelControl {
   private var closeWaiters: [UnsafeContinuation<Void, Never>] = []
   private var closeTimer: LoopTimer?
   private var idleWatch: IdleWatch?
-  /// See ChannelControl+Story.swift
+  /// See ChannelController+Story.swift
   var lastWarning: UInt64?
 
-  init(_ parts: ChannelParts, home: EventLoop, homeIndex: Int, loops: Int) {
+  init(_ parts: ChannelParts, controlLoop: EventLoop, controlLoopIndex: Int, loops: Int) {
     self.parts = parts
     log = CallLog(parts.logger)
-    self.home = home
-    self.homeIndex = homeIndex
+    self.controlLoop = controlLoop
+    self.controlLoopIndex = controlLoopIndex
     connectionSettings = parts.connection
-    queue = PickQueue(limit: max(0, parts.options.maxQueuedCalls))
-    siblings = SiblingBoard(loops: loops, parts.options.connectionsPerEndpoint)
+    pendingCalls = PendingCalls(limit: max(0, parts.options.maxQueuedCalls))
+    perLoopConnections = PerLoopConnectionRegistry(
+      loops: loops, parts.options.connectionsPerEndpoint)
     var options = ChannelCore.Options()
     options.registry = parts.registry
     options.balancer = parts.balancer
     options.defaultServiceConfig = parts.options.defaultServiceConfig
     options.usesResolverConfig = !parts.options.disablesServiceConfig
     core = ChannelCore(options)
-    nextLoop = homeIndex
+    nextLoop = controlLoopIndex
   }
 
   // MARK: Events
@@ -92,7 +93,7 @@ final class ChannelControl {
       for action in core.handle(event, now: now) { perform(action) }
       requestPublication()
     case .subchannel(let id, let event): subchannels[id]?.handle(event, now: now)
-    case .sibling(let id, let event): subchannels[id]?.handle(sibling: event, now: now)
+    case .perLoop(let id, let event): subchannels[id]?.handle(perLoop: event, now: now)
     }
   }
 
@@ -106,22 +107,22 @@ final class ChannelControl {
       subchannel.handle(.close, now: Clock.now())
       closed(id)
     case .resolveAgain: resolver.resolveAgain()
-    case .changed(let state): turned(state)
+    case .changed(let state): stateChanged(state)
     case .configured(let config):
       warn(of: config, before: self.config)
       self.config = config
-      routesChanged = true
+      referencesChanged = true
     }
   }
 
   private func open(_ id: SubchannelID, _ endpoint: Endpoint, _ load: LoadCounter?) {
-    guard let hub else { return }
-    // Spread over the loops in turn, the home loop first: a channel with one server needs no hop
+    guard let context else { return }
+    // Spread over the loops in turn, the control loop first: a channel with one server needs no hop
     // between its control side and its calls.
     let index = nextLoop
-    nextLoop = (nextLoop + 1) % hub.loops.count
+    nextLoop = (nextLoop + 1) % context.loops.count
     subchannels[id] = Subchannel(
-      id, endpoint, load: load, loopIndex: index, parts: parts, control: self)
+      id, endpoint, load: load, loopIndex: index, parts: parts, controller: self)
   }
 
   // MARK: Connections
@@ -132,7 +133,7 @@ final class ChannelControl {
     connections[Key(subchannel: id, name: name)] = connection
   }
 
-  func heard(_ event: ConnectionEvent, from name: ConnectionName, of id: SubchannelID) {
+  func handle(_ event: ConnectionEvent, from name: ConnectionName, of id: SubchannelID) {
     if log.logsEnds { logEnd(event, of: id) }
     switch (event, name) {
     case (.ready, .attempt(let n)): post(.subchannel(id, .ready(id: n)))
@@ -141,15 +142,15 @@ final class ChannelControl {
       post(.subchannel(id, .ended(id: n, error: error, use: use)))
     case (.decided(let answered), .attempt(let n)):
       post(.subchannel(id, .decided(id: n, answered: answered)))
-    case (.decided(let answered), .sibling): post(.sibling(id, .decided(answered: answered)))
-    case (.ready, .sibling(let n)): post(.sibling(id, .ready(id: n)))
-    case (.failed, .sibling(let n)): post(.sibling(id, .failed(id: n)))
-    case (.ended(_, let use), .sibling(let n)): post(.sibling(id, .ended(id: n, use: use)))
+    case (.decided(let answered), .perLoop): post(.perLoop(id, .decided(answered: answered)))
+    case (.ready, .perLoop(let n)): post(.perLoop(id, .ready(id: n)))
+    case (.failed, .perLoop(let n)): post(.perLoop(id, .failed(id: n)))
+    case (.ended(_, let use), .perLoop(let n)): post(.perLoop(id, .ended(id: n, use: use)))
     case (.outcomes(let outcomes), _): post(.core(.completed(outcomes)))
     case (.tooManyPings(let peer, let time), _): slowKeepalive(peer, time)
-    case (.gone, _):
+    case (.closed, _):
       connections[Key(subchannel: id, name: name)] = nil
-      subchannels[id]?.gone(name)
+      subchannels[id]?.connectionClosed(name)
       if connections.isEmpty, core.state == .shutdown { finishClosing() }
     }
   }
@@ -161,7 +162,7 @@ final class ChannelControl {
     case .failed(let error): log.connectionEnded(peer: peer, "not connected: \(error)")
     case .ended(let error, let use):
       log.connectionEnded(peer: peer, "\(error ?? "GOAWAY or no longer needed"), \(use)")
-    case .ready, .decided, .gone, .outcomes, .tooManyPings: break
+    case .ready, .decided, .closed, .outcomes, .tooManyPings: break
     }
   }
 
@@ -174,40 +175,42 @@ final class ChannelControl {
       metadata: ["server": "\(peer)", "seconds": "\(Double(doubled) / 1e9)"])
   }
 
-  func opened(_ route: Route) {
-    routes[route.subchannel.raw] = route
-    routesChanged = true
+  func opened(_ reference: ConnectionReference) {
+    references[reference.subchannel.raw] = reference
+    referencesChanged = true
     requestPublication()
   }
 
   func closed(_ id: SubchannelID) {
-    guard routes.removeValue(forKey: id.raw) != nil else { return }
-    routesChanged = true
+    guard references.removeValue(forKey: id.raw) != nil else { return }
+    referencesChanged = true
     requestPublication()
   }
 
-  // MARK: Siblings
+  // MARK: PerLoopConnections
 
   /// A call left `loop`, which has no connection of that subchannel.
-  func siblingWanted(_ id: SubchannelID, on loop: Int) {
-    if siblings.isOffered { return post(.sibling(id, .wanted(loop: loop))) }
+  func perLoopConnectionWanted(_ id: SubchannelID, on loop: Int) {
+    if perLoopConnections.isOffered { return post(.perLoop(id, .wanted(loop: loop))) }
     // The loop asks no more until it hears something.
-    routesChanged = true
+    referencesChanged = true
     requestPublication()
   }
 
-  func tellLoops(of id: SubchannelID, _ news: (Int) -> (Route?, notBefore: UInt64)) {
-    siblings.tell(of: id, news)
-    routesChanged = true
+  func updateLoops(
+    of id: SubchannelID, _ availability: (Int) -> (ConnectionReference?, notBefore: UInt64)
+  ) {
+    perLoopConnections.update(of: id, availability)
+    referencesChanged = true
     requestPublication()
   }
 
   // MARK: Publishing
 
   private func requestPublication() {
-    guard !publicationDue, let hub else { return }
+    guard !publicationDue, let context else { return }
     publicationDue = true
-    hub.onHomeLater { $0.publish() }
+    context.onControlLoopLater { $0.publish() }
   }
 
   private func publish() {
@@ -215,14 +218,14 @@ final class ChannelControl {
     // Those who came between the change and its publication.
     defer { if core.state == .ready { settleReadyWaiters(.ready) } }
     let picker = core.takePicker()
-    if siblings.count(subchannels.count) { routesChanged = true }
-    guard picker != nil || routesChanged, let hub else { return }
-    routesChanged = false
-    let update = PickTable.Update(picker: picker, routes: routes, config: config)
-    table.apply(update)
-    hub.publish(update, siblings: siblings.loops)
-    for call in queue.takeAll() {
-      call.leaveQueue()
+    if perLoopConnections.count(subchannels.count) { referencesChanged = true }
+    guard picker != nil || referencesChanged, let context else { return }
+    referencesChanged = false
+    let update = PickerSnapshot.Update(picker: picker, references: references, config: config)
+    snapshot.apply(update)
+    context.publish(update, perLoopConnections: perLoopConnections.loops)
+    for call in pendingCalls.takeAll() {
+      call.leftPendingCalls()
       admit(call)
     }
   }
@@ -235,32 +238,37 @@ final class ChannelControl {
     if core.state == .idle { wake() }
     // What was just heard is not in the picker yet: it may name a connection that is gone.
     if publicationDue { return wait(call) }
-    switch table.pick(call, now: home.now) {
-    case .go(let route, let token): call.move(to: route, token: token, from: homeIndex)
-    case .noRoute, .wait: wait(call)
+    switch snapshot.pick(call, now: controlLoop.now) {
+    case .go(let reference, let token):
+      call.move(to: reference, token: token, from: controlLoopIndex)
+    case .noConnection, .wait: wait(call)
     case .connect(let id):
       wait(call)
       post(.subchannel(id, .connect))
     case .fail(let error):
       resolver.resolveAgain()
-      if call.waitForReady == true { wait(call) } else { call.settle(.failed(told(error))) }
+      if call.waitForReady == true {
+        wait(call)
+      } else {
+        call.settle(.failed(withDiagnostics(error)))
+      }
     case .drop(let error): call.settle(.failed(error.fromControlPlane))
     }
   }
 
   private func wait(_ call: ClientCall) {
-    guard let ticket = queue.add(call) else {
+    guard let ticket = pendingCalls.add(call) else {
       return call.settle(
         .failed(
           RPCError(
-            .resourceExhausted, "\(queue.limit) calls are waiting for a server already",
-            story: story(.resourceExhausted, "").story)))
+            .resourceExhausted, "\(pendingCalls.limit) calls are waiting for a server already",
+            diagnostics: diagnostics(.resourceExhausted, "").diagnostics)))
     }
     call.ticket = ticket
-    call.watchDeadline(on: home)
+    call.watchDeadline(on: controlLoop)
   }
 
-  func leave(_ ticket: PickQueue<ClientCall>.Ticket) { queue.remove(ticket) }
+  func removePending(_ ticket: PendingCalls<ClientCall>.Ticket) { pendingCalls.remove(ticket) }
 
   // MARK: State
 
@@ -280,8 +288,8 @@ final class ChannelControl {
     for id in subchannels.keys { post(.subchannel(id, .resetBackoff)) }
   }
 
-  private func turned(_ state: ConnectivityState) {
-    hub?.watch.set(state)
+  private func stateChanged(_ state: ConnectivityState) {
+    context?.watch.set(state)
     switch state {
     case .ready, .shutdown: settleReadyWaiters(state)
     case .transientFailure: warn()
@@ -302,9 +310,9 @@ final class ChannelControl {
     guard core.state != .shutdown else {
       return waiter.resume(returning: RPCError(.unavailable, "the channel is closed"))
     }
-    let timer = LoopTimer(on: home) { [weak self] in
+    let timer = LoopTimer(on: controlLoop) { [weak self] in
       guard let self else { return }
-      self.endReadyWait(key, self.story(.unavailable, ""))
+      self.endReadyWait(key, self.diagnostics(.unavailable, ""))
     }
     timer.schedule(at: deadline)
     readyWaiters[key] = (waiter, timer)
@@ -329,7 +337,7 @@ final class ChannelControl {
 
   // MARK: Idle
 
-  var hasWaitingCalls: Bool { !queue.isEmpty || !readyWaiters.isEmpty }
+  var hasWaitingCalls: Bool { !pendingCalls.isEmpty || !readyWaiters.isEmpty }
   var openConnections: [LoopBound<ClientConnection>] { Array(connections.values) }
 
   /// connectivity-semantics-and-api.md: policy and resolver are let go of; the next call
@@ -339,7 +347,7 @@ final class ChannelControl {
     idleWatch = nil
     resolver.stop()
     post(.core(.enterIdle))
-    if parts.options.freeMemoryKept != nil { FreeMemory.giveBackSoon() }
+    if parts.options.freeMemoryKept != nil { FreeMemory.trimSoon() }
   }
 
   // MARK: The end
@@ -352,7 +360,7 @@ final class ChannelControl {
     resolver.stop()
     post(.core(.shutDown))
     guard !connections.isEmpty else { return finishClosing() }
-    let timer = LoopTimer(on: home) { [weak self] in self?.closeNow() }
+    let timer = LoopTimer(on: controlLoop) { [weak self] in self?.closeNow() }
     timer.schedule(after: parts.options.closeDeadline)
     closeTimer = timer
   }

@@ -7,7 +7,7 @@ import TrunkTesting
 @testable import Trunkcall
 
 @Suite("The tasks in which handlers run on the loop", .timeLimit(.minutes(2)))
-struct HandlerRunnerTests {
+struct HandlerTaskPoolTests {
   private enum Note { @TaskLocal static var value = 0 }
 
   /// Which task the handler runs in.
@@ -16,7 +16,7 @@ struct HandlerRunnerTests {
   }
 
   private static let service = AdHocService(unary: [
-    "Task": { _, _ in HandlerRunnerTests.task() },
+    "Task": { _, _ in HandlerTaskPoolTests.task() },
     "Cancelled": { payload, _ in
       if payload == [1] { try? await Task.sleep(for: .seconds(30)) }
       return [Task.isCancelled ? 1 : 0]
@@ -45,7 +45,7 @@ struct HandlerRunnerTests {
     "Prefer": { payload, _ in
       let isOnLoop = await withTaskExecutorPreference(
         payload == [1] ? globalConcurrentExecutor : nil
-      ) { await HandlerRunnerTests.isOnLoop() }
+      ) { await HandlerTaskPoolTests.isOnLoop() }
       return [isOnLoop ? 1 : 0]
     },
     "Leave": { payload, _ in
@@ -100,7 +100,7 @@ struct HandlerRunnerTests {
 
   @Test("handlers that do not wait share one task, those of later calls included")
   func shared() async throws {
-    try await withServer([HandlerRunnerTests.service]) { _, port in
+    try await withServer([HandlerTaskPoolTests.service]) { _, port in
       let peer = try await ScriptedPeer.connect(port: port)
       let payloads = [[UInt8]](repeating: [], count: 20)
       let first = try await answers(peer, "Task", payloads)
@@ -116,7 +116,7 @@ struct HandlerRunnerTests {
     let gate = Gate()
     let service = AdHocService(unary: [
       "Meet": { payload, _ in
-        let task = HandlerRunnerTests.task()
+        let task = HandlerTaskPoolTests.task()
         if payload == [1] { gate.open() } else { await gate.wait() }
         return task
       }
@@ -133,7 +133,7 @@ struct HandlerRunnerTests {
 
   @Test("a cancelled call's task takes no other call")
   func cancelled() async throws {
-    try await withServer([HandlerRunnerTests.service]) { server, port in
+    try await withServer([HandlerTaskPoolTests.service]) { server, port in
       let peer = try await ScriptedPeer.connect(port: port)
       for round in 0..<5 {
         let stream = Int32(round * 100 + 1)
@@ -154,7 +154,7 @@ struct HandlerRunnerTests {
     "a handler that cancels its own task cancels no other call",
     arguments: ["CancelSelf", "CancelLate", "Leave"])
   func cancelledByItself(_ method: String) async throws {
-    try await withServer([HandlerRunnerTests.service]) { server, port in
+    try await withServer([HandlerTaskPoolTests.service]) { server, port in
       let peer = try await ScriptedPeer.connect(port: port)
       for round in 0..<3 {
         let payloads = [[UInt8]](repeating: [1], count: 5)
@@ -168,7 +168,7 @@ struct HandlerRunnerTests {
 
   @Test("a priority that a handler was raised to is not the next one's")
   func escalated() async throws {
-    try await withServer([HandlerRunnerTests.service]) { _, port in
+    try await withServer([HandlerTaskPoolTests.service]) { _, port in
       let peer = try await ScriptedPeer.connect(port: port)
       let payloads = [[UInt8]](repeating: [1], count: 5)
       let answers = try await answers(peer, "Escalate", payloads)
@@ -179,7 +179,7 @@ struct HandlerRunnerTests {
 
   @Test("an executor that a handler prefers for a while is not the next one's")
   func executorPreference() async throws {
-    try await withServer([HandlerRunnerTests.service]) { _, port in
+    try await withServer([HandlerTaskPoolTests.service]) { _, port in
       let peer = try await ScriptedPeer.connect(port: port)
       #expect(try await answers(peer, "Prefer", [[1], [0], [1], [0]]) == [[0], [1], [0], [1]])
       await peer.close()
@@ -188,7 +188,7 @@ struct HandlerRunnerTests {
 
   @Test("what a handler binds to its task is gone for the next one")
   func taskLocals() async throws {
-    try await withServer([HandlerRunnerTests.service]) { _, port in
+    try await withServer([HandlerTaskPoolTests.service]) { _, port in
       let peer = try await ScriptedPeer.connect(port: port)
       #expect(try await answers(peer, "Note", [[1], [0], [1], [0]]) == [[1], [0], [1], [0]])
       await peer.close()
@@ -207,7 +207,7 @@ struct HandlerRunnerTests {
     var options = ServerOptions()
     options.maxConcurrentStreams = 400
     options.maxHandlersPerConnection = 400
-    let count = HandlerRunners.spare * 3
+    let count = HandlerTaskPool.spare * 3
     try await withServer([service], options: options) { server, port in
       let peer = try await ScriptedPeer.connect(port: port)
       for round in 0..<2 {
@@ -233,8 +233,8 @@ struct HandlerRunnerTests {
     final class Weak {
       weak var server: GRPCServer?
       weak var loop: EventLoop?
-      weak var runners: HandlerRunners?
-      var isFreed: Bool { server == nil && loop == nil && runners == nil }
+      weak var taskPool: HandlerTaskPool?
+      var isFreed: Bool { server == nil && loop == nil && taskPool == nil }
     }
     var all: [Weak] = []
     for _ in 0..<51 {
@@ -242,7 +242,7 @@ struct HandlerRunnerTests {
       all.append(weak)
       var options = ServerOptions()
       options.loops = ownLoops ? 1 : nil
-      try await withServer([HandlerRunnerTests.service], options: options) { server, port in
+      try await withServer([HandlerTaskPoolTests.service], options: options) { server, port in
         let peer = try await ScriptedPeer.connect(port: port)
         #expect(try await answers(peer, "Cancelled", [[0], [0]]) == [[0], [0]])
         #expect(try await answers(peer, "CancelLate", [[1], [1]], from: 5) == [[0], [0]])
@@ -250,10 +250,10 @@ struct HandlerRunnerTests {
         weak.server = server
         let loop = server.loops.first
         if ownLoops { weak.loop = loop?.loop }
-        weak.runners = "/t.AdHoc/CancelLate".withCString { path in
-          loop?.method(UnsafeRawBufferPointer(start: path, count: 19))?.runners
+        weak.taskPool = "/t.AdHoc/CancelLate".withCString { path in
+          loop?.method(UnsafeRawBufferPointer(start: path, count: 19))?.taskPool
         }
-        #expect(weak.runners != nil)
+        #expect(weak.taskPool != nil)
       }
     }
     // What closes last is a moment behind.
@@ -262,7 +262,7 @@ struct HandlerRunnerTests {
       isFreed,
       """
       kept: \(all.count { $0.server != nil }) servers, \(all.count { $0.loop != nil }) loops, \
-      \(all.count { $0.runners != nil }) methods' runners
+      \(all.count { $0.taskPool != nil }) methods' runners
       """)
   }
 }
