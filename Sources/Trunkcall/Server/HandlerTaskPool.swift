@@ -122,7 +122,11 @@ final class HandlerTaskPool: @unchecked Sendable {
   /// - Parameter isFirst: of the run at hand, whose time is taken from its start.
   private func next(isFirst: Bool) -> ServerStream? {
     while let call = due.popFirst() {
-      guard call.connection.admits(call) else { continue }
+      guard call.connection.context.scheduler.admits(call) else { continue }
+      if call.runsOnPool {
+        call.startOnPool()
+        continue
+      }
       if !isFirst { meter.lap() }
       return call
     }

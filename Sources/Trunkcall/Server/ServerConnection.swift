@@ -43,13 +43,8 @@ final class ServerConnection {
   @exclusivity(unchecked) private var handshake: Slot?
   @exclusivity(unchecked) private var foreign: ForeignProtocol?
 
-  // See ServerConnection+Calls.swift
-  @exclusivity(unchecked) var starting: [ServerStream] = []
-  @exclusivity(unchecked) var waiting = CallQueue()
-  @exclusivity(unchecked) var startIsDue = false
-  @exclusivity(unchecked) var handlers = 0
-  /// What the answers of the handlers that run will probably come to.
-  @exclusivity(unchecked) var reservedBytes = 0
+  /// For the loop's ``CallScheduler``.
+  @exclusivity(unchecked) var calls = ConnectionCalls()
 
   // See ServerConnection+Watch.swift
   @exclusivity(unchecked) var keepalive: Keepalive?
@@ -163,7 +158,7 @@ extension ServerConnection: ConnectionDriver {
       foreign = ForeignProtocol(bytes)
     }
     if session.offence != nil { punish() }
-    startCalls()
+    context.scheduler.run()
     if let block = session.openHeaderBlock { watchHeaderBlock(block) }
     if socket.unsentCount > 0 { pauseReadingIfFull() }
     finishIfDone()
@@ -176,7 +171,7 @@ extension ServerConnection: ConnectionDriver {
       drain(into: &output)
     }
     if socket.readsPaused { pauseReadingIfFull() }
-    if !waiting.isEmpty { startWaitingCalls() }
+    if !calls.waiting.isEmpty { context.scheduler.startWaiting(self) }
     finishIfDone()
   }
 
@@ -215,7 +210,6 @@ extension ServerConnection: ConnectionDriver {
     handshakeTimer = nil
     endWatch()
     session.close()
-    starting = []
     context.remove(self)
   }
 }

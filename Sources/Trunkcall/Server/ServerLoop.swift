@@ -56,14 +56,11 @@ final class ServerLoop: @unchecked Sendable {
   let filter: Filter?
   /// By `ServedMethod.index`.
   private let methods: [LoopMethod]
-  /// With handlers to start.
-  @exclusivity(unchecked) private var due: [HandlerTaskPool] = []
   let counters = ServerCounters()
+  let scheduler: CallScheduler
   private var connections: [ObjectIdentifier: ServerConnection] = [:] {
     didSet { counters.connected(connections.count) }
   }
-  /// Handlers that may run at once here: the loop's share of `maxHandlers`.
-  let handlerLimit: Int
   private var isDraining = false
   private var lastHandshakeLog: UInt64?
   @exclusivity(unchecked) var lastWait: UInt32 = 0
@@ -77,7 +74,7 @@ final class ServerLoop: @unchecked Sendable {
     self.server = server
     self.loop = loop
     self.filter = filter
-    handlerLimit = max(1, (server.options.maxHandlers + loops - 1) / max(1, loops))
+    scheduler = CallScheduler(server.options, counters, loops: loops)
     methods = server.methods.methods.map { LoopMethod($0, on: loop, server.stop, server.logger) }
   }
 
@@ -100,17 +97,6 @@ final class ServerLoop: @unchecked Sendable {
   func method(_ path: UnsafeRawBufferPointer) -> LoopMethod? {
     let index = server.methods.find(path)
     return index < 0 ? nil : methods[index]
-  }
-
-  /// The call's handler runs with the next ``startHandlers()``, if its connection admits it.
-  func start(_ call: ServerStream) {
-    guard let taskPool = call.method?.taskPool else { return }
-    if taskPool.add(call) { due.append(taskPool) }
-  }
-
-  /// Runs the handlers that are to start. On the loop, and not from within one.
-  func startHandlers() {
-    while let taskPool = due.popLast() { taskPool.start() }
   }
 
   func adopt(_ socket: AcceptedSocket, _ place: ConnectionPlace) {

@@ -33,7 +33,7 @@ extension ServerStream {
   private func settle() -> Bool {
     guard phase != .answered, phase != .closed else { return false }
     phase = .answered
-    if isWaiting { connection.leftPendingCalls(self) }
+    if isWaiting { connection.context.scheduler.removeWaiting(self) }
     coldState?.deadlineTimer?.cancel()
     return true
   }

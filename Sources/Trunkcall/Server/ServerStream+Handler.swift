@@ -12,7 +12,7 @@ extension ServerStream {
 
   /// It has answered, or will not.
   func releaseReservation() {
-    connection.reservedBytes -= reserved
+    connection.calls.reservedBytes -= reserved
     reserved = 0
   }
 
@@ -183,6 +183,6 @@ extension ServerStream {
     handlerRuns = false
     if let coldState { coldState.task = nil }
     if reserved > 0, !connection.isClosed { releaseReservation() }
-    connection.releaseHandlerSlot()
+    connection.context.scheduler.handlerEnded(self)
   }
 }

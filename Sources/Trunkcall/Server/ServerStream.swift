@@ -49,7 +49,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   private let marks = Atomic<UInt8>(0)
   @exclusivity(unchecked) private var reader: MessageReader
   @exclusivity(unchecked) private var request: RequestHead = []
-  /// Its part of the connection's `reservedBytes`.
+  /// Its part of ``ConnectionCalls/reservedBytes``.
   @exclusivity(unchecked) private var reservedSize: UInt32 = 0
 
   // Compression: see ServerStream+Compression.swift
@@ -331,7 +331,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       end(RPCError(.cancelled, "the client cancelled the call or went away"))
     }
     if !wasAnswered { connection.context.counters.cancelled() }
-    if isWaiting { connection.leftPendingCalls(self) }
+    if isWaiting { connection.context.scheduler.removeWaiting(self) }
     if !wasAnswered, !hasStarted {
       switch reason {
       case .code, .refusedHere: connection.session.noteEarlyReset()
@@ -344,6 +344,6 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
 
   private func start() {
     phase = .running
-    connection.startAfterReceiving(self)
+    connection.context.scheduler.add(self)
   }
 }

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import TrunkHTTP2
+internal import TrunkSockets
+
+/// Admits, queues and starts the calls of one loop. From the bytes of a request to its handler:
+///
+/// ```
+///   ServerConnection.received ─► nghttp2 ─► ServerStream.start ─► add ─► due (by method)
+///                       └──────► run ─► HandlerTaskPool.start ─► next ─► admits ─► handler
+///
+///   due ── room, nobody waits ──► running ──► handlerEnded: the next may start
+///    ├── no room ──► waiting ────────┘
+///    └── the queue is full ──► RESOURCE_EXHAUSTED
+/// ```
+/// There is room while fewer than `maxHandlersPerConnection` handlers run (those of cancelled calls
+/// included: CVE-2023-44487) and the client reads its responses, that is, no more than
+/// `maxUnsentBytes` wait to be sent to it. A handler that has not responded yet counts with what
+/// its method's responses were lately, or a hundred that start at once would all be admitted.
+///
+/// Loop-bound.
+final class CallScheduler {
+  /// Handlers that may run at once on this loop: its share of `maxHandlers`.
+  let handlerLimit: Int
+  private let options: ServerOptions
+  private let counters: ServerCounters
+  /// Methods with calls whose handlers are to start.
+  @exclusivity(unchecked) private var due: [HandlerTaskPool] = []
+
+  init(_ options: ServerOptions, _ counters: ServerCounters, loops: Int) {
+    self.options = options
+    self.counters = counters
+    handlerLimit = max(1, (options.maxHandlers + loops - 1) / max(1, loops))
+  }
+
+  // MARK: Starting
+
+  /// The call's handler starts with the next ``run()``: from within nghttp2's callbacks none may.
+  func add(_ call: ServerStream) {
+    guard let pool = call.method?.taskPool else { return }
+    if pool.add(call) { due.append(pool) }
+  }
+
+  /// Starts the handlers that are due. Not from within one.
+  func run() {
+    while let pool = due.popLast() { pool.start() }
+  }
+
+  /// Whether the call's handler may run now; counts it then. Otherwise the call waits or is
+  /// rejected. Asked right before the handler runs, when the responses of the calls before it are
+  /// known.
+  func admits(_ call: ServerStream) -> Bool {
+    if call.handlerRuns { return true }
+    guard call.canStart else { return false }
+    let connection = call.connection
+    if counters.handlersRunning >= handlerLimit {
+      reject(call, "the server runs \(options.maxHandlers) calls already")
+    } else if let obstacle = obstacle(connection) {
+      enqueue(call, obstacle)
+    } else if !connection.calls.waiting.isEmpty {
+      enqueue(call, "other calls wait")
+    } else {
+      count(call, connection)
+      return true
+    }
+    return false
+  }
+
+  private func count(_ call: ServerStream, _ connection: ServerConnection) {
+    connection.calls.handlers += 1
+    counters.running(1)
+    call.reserved = call.method?.replies.typical ?? 0
+    connection.calls.reservedBytes += call.reserved
+    call.handlerRuns = true
+  }
+
+  /// Why no handler of this connection can start now.
+  private func obstacle(_ connection: ServerConnection) -> String? {
+    let calls = connection.calls
+    if calls.handlers >= options.handlerLimit {
+      return "\(calls.handlers) calls are running on this connection"
+    }
+    if connection.unsentBytes + calls.reservedBytes > options.maxUnsentBytes {
+      return "\(connection.unsentBytes) bytes wait to be read by this client"
+    }
+    return nil
+  }
+
+  // MARK: Waiting
+
+  private func enqueue(_ call: ServerStream, _ why: String) {
+    let size = call.payloadSize
+    let connection = call.connection
+    // A client that did not know `maxConcurrentStreams` yet may have opened more: they wait as
+    // well.
+    let early = max(0, connection.session.openStreams - options.maxConcurrentStreams)
+    let limit = options.maxWaitingCalls + early
+    let (waiting, bytes) = (connection.calls.waiting.count, connection.calls.waiting.bytes)
+    guard waiting < limit, bytes + size <= options.maxWaitingBytes else {
+      return reject(call, "\(why), and \(waiting) calls are waiting for that already")
+    }
+    counters.note(.callQueued)
+    counters.waiting(1)
+    connection.calls.waiting.append(call, bytes: size)
+  }
+
+  private func reject(_ call: ServerStream, _ why: String) {
+    counters.note(.callShed)
+    call.fail(RPCError(.resourceExhausted, why))
+  }
+
+  /// A waiting call has ended.
+  func removeWaiting(_ call: ServerStream) {
+    call.connection.calls.waiting.remove(call)
+    counters.waiting(-1)
+  }
+
+  /// There may be room again. The handlers start later, not within whoever made it: one would run
+  /// inside the next.
+  func startWaiting(_ connection: ServerConnection) {
+    guard !connection.calls.waiting.isEmpty, !connection.calls.startIsDue,
+      obstacle(connection) == nil
+    else { return }
+    connection.calls.startIsDue = true
+    let bound = LoopBound(connection, on: connection.loop)
+    connection.loop.later { bound.value.context.scheduler.runWaiting(bound.value) }
+  }
+
+  private func runWaiting(_ connection: ServerConnection) {
+    connection.calls.startIsDue = false
+    while !connection.isClosed, obstacle(connection) == nil,
+      let call = connection.calls.waiting.popFirst()
+    {
+      counters.waiting(-1)
+      count(call, connection)
+      // One by one: what it responds may leave no room for the next.
+      add(call)
+      run()
+    }
+  }
+
+  // MARK: Ending
+
+  /// A handler has ended. After the end of its connection this may run off the loop, which may have
+  /// ended as well.
+  func handlerEnded(_ call: ServerStream) {
+    counters.running(-1)
+    let connection = call.connection
+    guard !connection.isClosed else { return }
+    connection.calls.handlers -= 1
+    startWaiting(connection)
+  }
+}
+
+/// The calls of one connection as its loop's ``CallScheduler`` counts them. Loop-bound.
+struct ConnectionCalls {
+  var waiting = CallQueue()
+  var startIsDue = false
+  /// Handlers that run.
+  var handlers = 0
+  /// What the responses of the handlers that run will probably come to, in bytes.
+  var reservedBytes = 0
+}
+
+/// What one method's responses are like on one loop: the largest of late. Loop-bound.
+final class ReplySize {
+  private(set) var typical = 0
+
+  /// Large ones count at once, and fade.
+  @inline(__always) func note(_ size: Int) { typical = max(size, typical - typical >> 3) }
+}
