@@ -64,8 +64,9 @@ public struct InProcessChannel: CallInvoker {
   public func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse {
     guard !interceptors.apply(to: call.method), call.options.credentials.isEmpty,
       let method = find(call.method), method.interceptors.isEmpty,
-      case .unary(let handler) = method.handler
+      case .unary(let unary) = method.handler
     else { return try await asStream(call, frame) }
+    let handler = unary.body
     let payload = try limits.request(frame)
     let context = try begin(call)
     let end = await TimedCall.run(until: context.deadline, deadlines) {
@@ -115,8 +116,8 @@ public struct InProcessChannel: CallInvoker {
         call, source, sink in
         switch handler {
         case .streaming(let body): try await body(source, sink, call)
-        case .unary(let body):
-          try await sink.send(try await body(try await source.onlyRequest(), call))
+        case .unary(let handler):
+          try await sink.send(try await handler.body(try await source.onlyRequest(), call))
         }
       }
       if let silent, !parts.call.hasSentHeaders { method?.wasLeft(by: silent, logger) }

@@ -11,7 +11,7 @@ public protocol RPCService: Sendable {
 public struct MethodTable: Sendable {
   /// A handler in bytes: payloads in, frames (five bytes of room, then the payload) out.
   @usableFromInline enum Handler: Sendable {
-    case unary(@Sendable (_ payload: [UInt8], ServerCall) async throws -> [UInt8])
+    case unary(UnaryHandler)
     case streaming(@Sendable (any MessageSource, any MessageSink, ServerCall) async throws -> Void)
   }
   /// Makes one for each loop, see ``LoopMethod/handler``.
@@ -32,9 +32,19 @@ public struct MethodTable: Sendable {
     let request = method.request
     let response = method.response
     add(method.path) {
-      .unary { payload, call in
-        try response.frame(try await handler(try request.message(payload), call))
-      }
+      .unary(
+        UnaryHandler(
+          body: { payload, call in
+            try response.frame(try await handler(try request.message(payload), call))
+          },
+          serve: { exchange, call in
+            do {
+              let request = try request.message(try exchange.takeRequest())
+              try exchange.respond(try response.frame(try await handler(request, call)))
+            } catch {
+              exchange.handlerThrew(error)
+            }
+          }))
     }
   }
 
@@ -82,6 +92,34 @@ public struct MethodTable: Sendable {
       }
     }
   }
+}
+
+/// A handler of one message in, one out.
+@usableFromInline struct UnaryHandler: Sendable {
+  /// For interceptors, and within the process.
+  let body: @Sendable (_ payload: [UInt8], ServerCall) async throws -> [UInt8]
+  /// The whole of a call that nobody intercepts: to decode, handle and encode it in one function
+  /// takes one task frame less.
+  let serve: @Sendable (any UnaryExchange, ServerCall) async -> Void
+
+  @usableFromInline init(
+    body: @escaping @Sendable (_ payload: [UInt8], ServerCall) async throws -> [UInt8],
+    serve: @escaping @Sendable (any UnaryExchange, ServerCall) async -> Void
+  ) {
+    self.body = body
+    self.serve = serve
+  }
+}
+
+/// The messages of a unary call, in bytes.
+@usableFromInline protocol UnaryExchange: AnyObject, Sendable {
+  /// The request's payload. Once.
+  func takeRequest() throws(RPCError) -> [UInt8]
+  /// Ends the call with a response and OK.
+  /// - Parameter frame: five bytes of room, then the payload.
+  func respond(_ frame: [UInt8]) throws(RPCError)
+  /// Ends the call with the status of what the handler threw.
+  func handlerThrew(_ error: any Error)
 }
 
 extension MethodTable {

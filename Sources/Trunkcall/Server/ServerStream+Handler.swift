@@ -3,7 +3,7 @@
 internal import TrunkSockets
 
 /// Running the handler of a call, and what its end comes to.
-extension ServerStream {
+extension ServerStream: UnaryExchange {
   /// Not over already.
   var canStart: Bool { phase == .running && !hasStarted }
 
@@ -22,10 +22,10 @@ extension ServerStream {
   /// handler.
   func startOnPool() {
     guard canStart, let method else { return handlerEnded() }
-    let payload = begin()
+    begin()
     let handler = method.handler
     makeColdState().task = stop.bind {
-      Task(executorPreference: globalConcurrentExecutor) { await self.run(handler, payload) }
+      Task(executorPreference: globalConcurrentExecutor) { await self.run(handler) }
     }
   }
 
@@ -34,7 +34,8 @@ extension ServerStream {
   @inline(__always)
   func runHandler() async {
     guard canStart, let method else { return handlerEnded() }
-    await run(method.handler, begin())
+    begin()
+    await run(method.handler)
   }
 
   func cancelHandler() {
@@ -44,54 +45,31 @@ extension ServerStream {
 
   private var isIntercepted: Bool { method?.served.interceptors.isEmpty == false }
 
-  private func begin() -> ReceivedMessage? {
+  private func begin() {
     hasStarted = true
     connection.context.counters.started()
-    let payload = payload
-    self.payload = nil
-    return payload
   }
 
   // A function for each way: the frame of a suspended handler has room for what its way needs only.
 
-  private func run(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
-    guard deadline == nil, !isIntercepted else {
-      return await runWithin(deadline, handler, payload)
-    }
-    await runBare(handler, payload)
+  private func run(_ handler: MethodTable.Handler) async {
+    guard deadline == nil, !isIntercepted else { return await runWithin(deadline, handler) }
+    await runBare(handler)
   }
 
   @inline(never)
-  private func runWithin(
-    _ deadline: UInt64?, _ handler: MethodTable.Handler, _ payload: ReceivedMessage?
-  ) async {
+  private func runWithin(_ deadline: UInt64?, _ handler: MethodTable.Handler) async {
     let intercepted = isIntercepted
-    guard let deadline else { return await runThroughInterceptors(handler, payload) }
+    guard let deadline else { return await runThroughInterceptors(handler) }
     await InheritedDeadline.$current.withValue(deadline) {
-      if intercepted {
-        await runThroughInterceptors(handler, payload)
-      } else {
-        await runBare(handler, payload)
-      }
+      if intercepted { await runThroughInterceptors(handler) } else { await runBare(handler) }
     }
   }
 
-  private func runBare(_ handler: MethodTable.Handler, _ payload: ReceivedMessage?) async {
+  private func runBare(_ handler: MethodTable.Handler) async {
     switch handler {
-    case .unary(let body): await runUnary(body, payload)
+    case .unary(let handler): await handler.serve(self, ServerCall(self))
     case .streaming(let body): await runStreaming(body)
-    }
-  }
-
-  @inline(never)
-  private func runUnary(
-    _ body: @Sendable ([UInt8], ServerCall) async throws -> [UInt8], _ payload: ReceivedMessage?
-  ) async {
-    do {
-      let frame = try compressed(try await body(try opened(payload), ServerCall(self)))
-      if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
-    } catch {
-      handlerThrew(error)
     }
   }
 
@@ -108,21 +86,19 @@ extension ServerStream {
   }
 
   @inline(never)
-  private func runThroughInterceptors(
-    _ handler: MethodTable.Handler, _ payload: ReceivedMessage?
-  ) async {
+  private func runThroughInterceptors(_ handler: MethodTable.Handler) async {
     let call = ServerCall(self)
     let interceptors = method?.served.interceptors ?? []
     do {
       let silent: (any ServerInterceptor)?
       switch handler {
-      case .unary(let body):
-        silent = try await interceptors.run(call, OneMessage(try opened(payload)), self) {
+      case .unary(let handler):
+        silent = try await interceptors.run(call, OneMessage(try takeRequest()), self) {
           call, source, sink in
           guard let payload = try await source.next() else {
             throw RPCError(.unimplemented, "no message where one is due")
           }
-          try await sink.send(try await body(payload, call))
+          try await sink.send(try await handler.body(payload, call))
         }
       case .streaming(let body):
         silent = try await interceptors.run(call, self, self) { call, source, sink in
@@ -135,7 +111,7 @@ extension ServerStream {
     }
   }
 
-  private func handlerThrew(_ error: any Error) {
+  func handlerThrew(_ error: any Error) {
     connection.server.log.handlerThrew(error, method: methodName, peer: peer)
     handlerReturned(ServerStream.status(of: error))
   }
@@ -148,6 +124,17 @@ extension ServerStream {
     case is CancellationError: RPCError(.cancelled, "the handler was cancelled")
     default: RPCError(.unknown, "the handler failed")
     }
+  }
+
+  func takeRequest() throws(RPCError) -> [UInt8] {
+    let message = payload
+    payload = nil
+    return try opened(message)
+  }
+
+  func respond(_ frame: [UInt8]) throws(RPCError) {
+    let frame = try compressed(frame)
+    if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
   }
 
   /// The response of a unary call.
