@@ -2,7 +2,6 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkHTTP2
 internal import TrunkSockets
-
 /// Admits, queues and starts the calls of one loop. From the bytes of a request to its handler:
 ///
 /// ```
@@ -166,12 +165,4 @@ struct ConnectionCalls {
   var handlers = 0
   /// What the responses of the handlers that run will probably come to, in bytes.
   var reservedBytes = 0
-}
-
-/// What one method's responses are like on one loop: the largest of late. Loop-bound.
-final class ReplySize {
-  private(set) var typical = 0
-
-  /// Large ones count at once, and fade.
-  @inline(__always) func note(_ size: Int) { typical = max(size, typical - typical >> 3) }
 }

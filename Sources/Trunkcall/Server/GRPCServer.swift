@@ -3,7 +3,6 @@
 public import Logging
 internal import Synchronization
 package import TrunkSockets
-
 /// A gRPC server.
 ///
 /// ```
@@ -340,66 +339,5 @@ private final class Resumption: Sendable {
   func resume() {
     guard let listener = listener.withLock({ $0 }) else { return }
     listener.loop.run { listener.value.resume() }
-  }
-}
-
-/// Why a server does not serve, in one line.
-public struct ListenError: Error, Sendable, Hashable, CustomStringConvertible {
-  public let description: String
-  init(_ description: String) { self.description = description }
-}
-
-/// A server's figures since its start.
-public struct ServerStatistics: Sendable, Hashable {
-  public var callsStarted: UInt64 = 0
-  public var callsSucceeded: UInt64 = 0
-  /// Ended by the server with a status other than OK.
-  public var callsFailed: UInt64 = 0
-  /// Ended by the client, or with its connection.
-  public var callsCancelled: UInt64 = 0
-  /// Open now.
-  public var connections = 0
-  /// Connections that ended before the client's SETTINGS, in TLS or HTTP/2.
-  public var handshakesFailed: UInt64 = 0
-  /// Handlers that have not ended, those of cancelled calls included.
-  public var handlersRunning = 0
-  /// Calls that wait for their handlers' start.
-  public var callsWaiting = 0
-  /// What the server did to protect itself; events that never happened are not in it.
-  public var events: [ServerEvent: UInt64] = [:]
-  /// Methods whose handlers were moved to the global pool.
-  public var movedMethods: [String] = []
-  /// One for each event loop of the server, always in the same order; empty before it listens.
-  public var loops: [LoopStatistics] = []
-
-  static func + (statistics: ServerStatistics, moved: [String]) -> ServerStatistics {
-    var statistics = statistics
-    statistics.movedMethods = moved
-    return statistics
-  }
-}
-
-/// A server's part on one event loop, and what other threads have cost that loop.
-///
-/// Divided by the calls, the latter say what goes from thread to thread for a call: next to nothing
-/// for handlers that stay on their loop. They are the loop's, whoever shares it: with
-/// ``ServerOptions/loops`` the server alone, else the whole process.
-public struct LoopStatistics: Sendable, Hashable {
-  /// Open now.
-  public var connections = 0
-  public var callsStarted: UInt64 = 0
-  /// Times another thread had to wake the loop, by a write to its eventfd.
-  public var wakeups: UInt64 = 0
-  /// Jobs that other threads brought, through the loop's locked inbox.
-  public var remoteJobs: UInt64 = 0
-  /// Times the lock of the inbox was wanted while somebody had it.
-  public var contendedLocks: UInt64 = 0
-
-  init(of loop: ServerLoop) {
-    connections = loop.counters.connections.load(ordering: .relaxed)
-    callsStarted = loop.counters.callsStarted.load(ordering: .relaxed)
-    wakeups = loop.loop.counters.wakeups
-    remoteJobs = loop.loop.counters.remoteJobs
-    contendedLocks = loop.loop.counters.contentions
   }
 }

@@ -4,44 +4,6 @@ internal import Logging
 internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
-
-/// What all loops of a server share and none changes.
-final class ServerCore: Sendable {
-  let options: ServerOptions
-  let http2: HTTP2Settings
-  let keepalive: Keepalive.Settings?
-  let life: ConnectionLife.Settings
-  /// Fresh, for each connection to copy.
-  let abuse: AbuseBudget
-  let connections: SlotCount
-  let handshakes: SlotCount
-  let stop = StopSignal()
-  let methods: MethodIndex
-  let interceptors: [any ServerInterceptor]
-  let logger: Logger
-  let log: CallLog
-
-  init(
-    _ services: [any RPCService], _ interceptors: [any ServerInterceptor], _ options: ServerOptions,
-    _ logger: Logger
-  ) {
-    methods = MethodIndex(services, interceptors) {
-      options.dispatchByMethod[$0.text] ?? options.dispatch
-    }
-    self.options = options
-    http2 = options.http2
-    keepalive = options.keepalive
-    life = options.life
-    abuse = options.abuseBudget
-    connections = SlotCount(limit: max(1, options.maxConnections))
-    handshakes = SlotCount(limit: max(1, options.maxHandshakes))
-    self.interceptors = interceptors
-    self.logger = logger
-    log = CallLog(logger)
-    methods.warnOfIdle(interceptors, logger)
-  }
-}
-
 /// A server's part on one loop: its connections, its methods' executors, its counters.
 ///
 /// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or
@@ -167,60 +129,4 @@ final class ServerLoop: @unchecked Sendable {
     drained = nil
     done()
   }
-}
-
-/// A method on one loop: its runners, and the size of its responses.
-final class LoopMethod {
-  let served: ServedMethod
-  /// The loop's own: its reference count would go back and forth between the processors of the
-  /// loops that share it, twice for each call.
-  let handler: MethodTable.Handler
-  let isUnary: Bool
-  let taskPool: HandlerTaskPool
-  let replies = ReplySize()
-
-  init(_ method: ServedMethod, on loop: EventLoop, _ stop: StopSignal, _ logger: Logger) {
-    served = method
-    handler = method.makeHandler()
-    isUnary = if case .unary = handler { true } else { false }
-    taskPool = HandlerTaskPool(on: loop, stop, watchesHogs: method.dispatch == .automatic) {
-      method.moveToPool($0, at: loop.now, logger)
-    }
-  }
-}
-
-/// Always-on figures of one loop: written by it alone, read by anybody.
-final class ServerCounters: Sendable {
-  let callsStarted = Atomic<UInt64>(0)
-  let callsSucceeded = Atomic<UInt64>(0)
-  let callsFailed = Atomic<UInt64>(0)
-  let callsCancelled = Atomic<UInt64>(0)
-  let connections = Atomic<Int>(0)
-  let handshakesFailed = Atomic<UInt64>(0)
-  private let running = Atomic<Int>(0)
-  private let waiting = Atomic<Int>(0)
-  /// Rare, and from more than one thread.
-  private let events = Locked<[ServerEvent: UInt64]>([:])
-
-  var handlersRunning: Int { running.load(ordering: .relaxed) }
-  var callsWaiting: Int { waiting.load(ordering: .relaxed) }
-  var eventCounts: [ServerEvent: UInt64] { events.withLock { $0 } }
-  func note(_ event: ServerEvent) { events.withLock { $0[event, default: 0] += 1 } }
-
-  // One writer: a load and a store do, where an atomic addition would lock the bus.
-  private func bump(_ counter: borrowing Atomic<UInt64>) {
-    counter.store(counter.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
-  }
-  func started() { bump(callsStarted) }
-  func handshakeFailed() { bump(handshakesFailed) }
-  func cancelled() { bump(callsCancelled) }
-  func succeeded() { bump(callsSucceeded) }
-  func failed() { bump(callsFailed) }
-  func running(_ change: Int) {
-    running.store(running.load(ordering: .relaxed) + change, ordering: .relaxed)
-  }
-  func waiting(_ change: Int) {
-    waiting.store(waiting.load(ordering: .relaxed) + change, ordering: .relaxed)
-  }
-  func connected(_ count: Int) { connections.store(count, ordering: .relaxed) }
 }

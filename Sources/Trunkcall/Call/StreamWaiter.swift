@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+internal import DequeModule
+internal import Synchronization
+internal import TrunkHTTP2
+
+/// One continuation that waits on the loop, resumed there with a value or by its cancellation.
+///
+/// Every wait has a number, so that a cancellation which reaches the loop when its wait is over
+/// does not end the next one:
+/// ```
+///   on the loop:  begin(number) ── wait ──► resumed      its cancellation finds the number in `current`
+///   elsewhere:    a job with the ticket ──► wait ──► resumed     its cancellation has the ticket with it
+/// ```
+/// Only waits under way are told apart by their numbers, which may therefore begin anew after 2^31:
+/// a cancellation is in the loop's inbox for one of its rounds. What came before its wait is
+/// remembered by the wait's own ticket, not by a number.
+struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
+  private var continuation: UnsafeContinuation<Value, Never>?
+  /// Of the wait under way, or the last one. Written on the loop, when nobody waits.
+  private let number = Atomic<UInt32>(0)
+
+  var isWaiting: Bool { continuation != nil }
+
+  /// From any thread, for the cancellation of a wait on the loop.
+  var current: UInt32 { number.load(ordering: .relaxed) }
+
+  /// A task on the loop is about to wait.
+  /// - Returns: false while another one waits.
+  mutating func begin(_ wait: UInt32) -> Bool {
+    guard !isWaiting else { return false }
+    number.store(wait, ordering: .relaxed)
+    return true
+  }
+
+  /// The wait that has begun, whose cancellation cannot reach the loop before this.
+  mutating func wait(_ continuation: UnsafeContinuation<Value, Never>, _ wait: UInt32) {
+    number.store(wait, ordering: .relaxed)
+    self.continuation = continuation
+  }
+
+  /// - Returns: whether the wait was cancelled before it began; the continuation is not kept then.
+  mutating func wait(
+    _ continuation: UnsafeContinuation<Value, Never>, _ ticket: WaitTicket
+  ) -> Bool {
+    if ticket.isCancelled { return true }
+    wait(continuation, ticket.number)
+    return false
+  }
+
+  mutating func resume(_ value: Value) {
+    guard let waiting = continuation else { return }
+    continuation = nil
+    waiting.resume(returning: value)
+  }
+
+  mutating func cancel(_ wait: UInt32, _ value: Value) {
+    if current == wait { resume(value) }
+  }
+}
+
+/// A wait that begins elsewhere than on its loop, where its cancellation may overtake it.
+///
+/// Its number is odd, one of the process's; a loop has even ones of its own, for which it needs no
+/// atomic operation.
+final class WaitTicket: Sendable {
+  static let last = Atomic<UInt32>(1)
+  let number = WaitTicket.last.wrappingAdd(2, ordering: .relaxed).newValue
+  private let cancelled = Atomic<Bool>(false)
+
+  var isCancelled: Bool { cancelled.load(ordering: .acquiring) }
+  /// Before the cancellation goes to the loop.
+  func cancel() { cancelled.store(true, ordering: .releasing) }
+}
