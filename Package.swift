@@ -185,7 +185,10 @@ let package = Package(
         tls, .target(name: "COpenSSL", condition: .when(traits: ["TLS"])), "TestCertificates",
         "TrunkSockets",
       ]),
-    tests("TrunkHTTP2Tests", ["TrunkHTTP2", "TrunkWire"]),
+    .target(
+      name: "StreamSupport", dependencies: ["TrunkHTTP2"], path: "Tests/StreamSupport",
+      swiftSettings: strict),
+    tests("TrunkHTTP2Tests", ["TrunkHTTP2", "TrunkWire", "StreamSupport"]),
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),
     tests("TrunkSocketsTests", ["TrunkSockets", "ScriptedDNS"]),
@@ -194,7 +197,7 @@ let package = Package(
       "TrunkcallTests",
       [
         "Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkTesting",
-        "ProcessSupport", "TestCertificates", logging, deque, lifecycle,
+        "ProcessSupport", "StreamSupport", "TestCertificates", logging, deque, lifecycle,
       ]),
     tests("ConformanceTests", ["Trunkcall", "TrunkSockets", "TrunkWire", "TrunkTesting"]),
     tests("TrunkServicesTests", ["TrunkServices", "Trunkcall", "TrunkProtobuf", protobuf]),
@@ -235,7 +238,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "TrunkConsul", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkWire", tls,
+        "StreamSupport", "TrunkConsul", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets", "TrunkWire",
+        tls,
       ],
       path: "Tests/FuzzTargets", swiftSettings: strict),
     tests("FuzzReplayTests", ["FuzzTargets", "TrunkTesting", "Trunkcall"]),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import StreamSupport
 import TrunkWire
 
 @testable import TrunkHTTP2

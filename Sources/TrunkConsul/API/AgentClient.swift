@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import Synchronization
 internal import TrunkDiscovery
 private import TrunkSockets
 

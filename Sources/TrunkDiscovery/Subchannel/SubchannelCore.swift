@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import TrunkWire
 
 /// The life of one subchannel: a connection to one of an endpoint's addresses, made again as often
 /// as the policy asks, never more often than the backoff allows (connection-backoff.md).
@@ -161,7 +162,7 @@ extension SubchannelCore {
     actions.append(.report(.connecting, error: nil))
     let pass = Pass(
       waiting: candidates, nextStart: now,
-      backoffDeadline: later(now, by: backoff.next(using: &random)))
+      backoffDeadline: now.saturatingAdd(backoff.next(using: &random)))
     proceed(pass, now, &actions)
   }
 
@@ -185,9 +186,9 @@ extension SubchannelCore {
       let address = pass.waiting.removeFirst()
       lastID &+= 1
       pass.attempts.append(Attempt(id: lastID, address: address, began: now))
-      pass.nextStart = later(now, by: SubchannelCore.attemptDelay)
+      pass.nextStart = now.saturatingAdd(SubchannelCore.attemptDelay)
       let deadline = max(
-        pass.backoffDeadline, later(now, by: SubchannelCore.minimumConnectTimeout))
+        pass.backoffDeadline, now.saturatingAdd(SubchannelCore.minimumConnectTimeout))
       actions.append(.attempt(id: lastID, address: address, deadline: deadline))
     }
     guard pass.attempts.isEmpty, pass.waiting.isEmpty else {
@@ -291,7 +292,7 @@ extension SubchannelCore {
     var state = unproductive[attempt.address] ?? UnproductiveUse(backoff: freshBackoff)
     state.count += 1
     if state.isProven {
-      state.notBefore = later(attempt.began, by: state.backoff.next(using: &random))
+      state.notBefore = attempt.began.saturatingAdd(state.backoff.next(using: &random))
     }
     unproductive[attempt.address] = state
   }
@@ -353,10 +354,4 @@ extension SubchannelCore {
     case .idle, .backingOff, .closed: break
     }
   }
-}
-
-/// The clock does not wrap in 584 years; options may be silly.
-private func later(_ time: UInt64, by delay: UInt64) -> UInt64 {
-  let (sum, overflow) = time.addingReportingOverflow(delay)
-  return overflow ? .max : sum
 }

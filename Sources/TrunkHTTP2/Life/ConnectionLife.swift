@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import TrunkWire
 
 /// When a server lets go of a connection in good order (gRFC A9). A value: no I/O, no clock; the
 /// jitter comes from its maker.
@@ -59,7 +60,7 @@ package struct ConnectionLife: Sendable {
       let draw = Double(random.next() >> 11) * 0x1p-53
       let factor = 1 + ConnectionLife.jitter * (2 * draw - 1)
       let jittered = Double(age) * factor
-      return later(born, jittered >= 0x1p63 ? .max : UInt64(jittered))
+      return born.saturatingAdd(jittered >= 0x1p63 ? .max : UInt64(jittered))
     }
   }
 
@@ -67,7 +68,7 @@ package struct ConnectionLife: Sendable {
   package mutating func check(now: UInt64, idleSince: UInt64?) -> Step {
     switch phase {
     case .serving:
-      let idleEnd = maxIdle.map { later(idleSince ?? now, $0) }
+      let idleEnd = maxIdle.map { (idleSince ?? now).saturatingAdd($0) }
       if let endOfAge, now >= endOfAge { return drain(.maxAge, now) }
       if let idleEnd, idleSince != nil, now >= idleEnd { return drain(.maxIdle, now) }
       let next = min(idleEnd ?? .max, endOfAge ?? .max)
@@ -82,7 +83,7 @@ package struct ConnectionLife: Sendable {
   }
 
   private mutating func drain(_ reason: Reason, _ now: UInt64) -> Step {
-    phase = .draining(closeAt: grace.map { later(now, $0) })
+    phase = .draining(closeAt: grace.map { now.saturatingAdd($0) })
     return .drain(reason)
   }
 }

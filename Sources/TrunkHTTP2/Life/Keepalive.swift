@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import TrunkWire
 
 /// When to ask a silent peer whether it lives (gRFC A8, both sides). A value: no I/O, no clock.
 ///
@@ -49,23 +50,17 @@ package struct Keepalive: Sendable {
   package mutating func check(now: UInt64, lastRead: UInt64, hasCalls: Bool) -> Step {
     if let asked {
       if lastRead < asked {
-        let end = later(asked, settings.timeout)
+        let end = asked.saturatingAdd(settings.timeout)
         // An answer that comes late must not put off the next question.
-        return now >= end ? .dead : .wait(until: min(end, later(now, settings.time)))
+        return now >= end ? .dead : .wait(until: min(end, now.saturatingAdd(settings.time)))
       }
       self.asked = nil
     }
     guard hasCalls || settings.withoutCalls else { return .dormant }
-    let due = later(lastRead, settings.time)
+    let due = lastRead.saturatingAdd(settings.time)
     if now < due { return .wait(until: due) }
     asked = now
     // Where the time is the shorter one, the next ping may be due before the timeout is over.
-    return .ping(checkAt: later(now, min(settings.time, settings.timeout)))
+    return .ping(checkAt: now.saturatingAdd(min(settings.time, settings.timeout)))
   }
-}
-
-/// Saturates: a peer may be given for ever.
-func later(_ time: UInt64, _ delay: UInt64) -> UInt64 {
-  let (sum, overflow) = time.addingReportingOverflow(delay)
-  return overflow ? .max : sum
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import TrunkWire
 
 /// How often a client may send PINGs (gRFC A8, server side). A value: no I/O, no clock.
 ///
@@ -40,7 +41,7 @@ package struct PingPolicy: Sendable {
     }
     let wait =
       hasCalls || permitsWithoutCalls ? interval : max(interval, PingPolicy.intervalWithoutCalls)
-    guard let last, now < later(last, wait) else { return .allowed }
+    guard let last, now < last.saturatingAdd(wait) else { return .allowed }
     strikes += 1
     return strikes > PingPolicy.strikes ? .tooMany : .strike
   }

@@ -53,7 +53,6 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   @exclusivity(unchecked) private var batch: [Job] = []
   @exclusivity(unchecked) private var dirty: [any Flushable] = []
   @exclusivity(unchecked) private var handle = pthread_t()
-  @exclusivity(unchecked) private var failure: SocketError?
 
   /// Bytes that one `recv` can take.
   static let receiveBufferSize = 64 * 1024

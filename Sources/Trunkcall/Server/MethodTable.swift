@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import Logging
 /// Something that a server serves; generated `Service` protocols conform to it.
 public protocol RPCService: Sendable {
   func register(in table: inout MethodTable)

@@ -28,12 +28,6 @@ struct RequestHead: OptionSet {
     if !contains(.isPost) { return HTTPProblem(status: 405) }
     return contains(.isGRPC) ? nil : HTTPProblem(status: 415)
   }
-
-  /// `application/grpc`, `application/grpc+proto`, `application/grpc;…`.
-  static func isGRPC(contentType value: UnsafeRawBufferPointer) -> Bool {
-    guard value.starts(with: "application/grpc") else { return false }
-    return value.count == 16 || value[16] == UInt8(ascii: "+") || value[16] == UInt8(ascii: ";")
-  }
 }
 
 /// `:authority` and `user-agent`, one object for all the calls of a connection that have the same.

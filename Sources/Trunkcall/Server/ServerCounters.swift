@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import Logging
 internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets

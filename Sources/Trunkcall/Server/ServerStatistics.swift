@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-public import Logging
+internal import TrunkSockets
 internal import Synchronization
-package import TrunkSockets
 
 /// A server's figures since its start.
 public struct ServerStatistics: Sendable, Hashable {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import DequeModule
-internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import DequeModule
 internal import Logging
 internal import Synchronization
 internal import TrunkHTTP2
@@ -198,7 +197,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       request.insert(.hasUserAgent)
     case 2 where name.equals("te"): break
     case 12 where name.equals("content-type"):
-      if RequestHead.isGRPC(contentType: value) {
+      if ContentType.isGRPC(value) {
         request.insert(.isGRPC)
         if value.equals("application/grpc+proto") { request.insert(.saysProto) }
       } else {

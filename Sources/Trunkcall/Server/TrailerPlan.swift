@@ -60,18 +60,3 @@ struct TrailerPlan {
     metadata = own
   }
 }
-
-extension Metadata {
-  /// As the limit of a header list counts: names, values, and 32 bytes for each pair (RFC 9113
-  /// §10.5.1).
-  var listSize: Int { storage.count + 26 * count }
-
-  /// Why a peer would not take it.
-  func oversize(for limit: Int, beside sent: Metadata) -> RPCError? {
-    let size = listSize + sent.listSize + TrailerPlan.fixedSize
-    guard size > limit else { return nil }
-    return RPCError(
-      .resourceExhausted,
-      "metadata of \(size) bytes is larger than the \(limit) bytes that the client takes")
-  }
-}

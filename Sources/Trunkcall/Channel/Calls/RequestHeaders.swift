@@ -54,21 +54,6 @@ extension Metadata {
     }
     return outgoing.metadata
   }
-
-  /// nghttp2 sends header blocks of at most 64 KiB; this is what the application may fill of it.
-  static let maxBlockSize = 60_000
-
-  /// As nghttp2 counts before it sends: names, values, and 12 bytes for each pair.
-  var blockSize: Int { storage.count + 6 * count }
-
-  /// Why it cannot be sent together with `sent`: RESOURCE_EXHAUSTED.
-  func oversize(beside sent: Metadata = Metadata()) -> RPCError? {
-    let size = blockSize + sent.blockSize
-    guard size > Metadata.maxBlockSize else { return nil }
-    return RPCError(
-      .resourceExhausted,
-      "metadata of \(size) bytes is larger than the limit of \(Metadata.maxBlockSize) bytes")
-  }
 }
 
 extension ClientCall {

@@ -51,7 +51,7 @@ struct ResponseState: Sendable {
       if name.equals(":status") { httpStatus = ResponseState.number(value) }
       return true
     case UInt8(ascii: "c") where name.equals("content-type"):
-      isGRPC = ResponseState.isGRPC(value)
+      isGRPC = ContentType.isGRPC(value)
       if !isGRPC { contentType = Array(value.prefix(64)) }
       return true
     case UInt8(ascii: "g") where name.starts(with: "grpc-"):
@@ -168,13 +168,6 @@ struct ResponseState: Sendable {
     return RPCError(
       .internal,
       "the server compressed a message with \"\(name)\"; accepted are \(accepted.wireNames)")
-  }
-
-  /// `application/grpc`, alone or before `+` or `;` (PROTOCOL-HTTP2.md, Content-Type).
-  private static func isGRPC(_ value: UnsafeRawBufferPointer) -> Bool {
-    guard value.starts(with: "application/grpc") else { return false }
-    guard value.count > 16 else { return true }
-    return value[16] == UInt8(ascii: "+") || value[16] == UInt8(ascii: ";")
   }
 
   /// Three digits; 0 for anything else.
