@@ -36,6 +36,18 @@ struct ChannelMakingTests {
         == true)
   }
 
+  @Test("where no call may wait, calls that need not wait are made") func noQueue() async throws {
+    try await withServer([AdHocService(unary: ["Echo": { payload, _ in payload }])]) { _, port in
+      var options = ChannelOptions()
+      options.maxQueuedCalls = 0
+      let channel = try GRPCChannel(to: "ipv4:127.0.0.1:\(port)", options: options)
+      try await channel.ready(within: .seconds(10))
+      let echo = try await channel.unary(AdHocService.method("Echo"), [1])
+      #expect(echo == [1])
+      await channel.close()
+    }
+  }
+
   @Test("a channel runs until it is told to stop, and is closed then")
   func running() async throws {
     try await withServer([AdHocService(unary: ["Echo": { payload, _ in payload }])]) { _, port in

@@ -195,11 +195,12 @@ package final class HTTP2Session {
 
   /// Streams that the peer's MAX_CONCURRENT_STREAMS holds up (clients): more than can go out at
   /// once.
-  package var waitingStreams: Int {
+  /// - Parameter new: streams that would be opened besides.
+  package func waitingStreams(with new: Int = 0) -> Int {
     let limit = nghttp2_session_get_remote_settings(
       pointer, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
     let open = streams.count - unsentStreams
-    return max(0, unsentStreams - max(0, Int(limit) - open))
+    return max(0, unsentStreams + new - max(0, Int(limit) - open))
   }
 
   // MARK: Streams

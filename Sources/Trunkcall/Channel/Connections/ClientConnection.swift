@@ -138,7 +138,7 @@ final class ClientConnection {
   var refusal: RPCError? {
     // Streams that are only on their way count at first; the exact look is rarely needed.
     guard let session, session.unsentStreams >= settings.maxWaitingCalls,
-      session.waitingStreams >= settings.maxWaitingCalls
+      session.waitingStreams(with: 1) > settings.maxWaitingCalls
     else { return nil }
     return RPCError(
       .resourceExhausted,
