@@ -213,7 +213,7 @@ public final class ConsulRegistration: LongRunning {
         definition: definition, isCertain: sent?.isCertain ?? false, isUnderWay: true)
     }
     let task = Task { try await body() }
-    let patience = timing.leaveTimeout / 2
+    let writeTimeout = timing.leaveTimeout / 2
     try await withTaskCancellationHandler {
       do {
         try await task.value
@@ -226,7 +226,7 @@ public final class ConsulRegistration: LongRunning {
       // Cancelled itself, run() takes nothing out, and waits for nothing.
       guard stopped.withLock({ $0 }) != nil else { return task.cancel() }
       Task {
-        try? await Task.sleep(for: patience)
+        try? await Task.sleep(for: writeTimeout)
         task.cancel()
       }
     }

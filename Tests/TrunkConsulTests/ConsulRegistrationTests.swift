@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
 import FoundationEssentials
 import Glibc
 import Logging
-// SPDX-License-Identifier: Apache-2.0
-// Copyright 2026 The Trunkcall Authors
 import Synchronization
 import Testing
 import TrunkDiscovery

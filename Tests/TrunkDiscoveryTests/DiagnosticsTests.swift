@@ -73,7 +73,8 @@ private func ago(_ tenths: UInt64) -> UInt64 { now - tenths * second / 10 }
           address: Address("10.0.0.\(i)", 1), error: "reset", at: ago(UInt64(100 - i * 10)),
           attempt: i == 6 ? 0 : 1), nextAttempt: nil)
     }
-    let diagnostics = Diagnostics(try Target.parse(target), resolver: ResolverStatus(), failedAddresses: failedAddresses)
+    let diagnostics = Diagnostics(
+      try Target.parse(target), resolver: ResolverStatus(), failedAddresses: failedAddresses)
     let lines = diagnostics.text(now: now).split(separator: "\n")
     #expect(lines.count == 6)
     #expect(lines[1] == "last try   10.0.0.6:1 reset, 4.0 s ago")
@@ -98,7 +99,9 @@ private func ago(_ tenths: UInt64) -> UInt64 { now - tenths * second / 10 }
 
   @Test("attempts under way say how far they have come, the oldest first, four at most")
   func attempts() throws {
-    func attempt(_ port: UInt16, _ phase: Diagnostics.Attempt.Phase, _ tenths: UInt64) -> Diagnostics.Attempt {
+    func attempt(_ port: UInt16, _ phase: Diagnostics.Attempt.Phase, _ tenths: UInt64)
+      -> Diagnostics.Attempt
+    {
       Diagnostics.Attempt(Address("10.0.0.7", port), phase, since: ago(tenths))
     }
     var resolver = ResolverStatus()

@@ -1,6 +1,6 @@
-import Glibc
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import Glibc
 import Synchronization
 
 @testable import TrunkSockets

@@ -17,13 +17,16 @@ private struct Machine {
     perLoopConnections = PerLoopConnections(backoff: backoff)
   }
 
-  mutating func hear(_ event: PerLoopConnectionEvent, after milliseconds: UInt64 = 0) -> [PerLoopConnectionAction] {
+  mutating func hear(_ event: PerLoopConnectionEvent, after milliseconds: UInt64 = 0)
+    -> [PerLoopConnectionAction]
+  {
     now += milliseconds * 1_000_000
     return perLoopConnections.handle(event, now: now, random: &random)
   }
 
   func pause(_ loop: Int) -> Int? {
-    guard case .notBefore(let time) = perLoopConnections.availability(for: loop), time != .max else { return nil }
+    guard case .notBefore(let time) = perLoopConnections.availability(for: loop), time != .max
+    else { return nil }
     return time <= now ? 0 : Int((time - now) / 1_000_000)
   }
 }

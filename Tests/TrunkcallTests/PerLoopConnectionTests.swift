@@ -176,7 +176,9 @@ struct PerLoopConnectionTests {
       } else {
         for _ in 0..<5 { try await callAll() }
         #expect(server.statistics.connections == endpoints)
-        let own = await bench.group.loops.asyncMap { await bench.channel.perLoopConnections(of: $0) }
+        let own = await bench.group.loops.asyncMap {
+          await bench.channel.perLoopConnections(of: $0)
+        }
         #expect(own == [0, 0])
       }
     }
@@ -368,6 +370,8 @@ extension GRPCChannel {
   fileprivate func perLoopConnections(of loop: EventLoop) async -> Int {
     let context = context
     guard let index = context.loops.firstIndex(where: { $0 === loop }) else { return 0 }
-    return await loop.perform { context.snapshots[index].value.snapshot.perLoopConnections.references.count }
+    return await loop.perform {
+      context.snapshots[index].value.snapshot.perLoopConnections.references.count
+    }
   }
 }

@@ -126,7 +126,7 @@ struct PickOutcomeTests {
         $0 = {
           // On the loop already, as the channel has no other one.
           channel.context.onControlLoop { controller in
-            for connection in controller.openConnections { connection.value.broke("gone") }
+            for connection in controller.openConnections { connection.value.fail("gone") }
           }
         }
       }

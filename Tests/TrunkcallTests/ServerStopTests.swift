@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
 import Logging
 import Testing
 import TrunkSockets
@@ -6,8 +8,6 @@ import TrunkWire
 
 @testable import Trunkcall
 
-// SPDX-License-Identifier: Apache-2.0
-// Copyright 2026 The Trunkcall Authors
 #if ServiceLifecycle
   import ServiceLifecycle
 #endif

@@ -12,7 +12,7 @@ internal import TrunkSockets
 enum AgentSecurity {
   struct Filter: Sendable {
     /// Reads files if it is time to, before a connection is made.
-    let prepare: @Sendable (_ patience: Duration) async -> Void
+    let prepare: @Sendable (_ timeout: Duration) async -> Void
     let make: @Sendable () throws(SocketError) -> any ByteFilter
   }
 
@@ -39,7 +39,7 @@ enum AgentSecurity {
       }
       var host: String?
       if case .host(let name, _) = address.address { host = name }
-      return Filter(prepare: { await connector.prepare(patience: $0) }) {
+      return Filter(prepare: { await connector.prepare(timeout: $0) }) {
         [host] () throws(SocketError) in
         try connector.filter(name: host, server: "\(address)")
       }

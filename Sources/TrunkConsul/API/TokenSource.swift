@@ -1,6 +1,6 @@
-private import FoundationEssentials
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+private import FoundationEssentials
 internal import Synchronization
 internal import TrunkSockets
 

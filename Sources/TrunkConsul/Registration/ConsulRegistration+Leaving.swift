@@ -17,7 +17,7 @@ extension ConsulRegistration {
 
   /// - Parameter start: when the stop began; what is left of the time for the deregistration counts
   ///   from then.
-  func leave(since start: ContinuousClock.Instant, by client: AgentClient) async {
+  func deregister(since start: ContinuousClock.Instant, by client: AgentClient) async {
     if server.isServing(name) != false { await server.setServing(name, false) }
     // Nothing is said of what never was.
     guard let sent = sent.withLock({ $0 }) else { return }
@@ -37,7 +37,7 @@ extension ConsulRegistration {
       return logger.debug("\(agent) was asked to forget \(id), if it ever knew it")
     }
     switch await waitUntilGone(sent, by: client) {
-    case .gone: logger.info("deregistered \(id) from \(agent)")
+    case .absent: logger.info("deregistered \(id) from \(agent)")
     case .shown:
       logger.warning(
         """
@@ -49,12 +49,12 @@ extension ConsulRegistration {
     }
   }
 
-  private enum Leaving { case gone, shown, unknown(String) }
+  private enum CatalogueState { case absent, shown, unknown(String) }
 
   /// The agent's own answer comes before the catalogue knows. Watchers are woken within about 20 ms
   /// of that (measured with 1.8.7) and ask again; the margin is ten times as long. Whoever is later
-  /// still is told by the server's GOAWAY, and loses no call either.
-  private func waitUntilGone(_ sent: Sent, by client: AgentClient) async -> Leaving {
+  /// then is sent the GOAWAY of the server and loses no call either.
+  private func waitUntilGone(_ sent: Sent, by client: AgentClient) async -> CatalogueState {
     let deadline = ContinuousClock.now + timing.leaveTimeout
     var left: Duration { max(.zero, deadline - .now) }
     var isShown = false
@@ -86,9 +86,9 @@ extension ConsulRegistration {
     }
   }
 
-  private func gone() async throws -> Leaving {
+  private func gone() async throws -> CatalogueState {
     try await Task.sleep(for: timing.propagation)
-    return .gone
+    return .absent
   }
 
   private static func why(_ error: any Error) -> String {

@@ -1,6 +1,6 @@
-internal import Logging
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Logging
 internal import TrunkDiscovery
 
 /// Drives one ``BlockingQuery`` against an agent until its task is cancelled.

@@ -1,6 +1,6 @@
-package import Logging
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+package import Logging
 internal import TrunkSockets
 
 /// One watch per agent and query, shared by all channels of the process (an agent allows 200

@@ -63,7 +63,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Times that it runs jobs and sends, as what is sent may bring new jobs, before it looks.
   private static let roundsWithoutLook = 4
 
-  /// - Parameter spin: how long a busy loop looks for work before it sleeps; default: not at all.
+  /// - Parameter busyPoll: how long a busy loop looks for work before it sleeps; default: not at all.
   package init(name: String = "trunk-loop", busyPoll: Duration = .zero) throws(SocketError) {
     self.name = name
     self.busyPoll = BusyPoll(limit: UInt64(max(0, busyPoll.nanoseconds)))

@@ -7,7 +7,7 @@ internal import Glibc
 ///
 /// ```
 ///   accepting ── no room ──► held: the kernel's backlog holds clients ── resume() ──► accepting
-///       │                     └── patience over, still no room: what waits is closed ──► held
+///       │                     └── timeout over, still no room: what waits is closed ──► held
 ///       └── no descriptors ──► paused for 50 ms ──► accepting
 /// ```
 package final class Listener: ReadinessHandler {

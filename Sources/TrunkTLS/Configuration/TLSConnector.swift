@@ -43,7 +43,7 @@
       self.onNews = onNews
     }
 
-    /// What stands between a new connection and its socket; behind ``prepare(at:patience:)``.
+    /// What stands between a new connection and its socket; behind ``prepare(at:timeout:)``.
     /// - Parameters:
     ///   - name: expected in the server's certificate, unless ``ClientTLS/serverName`` says
     ///     another.
@@ -57,7 +57,7 @@
       }
     }
 
-    /// Whether nothing would be done by ``prepare(at:patience:)``.
+    /// Whether nothing would be done by ``prepare(at:timeout:)``.
     package func isReady(at now: ContinuousClock.Instant = .now) -> Bool {
       state.withLock { isReady($0, now) }
     }
@@ -69,9 +69,9 @@
     }
 
     /// Reads the files if it is time to.
-    /// - Parameter patience: how long that may take.
+    /// - Parameter timeout: how long that may take.
     package func prepare(
-      at now: ContinuousClock.Instant = .now, patience: Duration = .seconds(10)
+      at now: ContinuousClock.Instant = .now, timeout: Duration = .seconds(10)
     ) async {
       let before = state.withLock { state -> State? in
         guard !isReady(state, now) else { return nil }
@@ -82,7 +82,7 @@
       let (tls, application) = (tls, application)
       do {
         let look = try await BlockingWork.files.run(
-          timeout: patience, "reading certificates"
+          timeout: timeout, "reading certificates"
         ) { TLSConnector.look(tls, application, before.context == nil ? nil : before.contents) }
         took(look)
       } catch is CancellationError {

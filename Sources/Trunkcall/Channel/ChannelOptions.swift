@@ -113,7 +113,7 @@ public struct ChannelOptions: Sendable {
   public var loops: Int?
   /// How long a busy loop looks for work before it sleeps; 20 to 50 µs cut the latency of one
   /// caller where waking a CPU is dear, and burn up to as much CPU for each pause. Only with
-  /// ``loops`` of its own: shared ones never spin. Default: not at all.
+  /// ``loops`` of its own: shared ones never busy-poll. Default: not at all.
   public var busyPoll: Duration = .zero
 
   /// A group that somebody else owns; tests use it.

@@ -51,7 +51,7 @@ public struct ServerSecurity: Sendable {
     private let logger: Logger
 
     /// Reads certificates and keys.
-    /// - Parameter patience: how long one look at the files may take.
+    /// - Parameter fileTimeout: how long one look at the files may take.
     /// - Throws: ``ListenError``.
     init(_ tls: ServerTLS, _ logger: Logger, fileTimeout: Duration = .seconds(10)) throws {
       self.tls = tls

@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 internal import TrunkHTTP2
+
 /// So many at once, and so many a second after that.
 public struct EventRate: Sendable, Hashable {
   public var burst: Int

@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkHTTP2
 internal import TrunkSockets
+
 /// Admits, queues and starts the calls of one loop. From the bytes of a request to its handler:
 ///
 /// ```

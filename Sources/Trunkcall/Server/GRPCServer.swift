@@ -3,6 +3,7 @@
 public import Logging
 internal import Synchronization
 package import TrunkSockets
+
 /// A gRPC server.
 ///
 /// ```

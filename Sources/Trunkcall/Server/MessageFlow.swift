@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import DequeModule
 internal import TrunkHTTP2
+
 /// What a stream of messages needs and a unary call does not.
 final class MessageFlow {
   @exclusivity(unchecked) var inbox = Deque<ReceivedMessage>()

@@ -3,6 +3,7 @@
 internal import Logging
 internal import TrunkHTTP2
 internal import TrunkSockets
+
 /// A server's part on one loop: its connections, its methods' executors, its counters.
 ///
 /// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or

@@ -29,7 +29,7 @@ public struct ServerOptions: Sendable {
   public var loops: Int?
   /// How long a busy loop looks for work before it sleeps; 20 to 50 µs cut the latency of one
   /// caller where waking a CPU is dear, and burn up to as much CPU for each pause. Only with
-  /// ``loops`` of its own: shared ones never spin. Default: not at all.
+  /// ``loops`` of its own: shared ones never busy-poll. Default: not at all.
   public var busyPoll: Duration = .zero
   /// Bytes of freed memory that the process keeps at each heap's end for the next large message,
   /// where glibc would give them back at once: half and more of the processor time of an echo of 1

@@ -1,7 +1,7 @@
+internal import Synchronization
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
-internal import Synchronization
 
 /// A server's figures since its start.
 public struct ServerStatistics: Sendable, Hashable {

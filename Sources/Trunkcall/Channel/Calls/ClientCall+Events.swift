@@ -5,6 +5,7 @@ internal import TrunkDiscovery
 internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
+
 // What the server's side of the stream does to a call, on the connection's loop.
 extension ClientCall {
   func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
