@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import DequeModule
 internal import TrunkHTTP2
 internal import TrunkSockets
 
@@ -38,19 +39,17 @@ final class CallScheduler {
   /// The call's handler starts with the next ``run()``: from within nghttp2's callbacks none may.
   func add(_ call: ServerStream) {
     guard let pool = call.method?.taskPool else { return }
-    if pool.add(call) { due.append(pool) }
+    pool.due.append(call)
+    if pool.due.count == 1 { due.append(pool) }
   }
 
   /// Starts the handlers that are due. Not from within one.
-  // Inlined: most of what arrives starts none.
-  @inline(__always)
   func run() {
-    if !due.isEmpty { startDue() }
-  }
-
-  private func startDue() {
     while let pool = due.popLast() { pool.start() }
   }
+
+  /// Most of what arrives starts no handler.
+  @inline(__always) var hasDue: Bool { !due.isEmpty }
 
   /// Whether the call's handler may run now; counts it then. Otherwise the call waits or is
   /// rejected. Asked right before the handler runs, when the responses of the calls before it are

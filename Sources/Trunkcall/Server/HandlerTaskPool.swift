@@ -5,14 +5,14 @@ internal import TrunkSockets
 
 /// The tasks that run one method's handlers on one loop.
 ///
-/// A task for every call costs as much as decoding its request. A runner takes one call after the
-/// other, so that calls which arrive together and do not wait share one task:
+/// A task for every call costs as much as decoding its request. So a task of the pool runs one call
+/// after the other, and calls that arrive together and do not wait share one:
 /// ```
-///   made, or resumed ──► handler ──► handler ──► … ──► nothing is due: parked ──► resumed
-///                          │ waits: another runner goes on with the calls that are due
-///                          │ its task was cancelled, or raised in priority: the runner ends with it
+///   made, or resumed ──► handler ──► handler ──► … ──► no call is due: parked ──► resumed
+///                          │ the handler waits: another task runs the calls that are due
+///                          │ the task was cancelled, or its priority raised: it ends with the handler
 /// ```
-/// Nothing of a call outlives it in a runner. Cancellation and priority stay with a task, so a task
+/// Nothing of a call outlives it in its task. Cancellation and priority stay with a task, so one
 /// that was given either serves no other call. Task-local values, executor preferences,
 /// cancellation handlers and child tasks end with a scope of the handler's.
 ///
@@ -24,12 +24,13 @@ final class HandlerTaskPool: @unchecked Sendable {
   // Outlives the tasks that are parked here.
   private let loop: EventLoop
   private let stop: StopSignal
-  @exclusivity(unchecked) private var due = Deque<ServerStream>()
+  /// Calls whose handlers start with the next ``start()``, if the scheduler admits them then.
+  @exclusivity(unchecked) var due = Deque<ServerStream>()
   /// Tasks that wait for a call, or for the end.
   @exclusivity(unchecked) private var parked: [UnsafeContinuation<ServerStream?, Never>] = []
   @exclusivity(unchecked) private var isStarting = false
 
-  /// Runners kept for later calls. More may run: as many as there are handlers that wait.
+  /// Parked tasks kept for later calls. More may run: as many as there are handlers that wait.
   static let spare = 64
 
   init(
@@ -44,13 +45,6 @@ final class HandlerTaskPool: @unchecked Sendable {
 
   deinit {
     for poolTask in parked { poolTask.resume(returning: nil) }
-  }
-
-  /// The call's handler runs with the next ``start()``, if the connection still admits it then.
-  /// - Returns: whether it is the first.
-  func add(_ call: ServerStream) -> Bool {
-    due.append(call)
-    return due.count == 1
   }
 
   /// Runs what is due, each handler up to its end or its first wait. Not from within a handler.
@@ -76,8 +70,8 @@ final class HandlerTaskPool: @unchecked Sendable {
     isStarting = false
   }
 
-  // While it is parked a runner holds no call, hence no connection, no server, and not these
-  // runners. As long as it has a call, that keeps its method's runners: `pool` is there.
+  // A parked task holds no call, hence no connection, no server, and not the pool. As long as it
+  // has a call, that keeps its method's pool: `pool` is valid.
   private static func run(
     _ first: Unmanaged<ServerStream>, _ pool: Unmanaged<HandlerTaskPool>
   ) async {
@@ -88,7 +82,7 @@ final class HandlerTaskPool: @unchecked Sendable {
       do {
         guard let call else { return }
         call.poolTask = task
-        await call.runHandler()
+        await call.runOnLoop()
         call.poolTask = nil
         // The loop has ended under it, and its server with it.
         guard pool._withUnsafeGuaranteedRef({ $0.loop.isCurrent }) else { return }

@@ -157,7 +157,7 @@ extension ServerConnection: ConnectionDriver {
       foreign = ForeignProtocol(bytes)
     }
     if session.offence != nil { punish() }
-    context.scheduler.run()
+    if context.scheduler.hasDue { context.scheduler.run() }
     if let block = session.openHeaderBlock { watchHeaderBlock(block) }
     if socket.unsentCount > 0 { pauseReadingIfFull() }
     finishIfDone()
