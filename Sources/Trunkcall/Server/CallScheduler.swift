@@ -7,7 +7,7 @@ internal import TrunkSockets
 /// Admits, queues and starts the calls of one loop. From the bytes of a request to its handler:
 ///
 /// ```
-///   ServerConnection.received ─► nghttp2 ─► ServerStream.start ─► add ─► due (by method)
+///   ServerConnection.received ─► nghttp2 ─► ServerStream.ended ─► add ─► due (by method)
 ///                       └──────► run ─► HandlerTaskPool.start ─► next ─► admits ─► handler
 ///
 ///   due ── room, nobody waits ──► running ──► handlerEnded: the next may start
@@ -36,8 +36,10 @@ final class CallScheduler {
 
   // MARK: Starting
 
-  /// The call's handler starts with the next ``run()``: from within nghttp2's callbacks none may.
+  /// The request of a call is there: its handler starts with the next ``run()``, as none may within
+  /// nghttp2's callbacks.
   func add(_ call: ServerStream) {
+    call.phase = .running
     guard let pool = call.method?.taskPool else { return }
     pool.due.append(call)
     if pool.due.count == 1 { due.append(pool) }

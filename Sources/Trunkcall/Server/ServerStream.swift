@@ -266,7 +266,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       phase = .collecting
     } else {
       flow = MessageFlow()
-      start()
+      connection.context.scheduler.add(self)
     }
   }
 
@@ -306,7 +306,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       if payload == nil {
         fail(RPCError(.unimplemented, "the client sent no message where one is due"))
       } else {
-        start()
+        connection.context.scheduler.add(self)
       }
     case .running: endRequests()
     default: break
@@ -339,10 +339,5 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     }
     if handlerRuns { cancelHandler() }
     connection.streamClosed()
-  }
-
-  private func start() {
-    phase = .running
-    connection.context.scheduler.add(self)
   }
 }

@@ -44,8 +44,8 @@ enum RequestHeaders {
 extension Metadata {
   /// What is sent of it.
   /// - Throws: INTERNAL for the first pair that cannot be.
-  func checked(_ setOwningLoop: MetadataPlace, _ logger: Logger?) throws(RPCError) -> Metadata {
-    let outgoing = outgoing(setOwningLoop)
+  func checked(_ place: MetadataPlace, _ logger: Logger?) throws(RPCError) -> Metadata {
+    let outgoing = outgoing(place)
     if let refused = outgoing.refused.first { throw RPCError(.internal, refused) }
     if !outgoing.leftOut.isEmpty {
       logger?.debug(
