@@ -108,13 +108,16 @@ package final class SharedWatches: Sendable {
   }
 
   private func publish(_ snapshot: Snapshot, _ key: Key, _ generation: UInt64) {
-    state.withLock { state in
-      guard var entry = state.entries[key], entry.generation == generation else { return }
+    let subscribers = state.withLock { state -> [AsyncStream<Snapshot>.Continuation] in
+      guard var entry = state.entries[key], entry.generation == generation else { return [] }
       entry.latest = snapshot
-      // Under the lock, so that no subscriber sees an older snapshot after a newer one.
-      for subscriber in entry.subscribers.values { subscriber.yield(snapshot) }
       state.entries[key] = entry
+      return Array(entry.subscribers.values)
     }
+    // Not under the lock: it resumes a task, which may be being cancelled, and then waits for the
+    // termination of its stream, which asks for the lock. One task publishes for an entry, and who
+    // subscribes meanwhile has the latest snapshot, so none is followed by an older one.
+    for subscriber in subscribers { subscriber.yield(snapshot) }
   }
 
   private func unsubscribe(_ key: Key, _ id: UInt64, linger: Duration) {

@@ -47,14 +47,21 @@ struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
     return false
   }
 
-  mutating func resume(_ value: Value) {
-    guard let waiting = continuation else { return }
-    continuation = nil
-    waiting.resume(returning: value)
+  mutating func resume(_ value: Value) { take()?.resume(returning: value) }
+
+  /// Ends the wait. Where a lock guards the waiter, the continuation is resumed after the lock is
+  /// released: resuming needs the lock of the task's status, which whoever cancels the task holds
+  /// while its cancellation handlers ask for the waiter's lock.
+  mutating func take() -> UnsafeContinuation<Value, Never>? {
+    defer { continuation = nil }
+    return continuation
   }
 
-  mutating func cancel(_ wait: UInt32, _ value: Value) {
-    if current == wait { resume(value) }
+  mutating func cancel(_ wait: UInt32, _ value: Value) { take(wait)?.resume(returning: value) }
+
+  /// As ``take()``, if it is that wait.
+  mutating func take(_ wait: UInt32) -> UnsafeContinuation<Value, Never>? {
+    current == wait ? take() : nil
   }
 }
 

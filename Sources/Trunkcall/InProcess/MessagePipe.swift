@@ -10,6 +10,7 @@ internal import TrunkSockets
 ///   open ── finish() ──► ended          what was written before is still read
 ///     └──── fail(_:) ──► failed         what was not read is dropped
 /// ```
+/// Continuations are resumed after the lock is released, see ``StreamWaiter/take()``.
 final class MessagePipe: Sendable {
   private enum End: Sendable {
     case open
@@ -24,85 +25,92 @@ final class MessagePipe: Sendable {
     var writing = StreamWaiter<RPCError?>()
   }
   private let state = Locked(State())
+  private typealias Reader = UnsafeContinuation<Inbound, Never>
+  private typealias Writer = UnsafeContinuation<RPCError?, Never>
 
   /// Unread bytes above which a writer waits, as for a stream of a connection.
   private static let mark = 64 << 10
   private static let cancelledWait = RPCError(.cancelled, "the task that waited was cancelled")
+  private static let twoReaders = RPCError(
+    .failedPrecondition, "two tasks read one stream at once")
+  private static let twoWriters = RPCError(
+    .failedPrecondition, "two tasks write one stream at once")
 
   // MARK: Writing
 
   /// Returns once no more than the mark lies unread.
   func send(_ payload: [UInt8]) async throws(RPCError) {
-    let isFull = try state.withLock { state throws(RPCError) in
+    let (reader, isFull) = try state.withLock { state throws(RPCError) -> (Reader?, Bool) in
       switch state.end {
       case .failed(let error): throw error
-      // As on a connection: nobody wants it.
-      case .ended: return false
+      // As on a connection: written messages are dropped after the end.
+      case .ended: return (nil, false)
       case .open: break
       }
-      if state.reading.isWaiting {
-        state.reading.resume(.message(payload))
-      } else {
+      let reader = state.reading.take()
+      if reader == nil {
         state.queue.append(payload)
         state.bytes += payload.count
       }
-      return state.bytes > MessagePipe.mark
+      return (reader, state.bytes > MessagePipe.mark)
     }
+    reader?.resume(returning: .message(payload))
     if isFull { try await waitForRoom() }
   }
 
   func finish() {
-    state.withLock { state in
-      guard case .open = state.end else { return }
+    let reader = state.withLock { state -> Reader? in
+      guard case .open = state.end else { return nil }
       state.end = .ended
-      if state.queue.isEmpty { state.reading.resume(.end) }
+      return state.queue.isEmpty ? state.reading.take() : nil
     }
+    reader?.resume(returning: .end)
   }
 
   /// Nobody reads any more, and all is well: what is unread goes, writers go on.
   func close() {
-    state.withLock { state in
-      if case .failed = state.end { return }
+    let (reader, writer) = state.withLock { state -> (Reader?, Writer?) in
+      if case .failed = state.end { return (nil, nil) }
       state.end = .ended
       state.queue = []
       state.bytes = 0
-      state.reading.resume(.end)
-      state.writing.resume(nil)
+      return (state.reading.take(), state.writing.take())
     }
+    reader?.resume(returning: .end)
+    writer?.resume(returning: nil)
   }
 
   /// What comes first is the end.
   func fail(_ error: RPCError) {
-    state.withLock { state in
-      if case .failed = state.end { return }
-      if case .ended = state.end, state.queue.isEmpty { return }
+    let (reader, writer) = state.withLock { state -> (Reader?, Writer?) in
+      if case .failed = state.end { return (nil, nil) }
+      if case .ended = state.end, state.queue.isEmpty { return (nil, nil) }
       state.end = .failed(error)
       state.queue = []
       state.bytes = 0
-      state.reading.resume(.failed(error))
-      state.writing.resume(error)
+      return (state.reading.take(), state.writing.take())
     }
+    reader?.resume(returning: .failed(error))
+    writer?.resume(returning: error)
   }
 
   private func waitForRoom() async throws(RPCError) {
     let ticket = WaitTicket()
     let error = await withTaskCancellationHandler {
-      await withUnsafeContinuation { (continuation: UnsafeContinuation<RPCError?, Never>) in
-        state.withLock { state in
-          if case .failed(let error) = state.end { return continuation.resume(returning: error) }
-          if state.bytes <= MessagePipe.mark { return continuation.resume(returning: nil) }
-          if state.writing.isWaiting {
-            return continuation.resume(
-              returning: RPCError(.failedPrecondition, "two tasks write one stream at once"))
-          }
-          if state.writing.wait(continuation, ticket) {
-            continuation.resume(returning: MessagePipe.cancelledWait)
-          }
+      await withUnsafeContinuation { (continuation: Writer) in
+        // nil: it waits.
+        let result: RPCError?? = state.withLock { state in
+          if case .failed(let error) = state.end { return error }
+          if state.bytes <= MessagePipe.mark { return .some(nil) }
+          if state.writing.isWaiting { return MessagePipe.twoWriters }
+          return state.writing.wait(continuation, ticket) ? MessagePipe.cancelledWait : nil
         }
+        if let result { continuation.resume(returning: result) }
       }
     } onCancel: {
       ticket.cancel()
-      state.withLock { $0.writing.cancel(ticket.number, MessagePipe.cancelledWait) }
+      let writer = state.withLock { $0.writing.take(ticket.number) }
+      writer?.resume(returning: MessagePipe.cancelledWait)
     }
     if let error { throw error }
   }
@@ -111,9 +119,8 @@ final class MessagePipe: Sendable {
 
   /// The next payload; nil after the last one.
   func next() async throws(RPCError) -> [UInt8]? {
-    let ready = state.withLock { MessagePipe.take(&$0) }
     let inbound: Inbound
-    if let ready { inbound = ready } else { inbound = await wait() }
+    if let ready = take() { inbound = ready } else { inbound = await wait() }
     switch inbound {
     case .message(let message): return message.payload
     case .end: return nil
@@ -121,38 +128,44 @@ final class MessagePipe: Sendable {
     }
   }
 
-  private static func take(_ state: inout State) -> Inbound? {
+  /// What can be read now; nil for nothing.
+  private func take() -> Inbound? {
+    let (inbound, writer) = state.withLock { MessagePipe.take(&$0) }
+    writer?.resume(returning: nil)
+    return inbound
+  }
+
+  /// - Returns: what can be read now, and a writer that has room again.
+  private static func take(_ state: inout State) -> (Inbound?, Writer?) {
     if let payload = state.queue.popFirst() {
       state.bytes -= payload.count
-      if state.bytes <= mark / 2 { state.writing.resume(nil) }
-      return .message(payload)
+      return (.message(payload), state.bytes <= mark / 2 ? state.writing.take() : nil)
     }
     switch state.end {
-    case .open: return nil
-    case .ended: return .end
-    case .failed(let error): return .failed(error)
+    case .open: return (nil, nil)
+    case .ended: return (.end, nil)
+    case .failed(let error): return (.failed(error), nil)
     }
   }
 
   private func wait() async -> Inbound {
     let ticket = WaitTicket()
     return await withTaskCancellationHandler {
-      await withUnsafeContinuation { (continuation: UnsafeContinuation<Inbound, Never>) in
-        state.withLock { state in
-          if let ready = MessagePipe.take(&state) { return continuation.resume(returning: ready) }
-          if state.reading.isWaiting {
-            return continuation.resume(
-              returning: .failed(
-                RPCError(.failedPrecondition, "two tasks read one stream at once")))
-          }
-          if state.reading.wait(continuation, ticket) {
-            continuation.resume(returning: .failed(MessagePipe.cancelledWait))
-          }
+      await withUnsafeContinuation { (continuation: Reader) in
+        let (inbound, writer) = state.withLock { state -> (Inbound?, Writer?) in
+          let (ready, writer) = MessagePipe.take(&state)
+          if ready != nil { return (ready, writer) }
+          if state.reading.isWaiting { return (.failed(MessagePipe.twoReaders), nil) }
+          let isCancelled = state.reading.wait(continuation, ticket)
+          return (isCancelled ? .failed(MessagePipe.cancelledWait) : nil, nil)
         }
+        writer?.resume(returning: nil)
+        if let inbound { continuation.resume(returning: inbound) }
       }
     } onCancel: {
       ticket.cancel()
-      state.withLock { $0.reading.cancel(ticket.number, .failed(MessagePipe.cancelledWait)) }
+      let reader = state.withLock { $0.reading.take(ticket.number) }
+      reader?.resume(returning: .failed(MessagePipe.cancelledWait))
     }
   }
 }
