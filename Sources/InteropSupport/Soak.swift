@@ -6,6 +6,7 @@ internal import Trunkcall
 
 /// The `--soak_…` flags of the official client, with its defaults.
 public struct SoakOptions: Sendable {
+  /// Calls in all.
   public var iterations = 10
   /// Failures that are still a success; an iteration that is too slow is one.
   public var maxFailures = 0
@@ -15,11 +16,14 @@ public struct SoakOptions: Sendable {
   public var overallTimeout: Duration?
   /// From the start of one iteration of a thread to the start of its next.
   public var minTimeBetweenCalls: Duration = .zero
+  /// Payload of a request in bytes.
   public var requestSize = Caller.largeRequest
+  /// Payload of a response in bytes.
   public var responseSize = Caller.largeResponse
   /// Tasks that share the iterations.
   public var threads = 1
 
+  /// The official client's defaults.
   public init() {}
 }
 

@@ -106,6 +106,7 @@ public final class ConsulRegistration: LongRunning {
     }
   }
 
+  /// Begins to deregister; ``run()`` returns when that is done. Calling it again changes nothing.
   public func shutDown() { stop.continuation.finish() }
 
   private func untilStopped(_ client: AgentClient) async throws {

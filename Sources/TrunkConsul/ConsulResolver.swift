@@ -20,11 +20,13 @@ public import TrunkDiscovery
 /// Instances that all turn critical within one check interval are kept for a while, see
 /// ``ConsulOptions/allCriticalHold``.
 public struct ConsulResolver: Resolver {
+  /// `consul`.
   public var scheme: String { "consul" }
 
   private let options: ConsulOptions
   private let watches: SharedWatches
 
+  /// - Parameter options: settings that targets do not have.
   public init(_ options: ConsulOptions = ConsulOptions()) {
     self.init(options, watches: .shared)
   }
@@ -34,6 +36,8 @@ public struct ConsulResolver: Resolver {
     self.watches = watches
   }
 
+  /// - Throws: ``TargetError`` for an unknown or malformed parameter, a missing service name, or an
+  ///   agent's address that cannot be used.
   public func validate(_ target: Target) throws(TargetError) {
     let consul = try ConsulTarget(target, agent: options.agent)
     do throws(ConsulError) {
@@ -97,6 +101,7 @@ public struct ConsulOptions: Sendable {
   /// One line a change, at debug level.
   public var logger: Logger
 
+  /// - Parameters: see the properties of the same names.
   public init(
     agent: ConsulAgent = .fromEnvironment, linger: Duration = .seconds(60),
     maximumWatches: Int = 100, emptyHold: Duration = .seconds(30),

@@ -6,6 +6,7 @@ internal import DequeModule
 /// What a header block is, seen from the side that receives it.
 public enum HeaderBlockKind: Sendable { case request, response, trailers }
 
+/// Why a stream was closed.
 public enum StreamCloseReason: Sendable, Hashable {
   /// Both sides are done, or RST_STREAM with this code came or went.
   case code(UInt32)

@@ -20,6 +20,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   }
   private let state = Mutex(State())
 
+  /// The empty name is SERVING; a server adds the names of its services.
   public init() {}
 
   /// Sets what `name` answers: SERVING or NOT_SERVING.

@@ -27,6 +27,7 @@
     /// a host name or an IP address. An empty one, or another that no certificate could be for, is
     /// refused when the channel is made.
     public var serverName: String?
+    /// Default ``Verification/full``.
     public var verification = Verification.full
     /// Has the last word on a server's certificate; throwing refuses it, with the error as the
     /// reason. Called on an event loop: it must not block. Not called when a session is resumed.
@@ -40,6 +41,7 @@
     /// logged. Default 1 s; nil never looks again. A folder of CAs is OpenSSL's to watch.
     public var reloadInterval: Duration? = .seconds(1)
 
+    /// - Parameters: see the properties of the same names.
     public init(
       trust: TLSTrust = .system, identity: TLSIdentity? = nil, serverName: String? = nil,
       verify: (@Sendable (TLSPeer) throws -> Void)? = nil

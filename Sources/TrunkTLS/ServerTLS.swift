@@ -17,6 +17,7 @@
     /// The first is the default; the others are for the names in their certificates (SNI, RFC
     /// 6066). Files are read again while the server runs, see ``reloadInterval``.
     public var identities: [TLSIdentity]
+    /// Default ``ClientCertificates/none``.
     public var clientCertificates: ClientCertificates
     /// Has the last word on a client's certificate; throwing refuses it, with the error as the
     /// reason. Called on an event loop: it must not block. Not called when a session is resumed.
@@ -34,6 +35,7 @@
     /// Default 1 s; nil never looks.
     public var reloadInterval: Duration? = .seconds(1)
 
+    /// - Parameters: see the properties of the same names.
     public init(
       _ identities: TLSIdentity..., clientCertificates: ClientCertificates = .none,
       verify: (@Sendable (TLSPeer) throws -> Void)? = nil

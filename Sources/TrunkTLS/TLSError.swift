@@ -5,6 +5,7 @@
 
   /// What is wrong with certificates, keys or trust as they are configured, in one sentence.
   public struct TLSError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// One sentence: which file or setting, and what is wrong with it.
     public let description: String
 
     package init(_ description: String) { self.description = description }

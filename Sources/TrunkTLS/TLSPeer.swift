@@ -7,8 +7,11 @@
   public struct TLSPeer: Sendable, Hashable {
     /// As RFC 2253 writes it: `CN=orders,O=Example`.
     public let subject: String
+    /// The DNS names among the subject alternative names (RFC 5280 §4.2.1.6).
     public let dnsNames: [String]
+    /// The IP addresses among them, as text; IPv6 with all eight groups.
     public let ipAddresses: [String]
+    /// The URIs among them.
     public let uris: [String]
     /// SHA-256 of the certificate, 64 hexadecimal digits.
     public let fingerprint: String

@@ -13,6 +13,7 @@ private import TrunkSockets
 public final class ScriptedConsulAgent: Sendable {
   /// One request as it came in.
   public struct Request: Sendable, Hashable {
+    /// `GET` or `PUT`, as sent.
     public var method: String
     /// Still percent-encoded.
     public var path: String
@@ -20,19 +21,24 @@ public final class ScriptedConsulAgent: Sendable {
     public var query: [Pair]
     /// Names in lower case.
     public var headers: [String: String]
+    /// The request's body; empty without one.
     public var body: [UInt8]
     /// How many requests came before it.
     public var number: Int
     /// Which connection it came on, from 0.
     public var connection: Int
 
+    /// One parameter of a query.
     public struct Pair: Sendable, Hashable {
+      /// Percent escapes decoded.
       public var name: String
+      /// Percent escapes decoded; empty for a bare name.
       public var value: String
     }
 
     /// The first value of a query parameter.
     public subscript(name: String) -> String? { query.first { $0.name == name }?.value }
+    /// The body as UTF-8.
     public var text: String { String(decoding: body, as: UTF8.self) }
   }
 
@@ -82,6 +88,7 @@ public final class ScriptedConsulAgent: Sendable {
     public static let hang = Reaction(kind: .hang)
   }
 
+  /// Gives the reaction to each request.
   public typealias Script = @Sendable (Request) async -> Reaction
 
   private struct State {
@@ -132,6 +139,7 @@ public final class ScriptedConsulAgent: Sendable {
 
   deinit { stop() }
 
+  /// The bound port.
   public var port: UInt16 { listener.port }
   /// `127.0.0.1:PORT`
   public var address: String { "127.0.0.1:\(port)" }

@@ -5,9 +5,13 @@
 extension ScriptedPeer {
   /// The GOAWAY that ends a connection.
   public struct GoAway: Sendable, Hashable {
+    /// The last stream that was or might be processed.
     public var lastStream: Int32
+    /// The error code (RFC 9113 §7).
     public var code: UInt32
+    /// The debug data as UTF-8.
     public var debug: String
+    /// For comparing with a received one.
     public init(lastStream: Int32, code: UInt32, debug: String = "") {
       self.lastStream = lastStream
       self.code = code

@@ -93,6 +93,7 @@ public struct ScriptedResponse: Sendable, Hashable {
   public var head: [ScriptedHeader] = []
   /// The block with END_STREAM.
   public var trailers: [ScriptedHeader] = []
+  /// Whether the first block had END_STREAM.
   public var isTrailersOnly = false
   /// All of DATA, prefixes included.
   public var data: [UInt8] = []

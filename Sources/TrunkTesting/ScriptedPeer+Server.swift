@@ -52,7 +52,9 @@ extension ScriptedPeer {
 
 /// One stream's request, as far as it came.
 public struct ScriptedRequest: Sendable, Hashable {
+  /// The stream's number.
   public var stream: Int32
+  /// The header block.
   public var head: [ScriptedHeader]
   /// All of DATA, prefixes included.
   public var data: [UInt8] = []

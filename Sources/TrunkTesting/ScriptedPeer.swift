@@ -24,6 +24,7 @@ private import TrunkSockets
 public actor ScriptedPeer {
   /// The other side broke the framing, or nothing came in time.
   public struct Failure: Error, Sendable, CustomStringConvertible {
+    /// What happened, in one line.
     public let description: String
   }
 
@@ -98,12 +99,18 @@ public actor ScriptedPeer {
 
   // MARK: Sending
 
+  /// Sends frames in order.
+  /// - Throws: if the connection is closed.
   public func send(_ frames: ScriptedFrame...) async throws { try await send(frames) }
 
+  /// Sends frames in order.
+  /// - Throws: if the connection is closed.
   public func send(_ frames: [ScriptedFrame]) async throws {
     try await send(raw: frames.flatMap(\.bytes))
   }
 
+  /// Sends any bytes.
+  /// - Throws: if the connection is closed.
   public func send(raw bytes: [UInt8]) async throws {
     // What it answers by itself must not come into the middle of what the test sends.
     while isSending { await withCheckedContinuation { senders.append($0) } }
@@ -115,6 +122,7 @@ public actor ScriptedPeer {
     try await stream.write(bytes, timeout: ScriptedPeer.patience)
   }
 
+  /// Closes the connection without GOAWAY.
   public func close() { stream.close() }
 
   // MARK: Receiving
@@ -258,6 +266,7 @@ public final class ScriptedPeerListener: Sendable {
         on: .host("127.0.0.1", port), loop: EventLoopGroup.shared.next()))
   }
 
+  /// The bound port.
   public var port: UInt16 { listener.port }
 
   /// The next client: its preface is read, `settings` are sent.
@@ -275,6 +284,7 @@ public final class ScriptedPeerListener: Sendable {
     return peer
   }
 
+  /// Closes the listener; accepted connections stay open.
   public func close() { listener.close() }
 
   private func next() async throws -> ByteStream {

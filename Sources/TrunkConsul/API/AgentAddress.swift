@@ -17,6 +17,7 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
   /// `127.0.0.1:8500`, where an agent listens by default.
   public static let local = AgentAddress(.host("127.0.0.1", defaultPort))
 
+  /// Nothing is checked; ``init(parsing:)`` checks.
   public init(_ address: Address, prefix: [String] = [], isSecure: Bool = false) {
     self.address = address
     self.prefix = prefix

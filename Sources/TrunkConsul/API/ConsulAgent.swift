@@ -8,6 +8,7 @@ internal import TrunkDiscovery
 public struct ConsulAgent: Sendable, Hashable {
   /// Where an ACL token comes from (Consul, ACL). Sent as `X-Consul-Token`.
   public enum Token: Sendable, Hashable {
+    /// The token itself.
     case value(String)
     /// A file that holds nothing but the token; white space around it is left out. Read again when
     /// it changes and after the agent answered 403.
@@ -16,6 +17,7 @@ public struct ConsulAgent: Sendable, Hashable {
 
   /// As in CONSUL_HTTP_ADDR: `host[:port]`, `http[s]://host[:port][/prefix]`, `unix:///path`.
   public var address: String
+  /// nil: no token is sent, and the agent's default policy holds.
   public var token: Token?
   /// `user[:password]` for HTTP basic authentication, e.g. for a proxy before the agent.
   public var basicAuth: String?
@@ -26,6 +28,7 @@ public struct ConsulAgent: Sendable, Hashable {
   /// Speak TLS though the address does not say `https://` (CONSUL_HTTP_SSL). An `http://` address
   /// does not take it back.
   public var usesTLS = false
+  /// Certificates and names; used with TLS only.
   public var tls = ConsulTLS()
   /// What is wrong with the environment that this was made from.
   var environmentProblem: String?

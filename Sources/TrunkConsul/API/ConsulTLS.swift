@@ -12,10 +12,12 @@ public struct ConsulTLS: Sendable, Hashable {
   public var caFolder: String?
   /// A certificate and its key, PEM files, for an agent that wants one. Both or neither.
   public var certificateFile: String?
+  /// See ``certificateFile``.
   public var keyFile: String?
   /// The name to send and to expect; nil: the host of the address.
   public var serverName: String?
 
+  /// The system's roots, no client certificate.
   public init() {}
 
   /// Why it cannot be used.

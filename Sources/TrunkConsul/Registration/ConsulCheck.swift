@@ -37,6 +37,7 @@ public struct ConsulCheck: Sendable, Hashable {
       return tls
     }()
 
+    /// - Parameters: see the properties of the same names.
     public init(verifiesServer: Bool = true, serverName: String? = nil) {
       self.verifiesServer = verifiesServer
       self.serverName = serverName
@@ -124,8 +125,11 @@ public struct ConsulCheck: Sendable, Hashable {
 /// How big a share of the calls an instance should get while passing and while warning, 1...65535
 /// each (Consul, Agent Service API). Consul's default is 1 and 1.
 public struct ConsulWeights: Sendable, Hashable {
+  /// While every check passes; 1 or more.
   public var passing: UInt16
+  /// While a check is warning; 1 or more.
   public var warning: UInt16
+  /// 0 counts as 1.
   public init(passing: UInt16, warning: UInt16 = 1) {
     // Measured with 1.8.7: the agent refuses 0.
     self.passing = max(1, passing)

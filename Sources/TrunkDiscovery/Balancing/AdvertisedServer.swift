@@ -18,15 +18,20 @@ public protocol AdvertisedServer: AnyObject, Sendable {
 }
 
 extension AdvertisedServer {
+  /// nil: no health service.
   public func isServing(_ name: String) -> Bool? { nil }
+  /// True.
   public var hasHealthService: Bool { true }
+  /// Plaintext.
   public var checkedSecurity: CheckedSecurity { CheckedSecurity() }
 }
 
 /// How a server secures its connections, as far as a health check has to know.
 public struct CheckedSecurity: Sendable, Hashable {
+  /// It accepts TLS only. Default false.
   public var usesTLS = false
   /// It refuses clients without a certificate.
   public var requiresClientCertificates = false
+  /// Plaintext, no client certificates.
   public init() {}
 }

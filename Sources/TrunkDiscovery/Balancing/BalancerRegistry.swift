@@ -20,7 +20,9 @@ public struct BalancerRegistry: Sendable {
     register(PickPolicyBalancer<P>.self)
   }
 
+  /// Of all policies it holds, sorted.
   public var names: [String] { types.keys.sorted() }
+  /// Whether it holds a policy of this name.
   public func contains(_ name: String) -> Bool { types[name] != nil }
 
   /// Makes a policy.
@@ -82,12 +84,14 @@ public struct BalancerRegistry: Sendable {
 
 /// A policy's name and its config.
 public struct BalancerChoice: Sendable, Hashable {
+  /// As registered, e.g. `round_robin`.
   public var name: String
   /// The config object in canonical form (UTF-8, keys sorted), so that equal configs are equal.
   public var json: [UInt8]
   /// Where it stands in the service config, for errors.
   package var path = ""
 
+  /// - Parameter json: UTF-8; ``BalancerRegistry/make(_:json:)`` checks it.
   public init(_ name: String, json: [UInt8] = Array("{}".utf8)) {
     self.name = name
     self.json = json

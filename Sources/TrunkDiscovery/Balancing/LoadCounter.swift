@@ -9,8 +9,10 @@ internal import Synchronization
 public final class LoadCounter: Sendable, Hashable {
   private let count = Atomic<Int>(0)
 
+  /// Starts at 0.
   public init() {}
 
+  /// Calls that were sent and have not ended.
   public var callsInFlight: Int { count.load(ordering: .relaxed) }
 
   package func began() { count.wrappingAdd(1, ordering: .relaxed) }

@@ -26,6 +26,7 @@ public protocol PickPolicy: Sendable {
 
 /// A connected server that a ``PickPolicy`` may choose.
 public struct ReadySubchannel: Sendable, Hashable {
+  /// The same for as long as the endpoint's identity is the same.
   public let id: SubchannelID
   /// With its weight and attributes as the resolver last reported them.
   public let endpoint: Endpoint

@@ -9,14 +9,18 @@ internal import TrunkWire
 /// - TRANSIENT_FAILURE is sticky until READY (gRFC A62);
 /// - READY -> IDLE stays idle until a call wants a connection.
 public struct PickFirst: Balancer {
+  /// `pick_first`.
   public static var name: String { "pick_first" }
 
+  /// `{"shuffleAddressList": bool}`.
   public struct Config: Sendable, Hashable {
     /// Spreads clients over the servers (gRFC A62); false unless set.
     public var shuffleAddressList = false
+    /// By default no shuffling.
     public init(shuffleAddressList: Bool = false) { self.shuffleAddressList = shuffleAddressList }
   }
 
+  /// - Throws: ``ServiceConfigError`` if `shuffleAddressList` is no boolean.
   public static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Config {
     let fields = try JSONReader(JSONValue(parsing: json), path: name)
     return Config(shuffleAddressList: try fields.bool("shuffleAddressList") ?? false)
@@ -29,6 +33,7 @@ public struct PickFirst: Balancer {
   private var state = ConnectivityState.connecting
   private var lastError = "nothing resolved yet"
 
+  /// Without a subchannel until the first resolution.
   public init(_ config: Config) { self.config = config }
 
   /// The next resolution is shuffled, or not; the connection stays.
@@ -37,6 +42,7 @@ public struct PickFirst: Balancer {
     return true
   }
 
+  /// See ``Balancer/handle(_:_:)``.
   public mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions) {
     switch event {
     case .resolved(let resolution): replace(resolution, &actions)
@@ -52,6 +58,7 @@ public struct PickFirst: Balancer {
     }
   }
 
+  /// Picks the one subchannel when READY, else waits or fails.
   public mutating func makePicker() -> any Picker {
     switch (state, subchannel) {
     case (.ready, let subchannel?): SinglePicker(id: subchannel.id)

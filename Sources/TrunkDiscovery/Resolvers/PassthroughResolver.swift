@@ -3,11 +3,15 @@
 
 /// `passthrough:///host:port`: the endpoint is the address. A name is looked up when connecting.
 public struct PassthroughResolver: Resolver {
+  /// `passthrough`.
   public var scheme: String { "passthrough" }
+  /// It has no settings.
   public init() {}
 
+  /// - Throws: ``TargetError`` for an authority, or a missing or malformed host or port.
   public func validate(_ target: Target) throws(TargetError) { _ = try address(in: target) }
 
+  /// Reports the address once and returns when the channel closes.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     try await session.reportForGood([Endpoint(address(in: target))])
   }

@@ -3,22 +3,29 @@
 
 /// `unix:path`, `unix:///absolute/path` and `unix-abstract:name` (naming.md).
 public struct UnixResolver: Resolver {
+  /// Where the socket's name lies, which is also the scheme.
   public enum Namespace: String, Sendable, Hashable {
+    /// The file system.
     case path = "unix"
     /// Linux only.
     case abstract = "unix-abstract"
   }
 
+  /// The only namespace it accepts.
   public let namespace: Namespace
+  /// `unix` or `unix-abstract`.
   public var scheme: String { namespace.rawValue }
 
+  /// A resolver for one of the two schemes.
   public init(_ namespace: Namespace) { self.namespace = namespace }
 
+  /// - Throws: ``TargetError`` for an authority, an empty path or name, or more than 107 bytes.
   public func validate(_ target: Target) throws(TargetError) { _ = try address(in: target) }
 
   /// `localhost`, as in the other gRPC implementations: a path is no `:authority`.
   public func authority(of target: Target) -> String { "localhost" }
 
+  /// Reports the path once and returns when the channel closes.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     try await session.reportForGood([Endpoint(address(in: target))])
   }

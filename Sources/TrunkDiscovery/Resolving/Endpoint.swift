@@ -10,6 +10,7 @@ public enum Address: Sendable, Hashable {
   /// A name in Linux's abstract socket namespace, without the leading NUL.
   case unixAbstract(String)
 
+  /// Short for ``host(_:_:)``.
   public init(_ host: String, _ port: UInt16) { self = .host(host, port) }
 }
 
@@ -41,6 +42,7 @@ public struct Endpoint: Sendable, Hashable {
   /// What the resolver knows besides: tags, metadata, zone. Keys are the resolver's own.
   public var attributes: [String: String]
 
+  /// - Parameter addresses: in order of preference.
   public init(
     _ addresses: [Address], serverName: String? = nil, instanceID: String? = nil,
     weight: UInt32 = 1, attributes: [String: String] = [:]
@@ -52,16 +54,21 @@ public struct Endpoint: Sendable, Hashable {
     self.attributes = attributes
   }
 
+  /// An endpoint without a server name, instance id or attributes.
   public init(_ addresses: Address..., weight: UInt32 = 1) {
     self.init(addresses, weight: weight)
   }
 
   /// What must be equal for a connection to be kept.
   public struct Identity: Sendable, Hashable {
+    /// See ``Endpoint/addresses``.
     public let addresses: [Address]
+    /// See ``Endpoint/serverName``.
     public let serverName: String?
+    /// See ``Endpoint/instanceID``.
     public let instanceID: String?
   }
+  /// A connection is kept while this stays equal.
   public var identity: Identity {
     Identity(addresses: addresses, serverName: serverName, instanceID: instanceID)
   }
@@ -69,6 +76,7 @@ public struct Endpoint: Sendable, Hashable {
 
 /// What a name stands for right now. Always the whole set, never a difference.
 public struct Resolution: Sendable, Hashable {
+  /// All endpoints; empty: the name exists and no server is known.
   public var endpoints: [Endpoint]
   /// The service config that came with the name, parsed; nil if the resolver has none.
   public var serviceConfig: ServiceConfig?
@@ -81,6 +89,7 @@ public struct Resolution: Sendable, Hashable {
   /// before, and the note says why. Default true.
   public var isAnswer = true
 
+  /// A result with ``isAnswer`` true.
   public init(_ endpoints: [Endpoint], serviceConfig: ServiceConfig? = nil, note: String? = nil) {
     self.endpoints = endpoints
     self.serviceConfig = serviceConfig

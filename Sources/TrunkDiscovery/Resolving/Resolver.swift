@@ -15,6 +15,8 @@ public protocol Resolver: Sendable {
   func validate(_ target: Target) throws(TargetError)
   /// The `:authority` of calls to this target; the default is the target's endpoint (its path).
   func authority(of target: Target) -> String
+  /// Resolves until cancelled; reports by ``ResolverSession/report(_:)``.
+  /// - Throws: if resolution failed; the channel calls it again after the back-off.
   func resolve(_ target: Target, _ session: ResolverSession) async throws
   /// The least time between two returns of ``ResolverSession/refreshRequested()``; nil, the
   /// default: the channel's minimum re-resolution interval.
@@ -22,8 +24,11 @@ public protocol Resolver: Sendable {
 }
 
 extension Resolver {
+  /// nil: the channel's minimum re-resolution interval.
   public var refreshInterval: Duration? { nil }
+  /// Accepts every target.
   public func validate(_ target: Target) throws(TargetError) {}
+  /// The target's endpoint: its path without the leading slash.
   public func authority(of target: Target) -> String { target.endpoint }
 }
 
@@ -32,6 +37,7 @@ public struct ResolverSession: Sendable {
   let onReport: @Sendable (Resolution) -> Void
   let onRefresh: @Sendable () async throws -> Void
 
+  /// For tests of a resolver; a channel makes its own.
   public init(
     onReport: @escaping @Sendable (Resolution) -> Void,
     onRefresh: @escaping @Sendable () async throws -> Void

@@ -7,6 +7,7 @@ public struct ResolverRegistry: Sendable {
   /// Used for a target without a scheme, or with an unknown one (naming.md).
   public var defaultScheme = "dns"
 
+  /// Empty.
   public init() {}
 
   /// Those that need no look-up: `passthrough`, `ipv4`, `ipv6`, `unix`, `unix-abstract`.
@@ -22,7 +23,9 @@ public struct ResolverRegistry: Sendable {
 
   /// Adds a resolver; one with the same scheme is replaced.
   public mutating func register(_ resolver: any Resolver) { byScheme[resolver.scheme] = resolver }
+  /// The resolver of a scheme in lower case; nil if there is none.
   public subscript(scheme: String) -> (any Resolver)? { byScheme[scheme] }
+  /// Of all resolvers it holds, sorted.
   public var schemes: [String] { byScheme.keys.sorted() }
 
   /// The resolver for a target, and the target as that resolver has accepted it, its scheme set.

@@ -14,8 +14,10 @@ public struct MethodConfig: Sendable, Hashable {
   public var maxResponseMessageBytes: Int?
   /// At most one of `retryPolicy` and ``hedgingPolicy`` is there.
   public var retryPolicy: RetryPolicy?
+  /// See ``HedgingPolicy``.
   public var hedgingPolicy: HedgingPolicy?
 
+  /// A config that sets nothing but the given fields.
   public init(
     timeout: Duration? = nil, waitForReady: Bool? = nil, maxRequestMessageBytes: Int? = nil,
     maxResponseMessageBytes: Int? = nil, retryPolicy: RetryPolicy? = nil,

@@ -6,9 +6,13 @@ public import TrunkWire
 public struct RetryPolicy: Sendable, Hashable {
   /// Counts the original; at least 2, as written: the channel's cap (5) is applied when it is used.
   public var maxAttempts: Int
+  /// Upper bound of the delay before the second attempt; more than zero.
   public var initialBackoff: Duration
+  /// The bound does not grow beyond this; more than zero.
   public var maxBackoff: Duration
+  /// The bound's factor from attempt to attempt; more than 0.
   public var backoffMultiplier: Double
+  /// A status of these is retried; never empty.
   public var retryableStatusCodes: Set<RPCError.Code>
 
   /// - Throws: ``ServiceConfigError`` for what the JSON form does not allow either: fewer than 2

@@ -9,6 +9,7 @@ public struct HostPort: Sendable, Hashable {
   /// nil if none was written.
   public let port: UInt16?
 
+  /// Nothing is checked; ``init(parsing:)`` checks.
   public init(host: String, port: UInt16?) {
     self.host = host
     self.port = port
@@ -16,9 +17,11 @@ public struct HostPort: Sendable, Hashable {
 
   /// What is wrong with a text that should be a host and port.
   public struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
+    /// For the ``TargetError`` about it.
     public let kind: TargetError.Kind
     /// In characters from the start of the text, from 0.
     public let offset: Int
+    /// One line: what is wrong and what is allowed.
     public let reason: String
     public var description: String { reason }
   }

@@ -20,10 +20,12 @@ public struct Target: Sendable, Hashable {
 
   /// Where the parts begin in ``text``, in characters from 1: for errors.
   public let authorityColumn: Int
+  /// As ``authorityColumn``, of the path.
   public let pathColumn: Int
 
   /// One `name=value` behind the `?`.
   public struct Parameter: Sendable, Hashable {
+    /// Percent escapes decoded.
     public let name: String
     /// Empty for a name without `=`.
     public let value: String

@@ -63,14 +63,19 @@ extension Compression {
 /// Algorithms that one side takes from the other: the value of `grpc-accept-encoding`. `identity`
 /// is always in it.
 public struct CompressionSet: OptionSet, Sendable, Hashable {
+  /// One bit for each algorithm; `identity` has none.
   public let rawValue: UInt8
+  /// Unknown bits are kept and have no effect.
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
+  /// RFC 1952.
   public static let gzip = CompressionSet(rawValue: 1)
+  /// RFC 1950.
   public static let deflate = CompressionSet(rawValue: 2)
   /// Everything that this library can take.
   public static let all: CompressionSet = [.gzip, .deflate]
 
+  /// Whether `compression` is in the set; true for `identity`.
   public func accepts(_ compression: Compression) -> Bool {
     switch compression {
     case .identity: true

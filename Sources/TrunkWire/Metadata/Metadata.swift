@@ -14,11 +14,14 @@ public struct Metadata: Sendable, Hashable {
   // Pairs lie one behind the other in wire form: two bytes of name length, four of value length
   // (big endian), name, value. One allocation however many pairs, none for none; Strings are made
   // only for what somebody reads.
+  /// The number of pairs.
   @usableFromInline package var storage: [UInt8] = []
   public private(set) var count = 0
 
+  /// Empty.
   @inlinable public init() {}
 
+  /// Whether there is no pair.
   @inlinable public var isEmpty: Bool { storage.isEmpty }
 
   /// The first value of a text name, nil if there is none. Setting replaces all values of the name.
@@ -75,6 +78,7 @@ public struct Metadata: Sendable, Hashable {
   /// would read the base64 as text.
   static let misnamedMark = "\0"
 
+  /// Removes all values of a name, text or binary.
   public mutating func removeAll(named name: String) {
     guard !isEmpty else { return }
     var kept = Metadata()
@@ -84,6 +88,7 @@ public struct Metadata: Sendable, Hashable {
     self = kept
   }
 
+  /// Appends all pairs, in order; repeated names are kept.
   public mutating func append(contentsOf other: Metadata) {
     storage.append(contentsOf: other.storage)
     count += other.count
@@ -96,6 +101,7 @@ extension Metadata: Sequence {
     let storage: [UInt8]
     var offset = 0
 
+    /// The next name and value; nil after the last pair.
     public mutating func next() -> (name: String, value: String)? {
       guard let pair = Metadata.pair(in: storage, at: offset) else { return nil }
       offset = pair.value.upperBound
@@ -109,6 +115,7 @@ extension Metadata: Sequence {
 }
 
 extension Metadata: ExpressibleByDictionaryLiteral {
+  /// Pairs in order; a name may repeat.
   public init(dictionaryLiteral pairs: (String, String)...) {
     for (name, value) in pairs { add(value, for: name) }
   }

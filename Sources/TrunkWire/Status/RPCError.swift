@@ -8,27 +8,44 @@
 public struct RPCError: Error, Sendable, Hashable {
   /// gRPC's status codes, OK (0) excepted: a call that ended with OK throws nothing.
   public enum Code: Int, Sendable, Hashable, CaseIterable {
+    /// CANCELLED: ended by the caller, or by the server for it.
     case cancelled = 1
+    /// UNKNOWN: a handler's error that is no status, or a status that cannot be read.
     case unknown
+    /// INVALID_ARGUMENT: the request is wrong in any state of the system.
     case invalidArgument
+    /// DEADLINE_EXCEEDED: the deadline passed before the call ended.
     case deadlineExceeded
+    /// NOT_FOUND: the requested entity does not exist.
     case notFound
+    /// ALREADY_EXISTS: the entity to create exists.
     case alreadyExists
+    /// PERMISSION_DENIED: the caller is known and may not do this.
     case permissionDenied
+    /// RESOURCE_EXHAUSTED: a limit or quota is reached; the libraries use it for their own limits.
     case resourceExhausted
+    /// FAILED_PRECONDITION: the system is not in the required state; a retry does not help.
     case failedPrecondition
+    /// ABORTED: a conflict, e.g. of transactions; retry at a higher level.
     case aborted
+    /// OUT_OF_RANGE: past the valid range, as reading after the end.
     case outOfRange
+    /// UNIMPLEMENTED: the method is not served, or a feature of the call is not supported.
     case unimplemented
+    /// INTERNAL: an invariant is broken, or the peer violated the protocol.
     case `internal`
+    /// UNAVAILABLE: no server could take the call; a retry may help.
     case unavailable
+    /// DATA_LOSS: data is lost or corrupt and cannot be recovered.
     case dataLoss
+    /// UNAUTHENTICATED: no valid credentials.
     case unauthenticated
   }
 
   /// Who made the status: the peer said it, or this side's library did.
   public enum Origin: Sendable, Hashable { case peer, local }
 
+  /// The status code.
   public var code: Code {
     get { parts.code }
     set { change { $0.code = newValue } }
@@ -38,6 +55,7 @@ public struct RPCError: Error, Sendable, Hashable {
     get { parts.message }
     set { change { $0.message = newValue } }
   }
+  /// The side that set the status.
   public var origin: Origin {
     get { parts.origin }
     set { change { $0.origin = newValue } }
@@ -68,6 +86,9 @@ public struct RPCError: Error, Sendable, Hashable {
     set { change { $0.peer = newValue } }
   }
 
+  /// - Parameters:
+  ///   - code: what a client gets from a handler that throws this.
+  ///   - message: one line; sent as `grpc-message`, percent-encoded.
   public init(
     _ code: Code, _ message: String, origin: Origin = .local, metadata: Metadata = Metadata(),
     story: String = ""

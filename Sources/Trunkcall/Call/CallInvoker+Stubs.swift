@@ -63,14 +63,18 @@ extension CallInvoker {
 
 /// The one response of a unary or client-streaming call, with what came beside it.
 public struct UnaryResponse<Message: Sendable>: Sendable {
+  /// The response, decoded.
   public var message: Message
+  /// The response headers' metadata (PROTOCOL-HTTP2.md, Response-Headers).
   public var initialMetadata: Metadata
+  /// The trailers' metadata, without status and status message.
   public var trailingMetadata: Metadata
   /// `10.0.0.7:50051`.
   public var peer: String
   /// Whether the response came compressed.
   public var wasCompressed: Bool
 
+  /// For tests of code that takes a response.
   public init(
     message: Message, initialMetadata: Metadata, trailingMetadata: Metadata, peer: String,
     wasCompressed: Bool = false
@@ -85,11 +89,14 @@ public struct UnaryResponse<Message: Sendable>: Sendable {
 
 /// The responses of a call. Dropping it, or cancelling the task that iterates, cancels the call.
 public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
+  /// A response, decoded.
   public typealias Element = Message
+  /// The call's status if it is not OK.
   public typealias Failure = RPCError
   @usableFromInline let call: any ClientStream
   @usableFromInline let codec: Codec<Message>
 
+  /// For generated stubs.
   @inlinable public init(_ call: any ClientStream, _ codec: Codec<Message>) {
     self.call = call
     self.codec = codec
@@ -101,9 +108,12 @@ public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
   }
   /// Empty until the responses have ended.
   public var trailingMetadata: Metadata { get async { await call.trailingMetadata() } }
+  /// The server's address; nil while the call has no connection.
   public var peer: String? { get async { await call.peer() } }
   /// Whether the response that was taken last came compressed.
   public var lastMessageWasCompressed: Bool { call.lastMessageWasCompressed }
+  /// Ends the call with CANCELLED and resets its stream (RST_STREAM, CANCEL); no effect after its
+  /// end.
   public func cancel() { call.cancel() }
 
   /// The next response; nil after the last one.
@@ -114,6 +124,7 @@ public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
 
   @inlinable public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(call, codec) }
 
+  /// For `for try await`. Two at once on one call fail with FAILED_PRECONDITION.
   public struct AsyncIterator: AsyncIteratorProtocol {
     @usableFromInline let call: any ClientStream
     @usableFromInline let codec: Codec<Message>
@@ -122,10 +133,12 @@ public struct ResponseStream<Message: Sendable>: AsyncSequence, Sendable {
       self.call = call
       self.codec = codec
     }
+    /// As ``ResponseStream/next()``.
     @inlinable public mutating func next() async throws(RPCError) -> Message? {
       guard let payload = try await call.next() else { return nil }
       return try codec.message(payload)
     }
+    /// As ``ResponseStream/next()``, on the caller's actor.
     @inlinable public mutating func next(
       isolation actor: isolated (any Actor)?
     ) async throws(RPCError) -> Message? {
@@ -164,10 +177,12 @@ public struct RequestWriter<Message: Sendable>: Sendable {
 
 /// A client-streaming call under way.
 public struct ClientStreamingCall<Request: Sendable, Response: Sendable>: Sendable {
+  /// Writes the requests.
   public let requests: RequestWriter<Request>
   @usableFromInline let call: any ClientStream
   @usableFromInline let codec: Codec<Response>
 
+  /// For generated stubs.
   @inlinable public init(_ call: any ClientStream, _ method: MethodDescriptor<Request, Response>) {
     requests = RequestWriter(call, method.request)
     self.call = call
@@ -191,26 +206,34 @@ public struct ClientStreamingCall<Request: Sendable, Response: Sendable>: Sendab
       wasCompressed: call.lastMessageWasCompressed)
   }
 
+  /// Suspends until the server's response headers have come; throws the status of a call without
+  /// them.
   public var initialMetadata: Metadata {
     get async throws(RPCError) { try await call.initialMetadata() }
   }
   /// Empty until the response is there.
   public var trailingMetadata: Metadata { get async { await call.trailingMetadata() } }
+  /// The server's address; nil while the call has no connection.
   public var peer: String? { get async { await call.peer() } }
   /// Whether the response came compressed; false until it is there.
   public var lastMessageWasCompressed: Bool { call.lastMessageWasCompressed }
+  /// Ends the call with CANCELLED and resets its stream; no effect after its end.
   public func cancel() { call.cancel() }
 }
 
 /// A bidirectional call under way. Both directions are independent of each other.
 public struct BidirectionalCall<Request: Sendable, Response: Sendable>: Sendable {
+  /// Writes the requests.
   public let requests: RequestWriter<Request>
+  /// Reads the responses; its metadata, peer and end are the call's.
   public let responses: ResponseStream<Response>
 
+  /// For generated stubs.
   @inlinable public init(_ call: any ClientStream, _ method: MethodDescriptor<Request, Response>) {
     requests = RequestWriter(call, method.request)
     responses = ResponseStream(call, method.response)
   }
+  /// Ends the call with CANCELLED and resets its stream; no effect after its end.
   public func cancel() { responses.cancel() }
 }
 

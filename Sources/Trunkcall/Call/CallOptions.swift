@@ -24,6 +24,7 @@ public struct CallOptions: Sendable {
   /// Hold the call while no server can be reached, instead of failing it (wait-for-ready.md).
   /// nil: as the service config says, else false.
   public var waitForReady: Bool?
+  /// The request's metadata; see ``Metadata`` for what is refused.
   public var metadata: Metadata
   /// Whether a call made inside a handler takes over the handler's deadline. Default true.
   public var inheritsDeadline: Bool
@@ -35,12 +36,14 @@ public struct CallOptions: Sendable {
   /// for this call. A server that lacks the algorithm answers UNIMPLEMENTED (compression.md).
   public var compression: Compression?
 
+  /// All defaults: no deadline, no metadata, limits of the channel.
   public init() {
     metadata = Metadata()
     inheritsDeadline = true
     credentials = []
   }
 
+  /// - Parameters: see the properties of the same names; defaults as of ``init()``.
   public init(
     timeout: Duration? = nil, deadline: ContinuousClock.Instant? = nil, waitForReady: Bool? = nil,
     metadata: Metadata = Metadata(), inheritsDeadline: Bool = true,
@@ -92,10 +95,14 @@ public struct CallOptions: Sendable {
 
 /// The start of a call, as interceptors and invokers see it.
 public struct CallRequest: Sendable {
+  /// `/package.Service/Method`.
   public var method: MethodName
+  /// The client's and the call's options, combined.
   public var options: CallOptions
+  /// As the proto file says; ``Idempotency/unknown`` without an option there.
   public var idempotency: Idempotency
 
+  /// For interceptors, invokers and their tests.
   public init(
     _ method: MethodName, _ options: CallOptions = CallOptions(),
     idempotency: Idempotency = .unknown

@@ -18,14 +18,18 @@ public protocol ClientStream: MessageSource, MessageSink {
 
 /// What a unary call came to, beside its message.
 public struct CallResponse: Sendable {
+  /// The response message, without prefix, decompressed.
   public var payload: [UInt8]
+  /// The response headers' metadata.
   public var initialMetadata: Metadata
+  /// The trailers' metadata, without status and status message.
   public var trailingMetadata: Metadata
   /// `10.0.0.7:50051`.
   public var peer: String
   /// Whether the message came compressed; `payload` is decompressed.
   public var wasCompressed: Bool
 
+  /// For invokers other than this library's, and interceptors.
   public init(
     payload: [UInt8], initialMetadata: Metadata = Metadata(),
     trailingMetadata: Metadata = Metadata(), peer: String = "", wasCompressed: Bool = false

@@ -9,6 +9,10 @@
   /// From the payload alone, without the prefix.
   public let decode: @Sendable ([UInt8]) throws -> Message
 
+  /// - Parameters:
+  ///   - encode: must leave the five bytes; an error is INTERNAL, or the ``RPCError`` that it
+  ///     throws.
+  ///   - decode: an error is INTERNAL, or the ``RPCError`` that it throws.
   @inlinable public init(
     encode: @escaping @Sendable (Message) throws -> [UInt8],
     decode: @escaping @Sendable ([UInt8]) throws -> Message

@@ -11,6 +11,7 @@ public protocol MessageSource: AnyObject, Sendable {
 }
 
 extension MessageSource {
+  /// False.
   public var lastMessageWasCompressed: Bool { false }
 }
 
@@ -35,11 +36,14 @@ extension MessageSink {
 /// The requests of a client- or bidirectional-streaming call, on the server. Ends when the client
 /// has sent its last one.
 public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
+  /// A request, decoded.
   public typealias Element = Message
+  /// The call's status if it ended early, e.g. CANCELLED.
   public typealias Failure = RPCError
   @usableFromInline let source: any MessageSource
   @usableFromInline let codec: Codec<Message>
 
+  /// For generated stubs.
   @inlinable public init(_ source: any MessageSource, _ codec: Codec<Message>) {
     self.source = source
     self.codec = codec
@@ -56,6 +60,7 @@ public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
   /// Whether the request that was taken last came compressed.
   public var lastMessageWasCompressed: Bool { source.lastMessageWasCompressed }
 
+  /// For `for try await`. Two at once on one call fail with FAILED_PRECONDITION.
   public struct AsyncIterator: AsyncIteratorProtocol {
     @usableFromInline let source: any MessageSource
     @usableFromInline let codec: Codec<Message>
@@ -64,10 +69,12 @@ public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
       self.source = source
       self.codec = codec
     }
+    /// As ``RequestStream/next()``.
     @inlinable public mutating func next() async throws(RPCError) -> Message? {
       guard let payload = try await source.next() else { return nil }
       return try codec.message(payload)
     }
+    /// As ``RequestStream/next()``, on the caller's actor.
     @inlinable public mutating func next(
       isolation actor: isolated (any Actor)?
     ) async throws(RPCError) -> Message? {
@@ -82,6 +89,7 @@ public struct MessageWriter<Message: Sendable>: Sendable {
   @usableFromInline let sink: any MessageSink
   @usableFromInline let codec: Codec<Message>
 
+  /// For generated stubs.
   @inlinable public init(_ sink: any MessageSink, _ codec: Codec<Message>) {
     self.sink = sink
     self.codec = codec

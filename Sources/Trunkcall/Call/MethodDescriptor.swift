@@ -8,13 +8,20 @@ public enum Idempotency: Sendable, Hashable { case unknown, noSideEffects, idemp
 public struct MethodDescriptor<Request: Sendable, Response: Sendable>: Sendable {
   /// `package.Service`.
   public let service: String
+  /// `Method`, without the service.
   public let method: String
   /// `/package.Service/Method`.
   public let path: MethodName
+  /// As the proto file says.
   public let idempotency: Idempotency
+  /// Of the requests.
   public let request: Codec<Request>
+  /// Of the responses.
   public let response: Codec<Response>
 
+  /// - Parameters:
+  ///   - service: `package.Service`.
+  ///   - method: `Method`, case-sensitive.
   public init(
     service: String, method: String, idempotency: Idempotency = .unknown, request: Codec<Request>,
     response: Codec<Response>
@@ -30,13 +37,16 @@ public struct MethodDescriptor<Request: Sendable, Response: Sendable>: Sendable 
 
 /// A method's path, as text and as it goes on the wire: `/package.Service/Method`.
 public struct MethodName: Sendable, Hashable, CustomStringConvertible, ExpressibleByStringLiteral {
+  /// `/package.Service/Method`.
   public let text: String
   package let bytes: [UInt8]
 
+  /// Nothing is checked; a server answers UNIMPLEMENTED for a path it does not know.
   public init(_ text: String) {
     self.text = text
     bytes = Array(text.utf8)
   }
+  /// As ``init(_:)``.
   public init(stringLiteral text: String) { self.init(text) }
   public var description: String { text }
   /// `package.Service`; empty if the path has no two parts.
@@ -56,6 +66,8 @@ public enum StubFormat {
     *, unavailable,
     message: "these stubs are of an older release: run this release's protoc-gen-trunkcall again"
   )
+  /// No longer supported.
   public static let v1: Void = ()
+  /// The format of this release.
   public static let v2: Void = ()
 }

@@ -3,9 +3,11 @@
 
 /// A generated client: who makes its calls, and what all of them are told.
 public protocol ServiceClient: Sendable {
+  /// Makes the calls: a channel, or a test's own.
   var invoker: any CallInvoker { get set }
   /// For every call; what a call brings of its own wins (``CallOptions/adding(_:)``).
   var options: CallOptions { get set }
+  /// A client without options of its own.
   init(_ invoker: any CallInvoker)
 }
 

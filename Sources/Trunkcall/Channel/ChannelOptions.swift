@@ -121,6 +121,7 @@ public struct ChannelOptions: Sendable {
   /// A8's floor of ``keepaliveTime``; tests go below.
   package var keepaliveFloor: Duration = .seconds(10)
 
+  /// All defaults.
   public init() {}
 
   var http2: HTTP2Settings {
@@ -171,6 +172,7 @@ public struct ConnectionBackoff: Sendable, Hashable {
   /// Each delay is multiplied by a number of `1-jitter ... 1+jitter`. Default 0.2.
   public var jitter = 0.2
 
+  /// 1 s, 1.6, 120 s, ±20 % (connection-backoff.md).
   public init() {}
 
   var value: Backoff {

@@ -134,6 +134,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
 
   // MARK: Calls
 
+  /// See ``CallInvoker/unary(_:_:)``.
   public func unary(_ request: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse
   {
     guard !interceptors.apply(to: request.method) else {
@@ -161,6 +162,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
     return try call.unaryResponse()
   }
 
+  /// See ``CallInvoker/stream(_:)``.
   public func stream(_ request: CallRequest) async throws(RPCError) -> any ClientStream {
     guard !interceptors.apply(to: request.method) else {
       return try await openThroughInterceptors(request)

@@ -26,6 +26,7 @@ public struct InProcessChannel: CallInvoker {
     /// (names, values, 32 for each: RFC 9113 §10.5.1). Default 16 KiB; beyond it
     /// RESOURCE_EXHAUSTED; a status is cut to it.
     public var maxHeaderListSize = 16 << 10
+    /// All defaults.
     public init() {}
   }
 
@@ -61,6 +62,7 @@ public struct InProcessChannel: CallInvoker {
     for case let health as any HealthReporting in services { health.serves(names) }
   }
 
+  /// See ``CallInvoker/unary(_:_:)``.
   public func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse {
     guard !interceptors.apply(to: call.method), call.options.credentials.isEmpty,
       let method = find(call.method), method.interceptors.isEmpty,
@@ -88,6 +90,7 @@ public struct InProcessChannel: CallInvoker {
       trailingMetadata: context.trailingMetadata, peer: InProcessChannel.peer)
   }
 
+  /// See ``CallInvoker/stream(_:)``.
   public func stream(_ call: CallRequest) async throws(RPCError) -> any ClientStream {
     guard interceptors.apply(to: call.method) else { return try await authorizedOpen(call) }
     return try await interceptors.open(call) { request throws(RPCError) in

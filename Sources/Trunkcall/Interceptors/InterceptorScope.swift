@@ -4,6 +4,7 @@
 /// An interceptor that stands around the calls of some services or methods alone
 /// (``Interceptor/on(services:)``, ``Interceptor/on(methods:)``).
 public struct InterceptorScope<Base: Interceptor>: Interceptor {
+  /// The interceptor without the scope.
   public let base: Base
   /// `/package.Service/` each.
   private let prefixes: [[UInt8]]
@@ -19,6 +20,7 @@ public struct InterceptorScope<Base: Interceptor>: Interceptor {
     self.methods = Set(methods)
   }
 
+  /// Whether `method` is in the scope and the interceptor itself applies to it.
   public func applies(to method: MethodName) -> Bool {
     (methods.contains(method) || prefixes.contains { method.bytes.starts(with: $0) })
       && base.applies(to: method)
@@ -35,6 +37,7 @@ protocol ScopedInterceptor {
 }
 
 extension InterceptorScope: ClientInterceptor where Base: ClientInterceptor {
+  /// Calls the wrapped interceptor.
   public nonisolated(nonsending) func intercept(
     _ call: CallRequest, _ next: ClientInterceptor.Next
   ) async throws(RPCError) -> any ClientStream {
@@ -43,6 +46,7 @@ extension InterceptorScope: ClientInterceptor where Base: ClientInterceptor {
 }
 
 extension InterceptorScope: ServerInterceptor where Base: ServerInterceptor {
+  /// Calls the wrapped interceptor.
   public nonisolated(nonsending) func intercept(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
     _ next: ServerInterceptor.Next

@@ -12,6 +12,7 @@ public protocol Interceptor: Sendable {
 }
 
 extension Interceptor {
+  /// True.
   public func applies(to method: MethodName) -> Bool { true }
 
   /// The same for these services alone: `"shop.Orders"`, or `Shop_Orders.name` of the stubs. A
@@ -49,6 +50,8 @@ public protocol ClientInterceptor: Interceptor {
     nonisolated(nonsending) @Sendable (CallRequest) async throws(RPCError) ->
     any ClientStream
 
+  /// Wraps one call.
+  /// - Throws: the call's status; what `next` throws unless it is handled.
   nonisolated(nonsending) func intercept(
     _ call: CallRequest, _ next: Next
   ) async throws(RPCError) -> any ClientStream
@@ -71,6 +74,8 @@ public protocol ServerInterceptor: Interceptor {
       ServerCall, any MessageSource, any MessageSink
     ) async throws -> Void
 
+  /// Wraps one call; `source` gives the requests, `sink` takes the responses.
+  /// - Throws: the call's status, as a handler does.
   nonisolated(nonsending) func intercept(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink, _ next: Next
   ) async throws

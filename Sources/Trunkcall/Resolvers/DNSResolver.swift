@@ -14,6 +14,7 @@ internal import TrunkSockets
 /// Looks again whenever the channel asks for a fresher answer. No address is a failed look-up: the
 /// channel keeps what it has and backs off. Source: naming.md, gRFC A2.
 public struct DNSResolver: Resolver {
+  /// `dns`.
   public var scheme: String { "dns" }
 
   /// Whether to read a service config from the TXT record `_grpc_config.NAME` (gRFC A2). Default:
@@ -22,13 +23,17 @@ public struct DNSResolver: Resolver {
   /// How long one look-up may take. Default 30 s, as in grpc-go.
   public var timeout: Duration
 
+  /// - Parameters: see the properties of the same names.
   public init(serviceConfig: Bool = false, timeout: Duration = .seconds(30)) {
     self.serviceConfig = serviceConfig
     self.timeout = timeout
   }
 
+  /// - Throws: ``TargetError`` for a missing or malformed host, port or server.
   public func validate(_ target: Target) throws(TargetError) { _ = try DNSTarget(target) }
 
+  /// Reports a result, then one more after each refresh request.
+  /// - Throws: if the look-up fails or finds no address.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     let name = try DNSTarget(target)
     if let answer = name.immediate {

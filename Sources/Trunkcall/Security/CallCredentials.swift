@@ -16,6 +16,7 @@ public protocol CallCredentials: Sendable {
 }
 
 extension CallCredentials {
+  /// False.
   public var allowsPlaintext: Bool { false }
 }
 

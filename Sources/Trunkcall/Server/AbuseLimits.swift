@@ -5,9 +5,12 @@ internal import TrunkHTTP2
 
 /// So many at once, and so many a second after that.
 public struct EventRate: Sendable, Hashable {
+  /// Events at once; 0 or more.
   public var burst: Int
+  /// Events a second; 0 or more.
   public var perSecond: Double
 
+  /// - Parameters: see the properties of the same names.
   public init(burst: Int, perSecond: Double) {
     self.burst = burst
     self.perSecond = perSecond
@@ -32,6 +35,7 @@ public struct AbuseLimits: Sendable, Hashable {
   /// WINDOW_UPDATE frames beyond ten for each DATA frame sent. Default 1,000, and 100 a second.
   public var windowUpdates = EventRate(burst: 1_000, perSecond: 100)
 
+  /// All defaults.
   public init() {}
 
   var budget: AbuseBudget.Limits {
@@ -68,7 +72,9 @@ public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   case sendTimeout
   /// Reading paused, as the client does not read the answers to its frames.
   case readPaused
+  /// Closed after `maxConnectionIdle` without a call (gRFC A9).
   case maxIdle
+  /// Closed at `maxConnectionAge` (gRFC A9).
   case maxAge
   /// The grace after `maxAge` was over while calls still ran.
   case ageGraceOver
@@ -76,10 +82,15 @@ public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   case connectionError
 
   // GOAWAY ENHANCE_YOUR_CALM: see AbuseLimits
+  /// More PINGs than `minPingInterval` allows (gRFC A8).
   case tooManyPings
+  /// More than ``AbuseLimits/provokedResets``.
   case tooManyProvokedResets
+  /// More than ``AbuseLimits/earlyResets``.
   case tooManyEarlyResets
+  /// More than ``AbuseLimits/emptyFrames``.
   case tooManyEmptyFrames
+  /// More than ``AbuseLimits/windowUpdates``.
   case tooManyWindowUpdates
 
   // Calls
@@ -87,7 +98,9 @@ public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   case callQueued
   /// Refused with RESOURCE_EXHAUSTED: neither a handler's slot nor a place to wait.
   case callShed
+  /// Refused with RESOURCE_EXHAUSTED: more than `maxHeaderListSize`.
   case headerListTooLarge
+  /// Refused with RESOURCE_EXHAUSTED: more than `maxReceiveMessageSize`.
   case messageTooLarge
   /// `te`, `-bin`, `grpc-timeout`, content-type …: the call failed, not the connection.
   case badHeader

@@ -83,6 +83,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
 
   // MARK: AdvertisedServer
 
+  /// Suspends until the server listens; see ``AdvertisedServer/listeningAddresses()``.
   public func listeningAddresses() async throws -> [Address] {
     let ticket = WaitTicket()
     let key = ObjectIdentifier(ticket)
@@ -106,17 +107,21 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     }
   }
 
+  /// Sets the health service's status for `name`; no effect without a health service.
   public func setServing(_ name: String, _ serving: Bool) async {
     for service in health { service.setServing(name, serving) }
   }
 
+  /// The health service's status for `name`; nil if none is set, or without a health service.
   public func isServing(_ name: String) -> Bool? {
     let answers = health.compactMap { $0.isServing(name) }
     return answers.isEmpty ? nil : answers.allSatisfy { $0 }
   }
 
+  /// Whether one of the services is a ``HealthReporting``.
   public var hasHealthService: Bool { !health.isEmpty }
 
+  /// What a registry's health check needs to know of ``ServerSecurity``.
   public var checkedSecurity: CheckedSecurity { security.checked }
 
   // MARK: Introspection
@@ -343,13 +348,16 @@ private final class Resumption: Sendable {
 
 /// Why a server does not serve, in one line.
 public struct ListenError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// E.g. `cannot listen on 0.0.0.0:50051: address already in use`.
   public let description: String
   init(_ description: String) { self.description = description }
 }
 
 /// A server's figures since its start.
 public struct ServerStatistics: Sendable, Hashable {
+  /// Calls whose handlers have started.
   public var callsStarted: UInt64 = 0
+  /// Ended by the server with status OK.
   public var callsSucceeded: UInt64 = 0
   /// Ended by the server with a status other than OK.
   public var callsFailed: UInt64 = 0
@@ -385,6 +393,7 @@ public struct ServerStatistics: Sendable, Hashable {
 public struct LoopStatistics: Sendable, Hashable {
   /// Open now.
   public var connections = 0
+  /// Calls whose handlers have started.
   public var callsStarted: UInt64 = 0
   /// Times another thread had to wake the loop, by a write to its eventfd.
   public var wakeups: UInt64 = 0

@@ -15,6 +15,8 @@ public protocol HealthReporting: RPCService {
 }
 
 extension HealthReporting {
+  /// nil: not known.
   public func isServing(_ name: String) -> Bool? { nil }
+  /// Ignores the names.
   public func serves(_ services: [String]) {}
 }

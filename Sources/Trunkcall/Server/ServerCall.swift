@@ -30,7 +30,9 @@ public struct ServerCall: Sendable {
   public var metadata: Metadata { context.requestMetadata }
   /// The client's address, e.g. `10.0.0.7:41234`.
   public var peer: String { context.peer }
+  /// The request's `:authority`; the `host` field's value where a proxy sent that instead.
   public var authority: String { context.authority }
+  /// The request's `user-agent`; empty without one.
   public var userAgent: String { context.userAgent }
   /// Time left until the client's deadline, not below zero; nil without one.
   public var timeRemaining: Duration? { context.timeRemaining }

@@ -124,6 +124,7 @@ public struct ServerOptions: Sendable {
   /// By path (`/package.Service/Method`), before `dispatch`.
   public var dispatchByMethod: [String: HandlerDispatch] = [:]
 
+  /// All defaults.
   public init() {}
 
   var http2: HTTP2Settings {
