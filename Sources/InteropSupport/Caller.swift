@@ -60,7 +60,7 @@ struct Caller: Sendable {
       payload.body.allSatisfy { $0 == 0 }, "\(what) is not made of zeros")
   }
 
-  /// The next reply of a stream, which must be there and have this size.
+  /// The next response of a stream, which must come and have this size.
   static func take(
     _ replies: ResponseStream<Grpc_Testing_StreamingOutputCallResponse>, _ size: Int,
     _ number: Int

@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import Trunkcall
 
-/// The cases of interop-test-descriptions.md that this library's client runs, by their
-/// official names. Not here: what needs Google's cloud, a caching proxy, or load reports (ORCA).
+/// The cases of interop-test-descriptions.md that this library's client runs, by their official
+/// names. Not included: cases that need Google's cloud, a caching proxy, or load reports (ORCA).
 public enum InteropCase: String, CaseIterable, Sendable {
   /// An empty request and response.
   case emptyUnary = "empty_unary"
@@ -11,7 +11,8 @@ public enum InteropCase: String, CaseIterable, Sendable {
   case largeUnary = "large_unary"
   /// A unary call with a compressed request.
   case clientCompressedUnary = "client_compressed_unary"
-  /// For servers that cannot see the compressed flag: without the probe that asks if they do.
+  /// As ``clientCompressedUnary`` without its probe, for servers that do not check the compressed
+  /// flag.
   case clientCompressedUnaryNoProbe = "client_compressed_unary_noprobe"
   /// A unary call with a compressed response.
   case serverCompressedUnary = "server_compressed_unary"
@@ -55,7 +56,7 @@ public enum InteropCase: String, CaseIterable, Sendable {
   case concurrentLargeUnary = "concurrent_large_unary"
 }
 
-/// What a case found that is not as described.
+/// A deviation from the case's description.
 public struct InteropFailure: Error, Sendable, CustomStringConvertible {
   /// One line: what differs.
   public let description: String
@@ -66,7 +67,7 @@ func check(_ holds: Bool, _ otherwise: @autoclosure () -> String) throws {
   if !holds { throw InteropFailure(otherwise()) }
 }
 
-/// Runs `body`, which is to fail with `code`, and `message` if one is given.
+/// Runs `body`, which must fail with `code`, and `message` if one is given.
 func expect(
   _ code: RPCError.Code, message: String? = nil, of what: String, _ body: () async throws -> Void
 ) async throws {

@@ -5,16 +5,16 @@ public import InteropStubs
 internal import SwiftProtobuf
 public import Trunkcall
 
-/// `grpc.testing.TestService` as interop-test-descriptions.md wants it of every server:
-/// sizes, intervals, compression, status and metadata as the client says. `UnimplementedCall` is
-/// left out, as it has to be.
+/// `grpc.testing.TestService` by interop-test-descriptions.md: sizes, intervals, compression,
+/// status and metadata as the client requests. `UnimplementedCall` is not implemented, as the
+/// document requires.
 public struct InteropTestService: Grpc_Testing_TestService.Service {
-  /// Largest payload that a client can ask for, in bytes. Beyond it RESOURCE_EXHAUSTED.
+  /// Largest payload that a client can request, in bytes. Beyond it RESOURCE_EXHAUSTED.
   public static let maxPayload = 64 << 20
-  /// Requests that HalfDuplexCall keeps until the last has come. Beyond it RESOURCE_EXHAUSTED.
+  /// Requests that HalfDuplexCall buffers before it responds. Beyond it RESOURCE_EXHAUSTED.
   public static let maxHalfDuplexRequests = 10_000
 
-  /// The same for all calls of this instance, another for every other.
+  /// Sent with every response; unique to this instance.
   public let serverID: String
 
   /// - Parameter serverID: by default random.
@@ -158,7 +158,7 @@ extension InteropTestService {
       }
       var reply = Grpc_Testing_StreamingOutputCallResponse()
       reply.payload = try payload(request.responseType, parameters.size)
-      // The call can compress; only what the client asks for is.
+      // The call can compress; each response is compressed only if the client requests it.
       try await replies.write(reply, compressed: parameters.compressed.value)
     }
   }

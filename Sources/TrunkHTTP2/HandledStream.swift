@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What ``HTTP2Stream`` tells its owner, for owners that are no streams themselves.
+/// The events of ``HTTP2Stream``, for owners that are no streams themselves.
 package protocol HTTP2StreamHandler: AnyObject {
   func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer)
   func headersEnded(_ kind: HeaderBlockKind, endStream: Bool, tooLarge: Bool)
@@ -12,7 +12,7 @@ package protocol HTTP2StreamHandler: AnyObject {
   func closed(_ reason: StreamCloseReason)
 }
 
-/// A stream that hands on what it hears. It lets go of its handler at its end.
+/// A stream that forwards its events. It releases its handler at its end.
 package final class HandledStream: HTTP2Stream {
   package var handler: (any HTTP2StreamHandler)?
 

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// When to ask a silent peer whether it lives (gRFC A8, both sides). A value: no I/O, no clock.
+/// When to send a keepalive PING to a silent peer (gRFC A8, both sides). A value: no I/O, no clock.
 ///
 /// ```
-///   listening ── nothing read for `time` ──► asked ── any byte ──► listening
+///   listening ── nothing read for `time` ──► pinged ── any byte ─► listening
 ///    ▲      │                                  └── `timeout` without a byte ──► dead
 ///    │ call │ no calls, and those are needed
 ///    └── dormant
 /// ```
-/// 1. The time counts from the last byte *read*, whatever it belonged to.
-/// 2. A connection without calls is left alone unless `withoutCalls`; a ping that is out already is
-///    still judged.
-/// 3. Its owner calls `check` when the time it was given has come, and after `dormant` when a call
-///    begins.
+/// 1. The time counts from the last byte *read*, of any frame.
+/// 2. A connection without calls gets no PING unless `withoutCalls`; one that was sent before still
+///    has its timeout.
+/// 3. Its owner calls `check` at the time it was given, and after `dormant` when a call begins.
 package struct Keepalive: Sendable {
   package struct Settings: Sendable, Hashable {
-    /// Silence after which the peer is asked.
+    /// Silence after which a PING is sent.
     package var time: UInt64
-    /// How long it may take to say anything then.
+    /// Time for any byte after that PING.
     package var timeout: UInt64
     package var withoutCalls: Bool
 
@@ -30,18 +29,18 @@ package struct Keepalive: Sendable {
   }
 
   package enum Step: Sendable, Hashable {
-    /// Check again then.
+    /// Check again at that time.
     case wait(until: UInt64)
-    /// Send a PING, and check again then.
+    /// Send a PING, and check again at that time.
     case ping(lookAt: UInt64)
     /// Check when a call begins.
     case dormant
-    /// Nothing came within the timeout: close.
+    /// Nothing was received within the timeout: close.
     case dead
   }
 
   package let settings: Settings
-  /// When the ping went out that is unanswered.
+  /// When the unanswered PING was sent.
   private var asked: UInt64?
 
   package init(_ settings: Settings) { self.settings = settings }
@@ -50,7 +49,7 @@ package struct Keepalive: Sendable {
     if let asked {
       if lastRead < asked {
         let end = later(asked, settings.timeout)
-        // An answer that comes late must not put off the next question.
+        // A late answer must not delay the next PING.
         return now >= end ? .dead : .wait(until: min(end, later(now, settings.time)))
       }
       self.asked = nil
@@ -59,12 +58,12 @@ package struct Keepalive: Sendable {
     let due = later(lastRead, settings.time)
     if now < due { return .wait(until: due) }
     asked = now
-    // Where the time is the shorter one, the next ping may be due before the timeout is over.
+    // If `time` is shorter, the next PING may be due before the timeout is over.
     return .ping(lookAt: later(now, min(settings.time, settings.timeout)))
   }
 }
 
-/// Saturates: a peer may be given for ever.
+/// Saturates: options may hold any duration.
 func later(_ time: UInt64, _ delay: UInt64) -> UInt64 {
   let (sum, overflow) = time.addingReportingOverflow(delay)
   return overflow ? .max : sum

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// One HTTP/2 frame as a value (RFC 9113 §6), to be sent or compared. CONTINUATION does not occur:
-/// a block that came in several frames is one `headers`.
+/// a block in several frames is one `headers`.
 public enum ScriptedFrame: Sendable, Hashable {
   /// DATA (RFC 9113 §6.1).
   case data(Int32, [UInt8], endStream: Bool = false)
@@ -10,7 +10,7 @@ public enum ScriptedFrame: Sendable, Hashable {
   case headers(Int32, [ScriptedHeader], endStream: Bool = false)
   /// RST_STREAM with an error code (RFC 9113 §6.4).
   case reset(Int32, UInt32)
-  /// Identifiers and values, in order.
+  /// SETTINGS: identifiers and values, in order (RFC 9113 §6.5).
   case settings([ScriptedSetting])
   /// SETTINGS with the ACK flag.
   case settingsAck
@@ -20,7 +20,7 @@ public enum ScriptedFrame: Sendable, Hashable {
   case goAway(lastStream: Int32, code: UInt32, debug: String = "")
   /// WINDOW_UPDATE; stream 0 is the connection (RFC 9113 §6.9).
   case windowUpdate(Int32, UInt32)
-  /// Anything else, or something malformed on purpose.
+  /// Any other frame, or a malformed one.
   case raw(type: UInt8, flags: UInt8, stream: Int32, payload: [UInt8])
 
   /// DATA with `padding` bytes behind the payload; they count in both windows (RFC 9113 §6.1).
@@ -49,11 +49,11 @@ public enum ScriptedFrame: Sendable, Hashable {
     }
   }
 
-  /// A header block as it stands in a frame: literal fields without indexing and without Huffman
-  /// (RFC 7541 §6.2.2).
+  /// A header block as in a frame: literal fields without indexing and without Huffman (RFC 7541
+  /// §6.2.2).
   public static func block(_ fields: [ScriptedHeader]) -> [UInt8] { fields.flatMap(\.literal) }
 
-  /// Stream 0 is the connection.
+  /// The stream's number; 0 is the connection.
   public var stream: Int32 {
     switch self {
     case .data(let id, _, _), .headers(let id, _, _), .reset(let id, _), .windowUpdate(let id, _):
@@ -105,7 +105,7 @@ public struct ScriptedSetting: Sendable, Hashable {
 // MARK: - Bytes
 
 extension ScriptedFrame {
-  /// The frame as it goes on the wire.
+  /// The frame as on the wire.
   public var bytes: [UInt8] {
     switch self {
     case .data(let id, let payload, let endStream):

@@ -157,7 +157,7 @@ struct InteropClientProgram: AsyncParsableCommand {
   }
 }
 
-/// As ``Metadata/init(additional:)`` reads it.
+/// In the form of ``Metadata/init(additional:)``.
 struct AdditionalMetadata: ExpressibleByArgument {
   var metadata = Metadata()
 

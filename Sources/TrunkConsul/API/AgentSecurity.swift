@@ -8,10 +8,11 @@ internal import TrunkSockets
   internal import TrunkTLS
 #endif
 
-/// The TLS side of the connections to one agent. Files that change are read again, as a channel's.
+/// The TLS configuration of the connections to one agent. Changed files are reloaded, as a
+/// channel's.
 enum AgentSecurity {
   struct Filter: Sendable {
-    /// Reads files if it is time to, before a connection is made.
+    /// Reloads files if a check is due, before a connection is made.
     let prepare: @Sendable (_ patience: Duration) async -> Void
     let make: @Sendable () throws(SocketError) -> any ByteFilter
   }

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkWire
 
-/// connectivity-semantics-and-api.md.
+/// The state of a channel or subchannel (connectivity-semantics-and-api.md).
 public enum ConnectivityState: Sendable, Hashable {
   /// `idle`: no connection and none wanted. `connecting`: an attempt is under way. `ready`:
   /// connected, the server's SETTINGS arrived. `transientFailure`: the last attempts failed, the
@@ -18,7 +18,7 @@ public struct SubchannelID: Sendable, Hashable {
   public init(_ raw: UInt64) { self.raw = raw }
 }
 
-/// The outcome of a call whose pick asked to be told (``Pick/use(_:token:)`` with a token).
+/// The outcome of a call whose pick had a token (``Pick/use(_:token:)``).
 public struct PickOutcome: Sendable, Hashable {
   /// The subchannel of the pick.
   public var subchannel: SubchannelID
@@ -40,13 +40,14 @@ public struct PickOutcome: Sendable, Hashable {
   }
 }
 
-/// What happens to a load-balancing policy. Snapshots, never differences.
+/// Input of a load-balancing policy. Snapshots, never differences.
 public enum BalancerEvent: Sendable {
   /// The resolver reported; the endpoints replace all earlier ones.
   case resolved(Resolution)
   /// Resolution failed; the policy keeps what it has, and fails calls only if it has nothing.
   case resolutionFailed(note: String)
-  /// A subchannel changed state; `error` tells why in `.transientFailure` ("connection refused").
+  /// A subchannel changed state; `error` is the reason of `.transientFailure` ("connection
+  /// refused").
   case subchannel(SubchannelID, ConnectivityState, error: String?)
   /// Outcomes since the last batch; at most one batch a tick.
   case completed([PickOutcome])
@@ -54,20 +55,20 @@ public enum BalancerEvent: Sendable {
   case exitIdle
 }
 
-/// What a policy wants done: a plain list of commands, so that tests read it.
+/// The commands of a policy: a plain list, so that tests can compare it.
 public struct BalancerActions: Sendable {
   /// One command to the channel.
   public enum Command: Sendable, Hashable {
-    /// A new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC
-    /// 8305). If the policy wants the calls in flight counted, it brings the counter.
+    /// Make a new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC
+    /// 8305). `load`, if given, counts its calls in flight.
     case open(SubchannelID, Endpoint, load: LoadCounter?)
-    /// The same subchannel, new addresses: a READY one stays if its address is still listed.
+    /// Give the subchannel new addresses: a READY one stays if its address is still listed.
     case update(SubchannelID, Endpoint)
     /// Make an IDLE subchannel connect; one in back-off connects when the back-off ends.
     case connect(SubchannelID)
-    /// Its calls finish; no new ones start.
+    /// Let its calls finish and start no new ones on it.
     case close(SubchannelID)
-    /// The policy's own state; `makePicker()` is pulled after it, at most once a tick.
+    /// Publish the policy's own state; `makePicker()` is called after it, at most once a tick.
     case changed(ConnectivityState)
     /// Ask the resolver for a fresher answer (``ResolverSession/refreshRequested()``).
     case resolveAgain
@@ -75,7 +76,7 @@ public struct BalancerActions: Sendable {
   /// In the order given, since the last ``drain()``.
   public private(set) var commands: [Command] = []
   package private(set) var lastID: UInt64
-  /// Randomness comes in as a seed, so that a policy is deterministic in tests.
+  /// The policy's source of randomness; tests pass a seeded one.
   public var random: any RandomNumberGenerator & Sendable
 
   /// No commands. A channel makes one for each policy; tests of a policy make their own.
@@ -86,6 +87,7 @@ public struct BalancerActions: Sendable {
     self.random = random
   }
 
+  /// Appends ``Command/open(_:_:load:)`` with a new id.
   /// - Parameter load: counts the subchannel's calls in flight, for policies that read it.
   public mutating func open(_ endpoint: Endpoint, load: LoadCounter? = nil) -> SubchannelID {
     lastID += 1
@@ -106,7 +108,7 @@ public struct BalancerActions: Sendable {
   /// Appends ``Command/resolveAgain``.
   public mutating func resolveAgain() { commands.append(.resolveAgain) }
 
-  /// Takes the commands out; ids go on from where they were.
+  /// Returns the commands and removes them; ids are not reused.
   public mutating func drain() -> [Command] {
     defer { commands.removeAll(keepingCapacity: true) }
     return commands
@@ -131,7 +133,7 @@ public protocol Balancer: Sendable {
   mutating func reconfigure(_ config: Config) -> Bool
   /// Takes one event and appends the commands that follow from it.
   mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions)
-  /// Pulled at most once per tick, after `.changed`.
+  /// The picker for the present state; called at most once per tick, after `.changed`.
   mutating func makePicker() -> any Picker
 }
 
@@ -156,7 +158,7 @@ public struct PickContext: Sendable {
   public var path: String
   /// The call's request metadata.
   public var metadata: Metadata
-  /// Fresh for each pick.
+  /// Uniform over 64 bits, new for each pick.
   public var random: UInt64
   /// Nanoseconds on a monotonic clock.
   public var nanoseconds: UInt64
@@ -174,7 +176,7 @@ public struct PickContext: Sendable {
 
 /// What a picker decides for one call (gRPC's load-balancing.md).
 public enum Pick: Sendable {
-  /// Send the call there. With a token the policy hears of the outcome (``PickOutcome``).
+  /// Send the call there. With a token the policy gets the outcome (``PickOutcome``).
   case use(SubchannelID, token: UInt64? = nil)
   /// Hold the call until the next picker.
   case wait

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The load-balancing policies a channel knows, by name. A value: handed to a channel, never
+/// The load-balancing policies of a channel, by name. A value: handed to a channel, never
 /// global.
 public struct BalancerRegistry: Sendable {
   private var types: [String: any Balancer.Type] = [:]
@@ -64,8 +64,8 @@ public struct BalancerRegistry: Sendable {
     return BalancerChoice(option ?? PickFirst.name)
   }
 
-  /// What a channel is told when it is made: its own policy, and a service config that it is given,
-  /// are to be good.
+  /// Checks what the application sets when it makes a channel: the policy option, and the policies
+  /// of a default service config.
   package func check(option: String, config: ServiceConfig?) throws(ServiceConfigError) {
     do throws(ServiceConfigError) { _ = try make(option) } catch {
       throw ServiceConfigError(

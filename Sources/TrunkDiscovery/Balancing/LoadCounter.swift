@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import Synchronization
 
-/// Counts one subchannel's calls in flight, for policies that look at load.
+/// Counts one subchannel's calls in flight, for policies that choose by load.
 ///
 /// The loops of the subchannel's connections write it, pickers on any loop read it; a reader may be
 /// a few calls behind.

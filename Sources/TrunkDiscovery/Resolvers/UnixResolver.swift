@@ -3,11 +3,11 @@
 
 /// `unix:path`, `unix:///absolute/path` and `unix-abstract:name` (naming.md).
 public struct UnixResolver: Resolver {
-  /// Where the socket's name lies, which is also the scheme.
+  /// The namespace of the socket's name, which is also the scheme.
   public enum Namespace: String, Sendable, Hashable {
     /// The file system.
     case path = "unix"
-    /// Linux only.
+    /// Linux's abstract socket namespace (`unix(7)`); Linux only.
     case abstract = "unix-abstract"
   }
 
@@ -40,7 +40,7 @@ public struct UnixResolver: Resolver {
           ? "missing path; allowed: unix:path, unix:///absolute/path"
           : "missing name; allowed: unix-abstract:name")
     }
-    // sockaddr_un has 108 bytes, of which the NUL (at the end, or in front) takes one.
+    // sockaddr_un has 108 bytes, one of them for the NUL (at the end, or in front).
     guard target.path.utf8.count <= 107 else {
       throw target.error(
         .malformed, column: target.pathColumn,

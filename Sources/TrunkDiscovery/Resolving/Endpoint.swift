@@ -25,21 +25,21 @@ extension Address: CustomStringConvertible {
   }
 }
 
-/// One logical server: any of its addresses will do (gRFC A61).
+/// One logical server, reachable at any of its addresses (gRFC A61).
 ///
 /// Its identity is its addresses, server name and instance id; a change of weight or attributes
 /// closes no connection.
 public struct Endpoint: Sendable, Hashable {
   /// In order of preference; never empty when it comes from a built-in resolver.
   public var addresses: [Address]
-  /// Replaces the name in the target for this endpoint: in `:authority`, and as the name that its
-  /// TLS certificate is checked for. An empty one is none.
+  /// Replaces the target's name for this endpoint: in `:authority`, and as the name that its TLS
+  /// certificate is verified against. Empty is as nil.
   public var serverName: String?
-  /// Tells apart two instances that share an address over time, e.g. Consul's node and service id.
+  /// Distinguishes two instances that share an address over time, e.g. Consul's node and service id.
   public var instanceID: String?
-  /// Relative weight, 1...65535; 1 unless the resolver knows better.
+  /// Relative weight, 1...65535; 1 unless the resolver has another.
   public var weight: UInt32
-  /// What the resolver knows besides: tags, metadata, zone. Keys are the resolver's own.
+  /// Further facts from the resolver: tags, metadata, zone. Each resolver defines its keys.
   public var attributes: [String: String]
 
   /// - Parameter addresses: in order of preference.
@@ -74,7 +74,7 @@ public struct Endpoint: Sendable, Hashable {
   }
 }
 
-/// What a name stands for right now. Always the whole set, never a difference.
+/// The present result of a name's resolution. Always the whole set, never a difference.
 public struct Resolution: Sendable, Hashable {
   /// All endpoints; empty: the name exists and no server is known.
   public var endpoints: [Endpoint]
@@ -83,10 +83,10 @@ public struct Resolution: Sendable, Hashable {
   /// Why the service config that came with the name was refused. The channel keeps the last good
   /// one, and fails calls with this if it never had one (gRFC A21).
   public var serviceConfigError: ServiceConfigError?
-  /// Shown in the story of a failed call, e.g. "3 instances, 0 passing (3 critical)".
+  /// One line for the diagnostics of a failed call, e.g. "3 instances, 0 passing (3 critical)".
   public var note: String?
-  /// False: the registry could not be asked or refused to answer; the endpoints are what was known
-  /// before, and the note says why. Default true.
+  /// False: the registry could not be asked or refused to answer; the endpoints are the last known
+  /// ones, and the note gives the reason. Default true.
   public var isAnswer = true
 
   /// A result with ``isAnswer`` true.

@@ -27,7 +27,7 @@ public struct TargetError: Error, Sendable, Hashable, CustomStringConvertible {
 
   /// What kind of fault.
   public var kind: Kind
-  /// As the user wrote it, secrets (passwords, tokens) starred out.
+  /// As written, secrets (passwords, tokens) replaced by `*`.
   public var target: String
   /// Where the fault is, in characters of what the user wrote, from 1; 0 if the fault is not in the
   /// target.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A call that did not end with OK: its gRPC status, who made it, and what is known about why.
+/// A call's status other than OK: its code and message, the side that set it, and diagnostics.
 ///
-/// Thrown by client calls; an `RPCError` thrown by a server's handler is the status that the client
-/// sees. Source: statuscodes.md.
+/// Thrown by client calls; an `RPCError` thrown by a server's handler is the call's status for the
+/// client. Source: statuscodes.md.
 public struct RPCError: Error, Sendable, Hashable {
   /// gRPC's status codes, OK (0) excepted: a call that ended with OK throws nothing.
   public enum Code: Int, Sendable, Hashable, CaseIterable {
@@ -42,7 +42,7 @@ public struct RPCError: Error, Sendable, Hashable {
     case unauthenticated
   }
 
-  /// Who made the status: the peer said it, or this side's library did.
+  /// The side that set the status: `peer` sent it, or `local`, this side's library, made it.
   public enum Origin: Sendable, Hashable { case peer, local }
 
   /// The status code.
@@ -50,7 +50,7 @@ public struct RPCError: Error, Sendable, Hashable {
     get { parts.code }
     set { change { $0.code = newValue } }
   }
-  /// One line: `grpc-message`, or this library's first line of the story.
+  /// One line: `grpc-message`, or this library's summary of the failure.
   public var message: String {
     get { parts.message }
     set { change { $0.message = newValue } }
@@ -60,27 +60,27 @@ public struct RPCError: Error, Sendable, Hashable {
     get { parts.origin }
     set { change { $0.origin = newValue } }
   }
-  /// Trailing metadata that came with the status, or that a handler wants to send with it.
-  /// `grpc-status-details-bin`, the serialised `google.rpc.Status`, is among it (gRPC's richer
-  /// error model): a handler that throws on the error of a call it made passes its details on.
+  /// Trailing metadata received with the status, or that a handler sends with it.
+  /// `grpc-status-details-bin`, the serialised `google.rpc.Status`, is in it (gRPC's richer error
+  /// model): a handler that throws on the error of a call it made passes its details on.
   public var metadata: Metadata {
     get { parts.metadata }
     set { change { $0.metadata = newValue } }
   }
-  /// What is known beyond the message, one fact a line: resolver, last connection errors, next try.
-  /// Empty where there is nothing to add. Never sent to a peer.
+  /// Diagnostics beyond the message, one fact a line: resolver, last connection errors, next
+  /// attempt. Empty if there are none. Never sent to a peer.
   public var story: String {
     get { parts.story }
     set { change { $0.story = newValue } }
   }
-  /// What the server sent before the call failed: its initial metadata. Empty if it sent none, and
-  /// on errors that no call made. Never sent to a peer.
+  /// The response headers' metadata, if they came before the call failed. Empty otherwise, and on
+  /// errors of no call. Never sent to a peer.
   public var initialMetadata: Metadata {
     get { parts.initialMetadata }
     set { change { $0.initialMetadata = newValue } }
   }
-  /// The server that the call was with when it failed, e.g. `10.0.0.7:50051`; nil if it was with
-  /// none. Never sent to a peer.
+  /// The address of the call's server when it failed, e.g. `10.0.0.7:50051`; nil if it had none.
+  /// Never sent to a peer.
   public var peer: String? {
     get { parts.peer }
     set { change { $0.peer = newValue } }
@@ -97,8 +97,8 @@ public struct RPCError: Error, Sendable, Hashable {
       Parts(code: code, message: message, origin: origin, metadata: metadata, story: story))
   }
 
-  // Apart from the value, which is then one word: every function that may throw has room for one,
-  // and every suspended call those of all its functions.
+  // In an object, so that an error is one word: every function that may throw reserves room for
+  // one, and every suspended call that of all its functions.
   private struct Parts: Sendable, Hashable {
     var code: Code
     var message: String
@@ -128,7 +128,7 @@ extension RPCError {
 }
 
 extension RPCError: CustomStringConvertible {
-  /// `unavailable: no server for …`, then the story, one indented fact a line.
+  /// `unavailable: no server for …`, then the diagnostics, one indented line each.
   public var description: String {
     let head = message.isEmpty ? "\(code)" : "\(code): \(message)"
     guard !story.isEmpty else { return head }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Where a call's incoming messages come from, as payloads.
+/// A call's incoming messages, as payloads.
 public protocol MessageSource: AnyObject, Sendable {
   /// The next message; nil after the last one.
-  /// - Throws: how the call ended, if not well.
+  /// - Throws: the call's status, if it is not OK.
   func next() async throws(RPCError) -> [UInt8]?
-  /// Whether the message that ``next()`` gave last came compressed; it is given decompressed.
+  /// Whether the message that ``next()`` returned last was compressed on the wire; it is returned
+  /// decompressed.
   var lastMessageWasCompressed: Bool { get }
 }
 
@@ -15,9 +16,10 @@ extension MessageSource {
   public var lastMessageWasCompressed: Bool { false }
 }
 
-/// Where a call's outgoing messages go, as frames: five bytes of room, then the payload.
+/// Takes a call's outgoing messages, as frames: five bytes of room, then the payload.
 public protocol MessageSink: AnyObject, Sendable {
   /// Suspends while the peer's flow-control window is full.
+  /// - Throws: RESOURCE_EXHAUSTED over the send limit; the call's status, if it has ended.
   func send(_ frame: [UInt8]) async throws(RPCError)
 }
 
@@ -26,7 +28,7 @@ extension MessageSink {
   /// compresses.
   public func send(_ frame: [UInt8], compressed: Bool) async throws(RPCError) {
     guard !compressed, !frame.isEmpty else { return try await send(frame) }
-    // A mark in the room of the prefix, so that it goes through sinks of interceptors as well.
+    // A mark in the prefix's room, so that it passes through the sinks of interceptors as well.
     var frame = frame
     frame[0] = MessageFrame.uncompressedMark
     try await send(frame)
@@ -52,12 +54,13 @@ public struct RequestStream<Message: Sendable>: AsyncSequence, Sendable {
   @inlinable public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(source, codec) }
 
   /// The next request; nil after the last one.
+  /// - Throws: the call's status, if it ended before the client's last request.
   @inlinable public func next() async throws(RPCError) -> Message? {
     guard let payload = try await source.next() else { return nil }
     return try codec.message(payload)
   }
 
-  /// Whether the request that was taken last came compressed.
+  /// Whether the request that ``next()`` returned last was compressed on the wire.
   public var lastMessageWasCompressed: Bool { source.lastMessageWasCompressed }
 
   /// For `for try await`. Two at once on one call fail with FAILED_PRECONDITION.
@@ -96,7 +99,7 @@ public struct MessageWriter<Message: Sendable>: Sendable {
   }
 
   /// Suspends while the peer's flow-control window is full.
-  /// - Throws: RESOURCE_EXHAUSTED over the send limit; how the call ended, if it has.
+  /// - Throws: RESOURCE_EXHAUSTED over the send limit; the call's status, if it has ended.
   @inlinable public func write(_ message: Message) async throws(RPCError) {
     try await sink.send(try codec.frame(message))
   }

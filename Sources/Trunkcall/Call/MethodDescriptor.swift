@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// `idempotency_level` of a method in its proto file.
+/// `idempotency_level` of a method in its proto file (google/protobuf/descriptor.proto).
 public enum Idempotency: Sendable, Hashable { case unknown, noSideEffects, idempotent }
 
-/// A method as a stub knows it: its path, and how its messages become bytes.
+/// A method as its stub defines it: its path, and the codecs of its messages.
 public struct MethodDescriptor<Request: Sendable, Response: Sendable>: Sendable {
   /// `package.Service`.
   public let service: String
@@ -12,7 +12,7 @@ public struct MethodDescriptor<Request: Sendable, Response: Sendable>: Sendable 
   public let method: String
   /// `/package.Service/Method`.
   public let path: MethodName
-  /// As the proto file says.
+  /// The method's `idempotency_level`.
   public let idempotency: Idempotency
   /// Of the requests.
   public let request: Codec<Request>
@@ -35,7 +35,7 @@ public struct MethodDescriptor<Request: Sendable, Response: Sendable>: Sendable 
   }
 }
 
-/// A method's path, as text and as it goes on the wire: `/package.Service/Method`.
+/// A method's path, as text and in its wire form: `/package.Service/Method`.
 public struct MethodName: Sendable, Hashable, CustomStringConvertible, ExpressibleByStringLiteral {
   /// `/package.Service/Method`.
   public let text: String
@@ -59,8 +59,8 @@ public struct MethodName: Sendable, Hashable, CustomStringConvertible, Expressib
   public func hash(into hasher: inout Hasher) { hasher.combine(bytes) }
 }
 
-/// Generated stubs name the constant of the format they were made for. When the format changes, the
-/// old constant becomes unavailable with a message that says: regenerate with protoc-gen-trunkcall.
+/// Generated stubs refer to the constant of the format they were made for. When the format changes,
+/// the old constant becomes unavailable with a message: regenerate with protoc-gen-trunkcall.
 public enum StubFormat {
   @available(
     *, unavailable,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What generated stubs refer to. They do so by this one name, because a module's name can be
+/// The types that generated stubs refer to. They do so by this one name, because a module's name
+/// can be
 /// shadowed: beside a message `Trunkcall` without a package `Trunkcall.RPCError` is a member of
 /// that message. protoc-gen-trunkcall refuses a file that has a message or enum of this name.
 ///

@@ -5,12 +5,12 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// What a channel says of itself: in the errors of its calls, and in warnings.
+/// The diagnostics of a channel: in the errors of its calls, and in warnings.
 extension ChannelControl {
-  /// Between two warnings of one channel.
+  /// Least time between two warnings of one channel.
   private static let warningInterval: UInt64 = 60_000_000_000
 
-  /// The picker's error, with everything that is known beside it (gRFC A54).
+  /// The picker's error, with the diagnostics of resolver and subchannels (gRFC A54).
   func told(_ error: RPCError) -> RPCError {
     guard error.code == .unavailable else { return error.fromControlPlane }
     return story(balancer: error.message).error(now: Clock.now())
@@ -31,7 +31,7 @@ extension ChannelControl {
       attempts: subchannels.values.flatMap(\.attempts), tries: subchannels.values.flatMap(\.tries))
   }
 
-  /// One line a minute at most, however often the channel falls.
+  /// At most one line a minute, however often the channel fails.
   func warn() {
     let now = Clock.now()
     if let lastWarning, now - lastWarning < ChannelControl.warningInterval { return }
@@ -43,7 +43,7 @@ extension ChannelControl {
     parts.logger.warning("\(error.message): \(story.joined(separator: "; "))")
   }
 
-  /// What is read of a service config and changes nothing yet is said, once.
+  /// Fields of a service config that are parsed and not supported yet are logged, once.
   func warn(of config: ServiceConfig, before: ServiceConfig?) {
     let unsupported = config.unsupportedFields
     guard !unsupported.isEmpty, unsupported != before?.unsupportedFields else { return }

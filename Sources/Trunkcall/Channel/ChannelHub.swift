@@ -5,10 +5,10 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// What every part of a channel can reach from every thread: its loops, their picks, and the way to
-/// the control side, which lives on the home loop.
+/// The parts of a channel that can be reached from every thread: its loops, their pickers, and its
+/// control side, which is bound to the home loop.
 ///
-/// Calls and connections keep it alive; it goes when the channel is closed and they have ended.
+/// Calls and connections hold it; it is released when the channel is closed and they have ended.
 final class ChannelHub: Sendable {
   let target: Target
   let settings: CallSettings
@@ -17,7 +17,7 @@ final class ChannelHub: Sendable {
   let control: LoopBound<ChannelControl>
   let picks: [LoopBound<LoopPicks>]
   private let shared: Locked<PickTable>
-  /// As last published, for readers elsewhere.
+  /// As last published, for readers on any thread.
   let watch = StateWatch()
 
   /// Only if the channel has loops of its own.
@@ -37,7 +37,7 @@ final class ChannelHub: Sendable {
     control.hub = self
   }
 
-  /// Own loops end when nobody can reach them any more; never from one of themselves, as a loop
+  /// Own loops end when nothing can reach them any more; never on one of themselves, as a loop
   /// cannot join itself.
   deinit {
     if let ownGroup { Task.detached { ownGroup.shutdown() } }
@@ -45,12 +45,12 @@ final class ChannelHub: Sendable {
 
   var home: EventLoop { loops[homeIndex] }
 
-  /// Runs `body` on the home loop, at once if the caller is there.
+  /// Runs `body` on the home loop, at once if the caller is on it.
   func onHome(_ body: @escaping @Sendable (ChannelControl) -> Void) {
     home.run { [self] in body(control.value) }
   }
 
-  /// As ``onHome(_:)``, but never inside the caller: for those who are in the middle of something.
+  /// As ``onHome(_:)``, but never inside the caller: for callers in the middle of a state change.
   func onHomeLater(_ body: @escaping @Sendable (ChannelControl) -> Void) {
     home.later { [self] in body(control.value) }
   }
@@ -61,7 +61,7 @@ final class ChannelHub: Sendable {
     return nil
   }
 
-  /// Sends a new call on its way, from whatever thread it was made on.
+  /// Starts a new call, from whatever thread it was made on.
   func dispatch(_ call: ClientCall) {
     let answer: PickTable.Answer
     let here = currentIndex
@@ -74,24 +74,25 @@ final class ChannelHub: Sendable {
       if let here, here != route.loopIndex { askForSibling(of: route.subchannel, from: here) }
       call.move(to: route, token: token, from: here)
     } else {
-      // Waiting and failing is the home loop's business: it has the newest picker, and the story.
+      // The home loop has the newest picker and the diagnostics: it decides about waiting and
+      // failing.
       toHome(call)
     }
   }
 
-  /// A call leaves the loop that it began on: the next ones had better not.
+  /// A call leaves the loop that it began on: asks for a connection there for the next ones.
   private func askForSibling(of id: SubchannelID, from here: Int) {
     guard picks[here].value.table.asksForSibling(of: id, now: loops[here].now) else { return }
     onHomeLater { $0.siblingWanted(id, on: here) }
   }
 
-  /// Lets the home loop pick: the newest picker, after every event that was posted before.
+  /// Lets the home loop pick: with the newest picker, after every event that was posted before.
   func toHome(_ call: ClientCall) {
     call.place(at: homeIndex)
     home.later { [self] in control.value.admit(call) }
   }
 
-  /// From the home loop: hands every loop its copy, with its own siblings.
+  /// On the home loop: gives every loop its copy, with the connections of that loop.
   func publish(_ update: PickTable.Update, siblings: [LoopSiblings]) {
     for (index, loop) in loops.enumerated() {
       let picks = picks[index]
@@ -103,7 +104,7 @@ final class ChannelHub: Sendable {
   }
 }
 
-/// The limits that calls are held to.
+/// The limits of a channel's calls.
 struct CallSettings: Sendable {
   var logger: Logger
   var log: CallLog
@@ -112,12 +113,12 @@ struct CallSettings: Sendable {
   var maxRetryBufferSize: Int
   var compression: Compression
   var acceptedCompression: CompressionSet
-  /// With a prefix; else the library's own, which lies in the program's text.
+  /// With the application's prefix; nil: the library's own, a constant.
   var userAgent: [UInt8]?
   /// TLS: the `:scheme` of calls is `https`, and credentials may be sent.
   var isSecure: Bool
   var credentials: [any CallCredentials]
-  /// As the resolver or the application says, for the audience of credentials.
+  /// As the resolver or the application gives it, for the audience of credentials.
   var authority: String
 }
 

@@ -2,9 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
 
-/// Finds out that a channel had no call for its idle timeout, without a counter that every call
-/// would have to touch: four times in the timeout it asks the connections what they have seen.
-/// Home loop only.
+/// Detects that a channel had no call for its idle timeout without a counter that every call would
+/// have to write: four times in the timeout it reads the connections' call counts. Home loop only.
 final class IdleWatch {
   private unowned let control: ChannelControl
   private let interval: Duration

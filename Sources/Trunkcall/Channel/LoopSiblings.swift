@@ -2,12 +2,12 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// What one loop knows of the connections that are its own, for all subchannels.
+/// One loop's copy of which connections are its own, for all subchannels.
 struct LoopSiblings: Sendable {
-  /// Whether it may ask for more.
+  /// Whether the loop may ask for more.
   fileprivate(set) var isOffered = false
   private(set) var routes: [UInt64: Route] = [:]
-  /// When it may ask, where that is not at once.
+  /// The time from which it may ask, where that is not at once.
   private var notBefore: [UInt64: UInt64] = [:]
 
   fileprivate mutating func set(_ route: Route?, notBefore time: UInt64, for id: SubchannelID) {
@@ -15,7 +15,7 @@ struct LoopSiblings: Sendable {
     notBefore[id.raw] = time == 0 ? nil : time
   }
 
-  /// Whether to ask for a connection to that subchannel now: once, until there is news.
+  /// Whether to ask for a connection to that subchannel now: once, until the next publication.
   mutating func asks(for id: SubchannelID, now: UInt64) -> Bool {
     guard isOffered, notBefore[id.raw, default: 0] <= now else { return false }
     notBefore[id.raw] = .max
@@ -23,7 +23,7 @@ struct LoopSiblings: Sendable {
   }
 }
 
-/// What the loops of a channel are told with the next publication. Home loop only.
+/// What the loops of a channel get with the next publication. Home loop only.
 struct SiblingBoard {
   /// Endpoints times loops up to which an endpoint may have a connection on each loop.
   static let limit = 64
@@ -37,8 +37,8 @@ struct SiblingBoard {
     isWanted = option == .automatic && loops > 1
   }
 
-  /// So many endpoints there are now. What is connected stays.
-  /// - Returns: whether that changes what the loops are told.
+  /// Sets the number of endpoints. Existing connections stay.
+  /// - Returns: whether that changes what the loops get.
   mutating func count(_ endpoints: Int) -> Bool {
     let offers = isWanted && endpoints * loops.count <= SiblingBoard.limit
     guard offers != isOffered else { return false }
@@ -47,8 +47,8 @@ struct SiblingBoard {
     return true
   }
 
-  /// Asks `news` for what each loop is to know of a subchannel: a connection of its own, or when it
-  /// may ask for one.
+  /// Calls `news` for each loop's entry of a subchannel: a connection of its own, or the time from
+  /// which it may ask for one.
   mutating func tell(of id: SubchannelID, _ news: (Int) -> (Route?, notBefore: UInt64)) {
     for loop in loops.indices {
       let (route, time) = news(loop)

@@ -4,21 +4,21 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// A connection that takes calls, and where it lives.
+/// A connection that takes calls, and its loop.
 struct Route: Sendable {
   let connection: LoopBound<ClientConnection>
-  /// Into the channel's loops.
+  /// Index into the channel's loops.
   let loopIndex: Int
   let subchannel: SubchannelID
   let load: LoadCounter?
 }
 
-/// One copy of what is needed to send a call on its way: every loop has one, callers elsewhere
-/// share one behind a lock, and the home loop has the newest.
+/// A copy of what is needed to start a call: every loop has one, callers on other threads share one
+/// behind a lock, and the home loop has the newest.
 struct PickTable: Sendable {
   enum Answer {
     case go(Route, token: UInt64?)
-    /// A route that is not open yet or no more: the home loop knows better.
+    /// The connection is not open yet or no more: the home loop has to pick.
     case noRoute
     case wait
     case connect(SubchannelID)
@@ -37,7 +37,7 @@ struct PickTable: Sendable {
     random = XorShift(seed: seed)
   }
 
-  /// What a publication changes. Without a picker the copy keeps its own, and its place in it.
+  /// What a publication changes. Without a picker the copy keeps its own, and its position in it.
   struct Update: Sendable {
     var picker: (any Picker)?
     var routes: [UInt64: Route]
@@ -51,7 +51,7 @@ struct PickTable: Sendable {
     routes = update.routes
     config = update.config
     siblings = update.siblings
-    // A loop's own connections go before the first ones, which may be elsewhere.
+    // A loop's own connections are used before the first ones, which may be on another loop.
     if !siblings.routes.isEmpty { routes.merge(siblings.routes) { $1 } }
   }
 

@@ -4,7 +4,7 @@ internal import DequeModule
 internal import TrunkSockets
 
 /// One direction of a call within the process: payloads in order, a writer that waits while too
-/// much lies unread, one end.
+/// many bytes are unread, one end.
 ///
 /// ```
 ///   open ── finish() ──► ended          what was written before is still read
@@ -31,12 +31,12 @@ final class MessagePipe: Sendable {
 
   // MARK: Writing
 
-  /// Returns once no more than the mark lies unread.
+  /// Returns once no more than ``mark`` bytes are unread.
   func send(_ payload: [UInt8]) async throws(RPCError) {
     let isFull = try state.withLock { state throws(RPCError) in
       switch state.end {
       case .failed(let error): throw error
-      // As on a connection: nobody wants it.
+      // As on a connection: written messages are dropped after the end.
       case .ended: return false
       case .open: break
       }
@@ -59,7 +59,7 @@ final class MessagePipe: Sendable {
     }
   }
 
-  /// Nobody reads any more, and all is well: what is unread goes, writers go on.
+  /// The reader has ended without an error: unread payloads are dropped, writers return.
   func close() {
     state.withLock { state in
       if case .failed = state.end { return }
@@ -71,7 +71,7 @@ final class MessagePipe: Sendable {
     }
   }
 
-  /// What comes first is the end.
+  /// Only the first call has an effect.
   func fail(_ error: RPCError) {
     state.withLock { state in
       if case .failed = state.end { return }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// An interceptor that stands around the calls of some services or methods alone
-/// (``Interceptor/on(services:)``, ``Interceptor/on(methods:)``).
+/// An interceptor for the calls of some services or methods only (``Interceptor/on(services:)``,
+/// ``Interceptor/on(methods:)``).
 public struct InterceptorScope<Base: Interceptor>: Interceptor {
   /// The interceptor without the scope.
   public let base: Base
@@ -11,7 +11,7 @@ public struct InterceptorScope<Base: Interceptor>: Interceptor {
   private let methods: Set<MethodName>
 
   /// - Parameters:
-  ///   - services: `package.Service`; every method of theirs, also one that the server does not
+  ///   - services: `package.Service`; all of their methods, also those that the server does not
   ///     have.
   ///   - methods: `/package.Service/Method`.
   public init(_ base: Base, services: [String] = [], methods: [MethodName] = []) {
@@ -31,7 +31,7 @@ extension InterceptorScope: ScopedInterceptor {
   var innermost: any Interceptor { (base as? any ScopedInterceptor)?.innermost ?? base }
 }
 
-/// Stands for another one.
+/// An interceptor that wraps another one.
 protocol ScopedInterceptor {
   var innermost: any Interceptor { get }
 }

@@ -3,11 +3,11 @@
 
 internal import TrunkHTTP2
 
-/// So many at once, and so many a second after that.
+/// A token bucket: `burst` events at once, and `perSecond` a second after that.
 public struct EventRate: Sendable, Hashable {
   /// Events at once; 0 or more.
   public var burst: Int
-  /// Events a second; 0 or more.
+  /// Events a second; less than 0.01 counts as 0.01.
   public var perSecond: Double
 
   /// - Parameters: see the properties of the same names.
@@ -19,18 +19,18 @@ public struct EventRate: Sendable, Hashable {
   var limit: RateLimit { RateLimit(burst: burst, perSecond: perSecond) }
 }
 
-/// What a client may do to one connection that costs it next to nothing. A client that does more is
-/// sent GOAWAY ENHANCE_YOUR_CALM, and the connection is closed.
+/// Limits of frames that cost a client next to nothing, for each connection. A client that exceeds
+/// one is sent GOAWAY ENHANCE_YOUR_CALM (RFC 9113 §10.5), and the connection is closed.
 public struct AbuseLimits: Sendable, Hashable {
   /// RST_STREAM frames that the client's own violations made the server send. Default 200, and 200
   /// in 30 s. [CVE-2025-8671]
   public var provokedResets = EventRate(burst: 200, perSecond: 200.0 / 30)
-  /// Calls taken back before their handlers have begun. Default 10,000, and 1,000 a second. Those
-  /// whose handlers run count nowhere: each holds a handler's slot until that has ended.
+  /// Calls reset before their handlers have started. Default 10,000, and 1,000 a second. Those
+  /// whose handlers run are not counted here: each holds a handler's slot until that has ended.
   /// [CVE-2023-44487]
   public var earlyResets = EventRate(burst: 10_000, perSecond: 1_000)
-  /// Frames that bring nothing: empty DATA, PRIORITY, SETTINGS, unknown types. Default 1,000, and
-  /// 100 a second. [CVE-2019-9512 to 9518]
+  /// Frames without content: empty DATA, PRIORITY, SETTINGS, unknown types. Default 1,000, and 100
+  /// a second. [CVE-2019-9512 to 9518]
   public var emptyFrames = EventRate(burst: 1_000, perSecond: 100)
   /// WINDOW_UPDATE frames beyond ten for each DATA frame sent. Default 1,000, and 100 a second.
   public var windowUpdates = EventRate(burst: 1_000, perSecond: 100)
@@ -48,17 +48,17 @@ public struct AbuseLimits: Sendable, Hashable {
   }
 }
 
-/// What a server did to protect itself, or to end a connection. Counted since its start:
-/// ServerStatistics/events.
+/// Events of a server's protection against clients, and of ended connections. Counted since the
+/// start: ``ServerStatistics/events``.
 public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   // Connections
-  /// Accepting was held up: `maxConnections` or `maxHandshakes` was reached.
+  /// Accepting was paused: `maxConnections` or `maxHandshakes` was reached.
   case acceptHeld
-  /// Turned away after `acceptTimeout`: `maxConnections` were open.
+  /// Closed after `acceptTimeout`: `maxConnections` were open.
   case connectionRefused
-  /// Turned away after `acceptTimeout`: `maxHandshakes` were under way.
+  /// Closed after `acceptTimeout`: `maxHandshakes` were under way.
   case handshakeRefused
-  /// Accepting paused for want of descriptors. [CVE-2023-4785]
+  /// Accepting paused: no file descriptors. [CVE-2023-4785]
   case acceptPaused
   /// No preface or SETTINGS in time.
   case handshakeTimeout
@@ -66,19 +66,19 @@ public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   case settingsTimeout
   /// A header block whose end did not come in time.
   case headerTimeout
-  /// No sign of life after a keepalive ping.
+  /// Nothing received for `keepaliveTimeout` after a keepalive PING (gRFC A8).
   case keepaliveTimeout
-  /// The client took none of the bytes that wait for it.
+  /// The client read none of the bytes waiting for it during `sendTimeout`.
   case sendTimeout
-  /// Reading paused, as the client does not read the answers to its frames.
+  /// Reading paused, because the client does not read the replies to its frames.
   case readPaused
   /// Closed after `maxConnectionIdle` without a call (gRFC A9).
   case maxIdle
   /// Closed at `maxConnectionAge` (gRFC A9).
   case maxAge
-  /// The grace after `maxAge` was over while calls still ran.
+  /// `maxConnectionAgeGrace` was over while calls still ran (gRFC A9).
   case ageGraceOver
-  /// An HTTP/2 connection error: nothing is read after it. [CVE-2026-27135]
+  /// An HTTP/2 connection error: nothing is received after it. [CVE-2026-27135]
   case connectionError
 
   // GOAWAY ENHANCE_YOUR_CALM: see AbuseLimits
@@ -94,9 +94,9 @@ public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   case tooManyWindowUpdates
 
   // Calls
-  /// Had to wait for its handler's start.
+  /// A call waited for its handler's start.
   case callQueued
-  /// Refused with RESOURCE_EXHAUSTED: neither a handler's slot nor a place to wait.
+  /// Refused with RESOURCE_EXHAUSTED: neither a handler's slot nor a place in the queue.
   case callShed
   /// Refused with RESOURCE_EXHAUSTED: more than `maxHeaderListSize`.
   case headerListTooLarge

@@ -10,15 +10,14 @@ package import TrunkSockets
 ///   idle --run()--> listening --shutDown()--> draining --calls done, or the drain's time-->
 ///   stopped
 /// ```
-/// A graceful stop: health says NOT_SERVING, the ports close, clients get GOAWAY in two steps
-/// (RFC 9113 §6.8), handlers are told (``ServerCall/isShuttingDown``). Calls under way go on for at
-/// most ``ServerOptions/drain``; what is left then ends with UNAVAILABLE, and its handlers are
-/// cancelled.
+/// A graceful stop: health reports NOT_SERVING, the ports close, clients get GOAWAY in two steps
+/// (RFC 9113 §6.8), handlers see ``ServerCall/isShuttingDown``. Calls under way go on for at most
+/// ``ServerOptions/drain``; those left then end with UNAVAILABLE, and their handlers are cancelled.
 public final class GRPCServer: AdvertisedServer, LongRunning {
   private let listen: Listen
   private let security: ServerSecurity
   private let core: ServerCore
-  /// Loops that somebody else owns; nil for those of the process.
+  /// Loops that are owned elsewhere; nil for those of the process.
   private let group: EventLoopGroup?
   private let health: [any HealthReporting]
   private let state = Locked(State())
@@ -35,7 +34,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   }
 
   /// Makes a server; nothing is opened before ``run()``.
-  /// - Parameter logger: gets what handlers throw that is no status, at error level; ends of calls
+  /// - Parameter logger: gets handlers' errors that are no status, at error level; ends of calls
   ///   and connections at debug level, if that is enabled now.
   public convenience init(
     on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
@@ -47,7 +46,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       options: options, logger: logger, group: nil)
   }
 
-  /// The same on loops that somebody else owns; tests use it.
+  /// The same on loops that are owned elsewhere; used by tests.
   package init(
     on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
     interceptors: [any ServerInterceptor] = [],
@@ -197,7 +196,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     for listener in listeners { await listener.loop.perform { listener.value.close() } }
     if !isCancelled { await drain(loops) }
     for loop in loops { loop.closeAll() }
-    // Each loop has closed its connections once it has come to this.
+    // Each loop has closed its connections once it has run this.
     for loop in loops { await loop.loop.perform {} }
   }
 
@@ -292,7 +291,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
         return false
       }
       group.addTask {
-        // All at once: every client is to hear of it now.
+        // All at once, so that every client gets its GOAWAY now.
         await withDiscardingTaskGroup { group in
           for loop in loops { group.addTask { await Drained.wait(loop) } }
         }
@@ -324,7 +323,7 @@ private enum Drained {
   }
 }
 
-/// Hands accepted sockets to the loops in turn.
+/// Distributes accepted sockets over the loops in turn.
 private final class Turn: Sendable {
   private let loops: [ServerLoop]
   private let cursor = Atomic<Int>(0)
@@ -335,7 +334,7 @@ private final class Turn: Sendable {
   }
 }
 
-/// Lets a listener go on, once it is there.
+/// Makes a paused listener accept again, once it exists.
 private final class Resumption: Sendable {
   private let listener: Locked<LoopBound<Listener>?> = Locked(nil)
   func belong(to listener: LoopBound<Listener>) { self.listener.withLock { $0 = listener } }
@@ -346,14 +345,14 @@ private final class Resumption: Sendable {
   }
 }
 
-/// Why a server does not serve, in one line.
+/// Why a server cannot listen, in one line.
 public struct ListenError: Error, Sendable, Hashable, CustomStringConvertible {
   /// E.g. `cannot listen on 0.0.0.0:50051: address already in use`.
   public let description: String
   init(_ description: String) { self.description = description }
 }
 
-/// A server's figures since its start.
+/// A server's counters since its start.
 public struct ServerStatistics: Sendable, Hashable {
   /// Calls whose handlers have started.
   public var callsStarted: UInt64 = 0
@@ -371,7 +370,7 @@ public struct ServerStatistics: Sendable, Hashable {
   public var handlersRunning = 0
   /// Calls that wait for their handlers' start.
   public var callsWaiting = 0
-  /// What the server did to protect itself; events that never happened are not in it.
+  /// Events of ``ServerEvent``; those that never happened have no entry.
   public var events: [ServerEvent: UInt64] = [:]
   /// Methods whose handlers were moved to the global pool.
   public var movedMethods: [String] = []
@@ -385,10 +384,10 @@ public struct ServerStatistics: Sendable, Hashable {
   }
 }
 
-/// A server's part on one event loop, and what other threads have cost that loop.
+/// A server's share of one event loop, and the cost of other threads for that loop.
 ///
-/// Divided by the calls, the latter say what goes from thread to thread for a call: next to nothing
-/// for handlers that stay on their loop. They are the loop's, whoever shares it: with
+/// Divided by the calls, the latter are the hops between threads per call: close to 0 for handlers
+/// that stay on their loop. They are the loop's, for everything that runs on it: with
 /// ``ServerOptions/loops`` the server alone, else the whole process.
 public struct LoopStatistics: Sendable, Hashable {
   /// Open now.
@@ -397,9 +396,9 @@ public struct LoopStatistics: Sendable, Hashable {
   public var callsStarted: UInt64 = 0
   /// Times another thread had to wake the loop, by a write to its eventfd.
   public var wakeups: UInt64 = 0
-  /// Jobs that other threads brought, through the loop's locked inbox.
+  /// Jobs posted by other threads through the loop's locked inbox.
   public var remoteJobs: UInt64 = 0
-  /// Times the lock of the inbox was wanted while somebody had it.
+  /// Times the inbox's lock was held by another thread when it was wanted.
   public var contendedLocks: UInt64 = 0
 
   init(of loop: ServerLoop) {
