@@ -57,7 +57,7 @@ struct Caller: Sendable {
     try InteropSupport.check(
       payload.body.count == size, "\(what) has \(payload.body.count) bytes instead of \(size)")
     try InteropSupport.check(
-      payload.body.allSatisfy { $0 == 0 }, "\(what) is not made of zeros")
+      payload.body == Data(count: size), "\(what) is not made of zeros")
   }
 
   /// The next response of a stream, which must come and have this size.
