@@ -19,7 +19,9 @@ import Testing
       let titles = cell.matches(of: /"([^"]+)"/).map(\.1)
       #expect(!titles.isEmpty || cell.contains("*Open*") || cell.contains("as above"), "\(line)")
       for title in titles {
-        #expect(sources.contains("\"\(title)"), "no test has this title: \(title)")
+        // Foundation's search is compiled with optimization; the standard library's takes seconds.
+        let place = sources.range(of: "\"\(title)", options: .literal)
+        #expect(place != nil, "no test has this title: \(title)")
       }
     }
   }
