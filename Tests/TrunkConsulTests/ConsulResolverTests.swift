@@ -117,13 +117,13 @@ import TrunkTesting
       }
     }
     let watching = try Watching(
-      resolver { $0.emptyHold = .seconds(2) }, "consul://\(agent.address)/hello")
+      resolver { $0.emptyHold = .seconds(1) }, "consul://\(agent.address)/hello")
     #expect(await watching.next()?.ports == [7])
     let lost = ContinuousClock.now
-    let kept = try #require(await watching.report { $0.note?.contains("kept for 2s") == true })
+    let kept = try #require(await watching.report { $0.note?.contains("kept for 1s") == true })
     #expect(kept.ports == [7])
     #expect(await watching.report { $0.ports == [] } != nil)
-    #expect(ContinuousClock.now - lost >= .seconds(2))
+    #expect(ContinuousClock.now - lost >= .seconds(1))
     #expect(
       Array(agent.requests.map { $0["index"] }.prefix(3)) == [nil, "500", nil],
       "an index of a former life is never sent again")
