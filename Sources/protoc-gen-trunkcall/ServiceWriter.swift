@@ -155,7 +155,7 @@ struct ServiceWriter {
       "", "  /// Calls `\(service.fullName)`.",
       "  \(access)nonisolated struct Client: \(names.runtime("ServiceClient")) {",
       "    \(access)var invoker: any \(names.runtime("CallInvoker"))",
-      "    /// For every call; what a call brings of its own wins, field by field.",
+      "    /// For every call; a field that a call sets itself wins.",
       "    \(access)var options = \(names.runtime("CallOptions"))()", "",
       "    \(access)init(_ invoker: any \(names.runtime("CallInvoker"))) {",
       "      self.invoker = invoker", "    }")
