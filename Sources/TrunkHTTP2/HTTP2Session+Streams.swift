@@ -5,8 +5,8 @@ internal import CNGHTTP2
 /// The table of a session's streams: its entries, its events, and when an object may be released.
 ///
 /// ```
-///   insert ──► in the table ── closed by nghttp2, reset unsent, connection lost ──► gone ──►
-///   released
+///   insert ──► in the table ── closed by nghttp2, reset unsent, connection lost ──► gone
+///   gone ── nghttp2 has returned ──► released
 /// ```
 /// Callbacks borrow their streams, so that a stream which has left the table stays until nghttp2
 /// has returned.

@@ -13,7 +13,7 @@
     /// A change of files in use; each is reported once.
     package enum News: Sendable {
       case reloaded
-      /// They changed, and the old ones stay.
+      /// They changed, and the old ones are kept.
       case unusable(TLSError)
       /// They cannot be read: why.
       case unreadable(String)

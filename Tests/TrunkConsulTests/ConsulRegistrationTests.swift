@@ -286,7 +286,7 @@ import TrunkTesting
     let run = Task { try await registration.run() }
     #expect(
       try await eventually { agent.requests.count { $0.path.hasSuffix("/register") } >= 3 })
-    #expect(log.lines.filter { $0.contains("somebody else") }.count == 1)
+    #expect(log.lines.filter { $0.contains("another program") }.count == 1)
     #expect(log.lines.contains { $0.contains(": \(what); registering again") }, "\(log.lines)")
     registration.shutDown()
     try await run.value

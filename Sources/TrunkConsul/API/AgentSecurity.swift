@@ -35,7 +35,7 @@ enum AgentSecurity {
             "certificates for consul \(address) changed and cannot be used: \(problem)")
         case .unreadable(let why):
           logger.warning(
-            "certificates for consul \(address) cannot be looked at, the old ones stay: \(why)")
+            "certificates for consul \(address) cannot be read, the old ones are kept: \(why)")
         }
       }
       var host: String?

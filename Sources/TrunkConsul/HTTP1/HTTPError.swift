@@ -30,7 +30,7 @@ extension HTTPError: CustomStringConvertible {
     case .malformedLength: "the answer has a malformed Content-Length"
     case .malformedChunk: "the answer has a malformed chunk"
     case .unsupportedCoding(let name): "the answer uses the unknown coding \(name)"
-    case .unexpectedUpgrade: "the answer switches protocols, which nobody asked for"
+    case .unexpectedUpgrade: "the answer switches protocols without a request for it"
     case .headTooLarge(let limit): "the head of the answer is larger than \(limit) bytes"
     case .tooManyHeaders(let limit): "the answer has more than \(limit) headers"
     case .bodyTooLarge(let limit): "the body of the answer is larger than \(limit) bytes"

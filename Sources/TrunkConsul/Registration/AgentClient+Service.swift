@@ -59,7 +59,7 @@ extension AgentClient {
   func beat(serviceID: String, isServing: Bool, timeout: Duration) async throws -> Bool {
     var request = HTTPRequest(
       .put, "v1", "agent", "check", isServing ? "pass" : "fail", "service:\(serviceID)")
-    if !isServing { request.addQuery("note", "the health service says NOT_SERVING") }
+    if !isServing { request.addQuery("note", "the health service's status is NOT_SERVING") }
     addTenancy(to: &request)
     do {
       _ = try await send(request, timeout: timeout)

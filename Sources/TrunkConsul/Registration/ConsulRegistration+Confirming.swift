@@ -62,11 +62,11 @@ extension ConsulRegistration {
     case nil: break
     case .registered(let again):
       logger.info("registered with \(agent)\(again ? " again" : "") as \(id)")
-    case .forgotten: logger.notice("\(agent) forgot \(id), registering again")
+    case .forgotten: logger.notice("\(agent) does not have \(id) any more, registering again")
     case .trouble(let reason):
-      logger.warning("\(agent): \(reason); \(id) is served all the same, trying again")
+      logger.warning("\(agent): \(reason); \(id) is still served, trying again")
     case .drifted(let what):
-      logger.warning("\(agent): somebody else changed \(id): \(what); registering again")
+      logger.warning("\(agent): another program changed \(id): \(what); registering again")
     case .renewed: logger.notice("the token for \(agent) was replaced, registering \(id) again")
     case .critical(let output):
       logger.warning(

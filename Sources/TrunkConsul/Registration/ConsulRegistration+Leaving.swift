@@ -34,7 +34,7 @@ extension ConsulRegistration {
       return
     }
     guard sent.isCertain || sent.isUnderWay else {
-      return logger.debug("\(agent) was asked to forget \(id), if it ever knew it")
+      return logger.debug("\(agent) was asked to deregister \(id), if it had it")
     }
     switch await waitUntilGone(sent, by: client) {
     case .gone: logger.info("deregistered \(id) from \(agent)")

@@ -99,7 +99,7 @@ package struct ReadySet: Sendable {
     connectingCount = children.count { $0.phase == .connecting }
     if children.isEmpty {
       // gRFC A61: an empty list is a failure, and the resolver is asked again.
-      lastError = resolution.note ?? "the resolver knows no address"
+      lastError = resolution.note ?? "the resolver reported no address"
       actions.resolveAgain()
     } else if children.map(\.endpoint) == before {
       return  // nothing to publish: pickers keep their position

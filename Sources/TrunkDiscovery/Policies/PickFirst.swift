@@ -78,7 +78,7 @@ public struct PickFirst: Balancer {
       subchannel = nil
       endpoints = []
       actions.resolveAgain()
-      turn(.transientFailure, resolution.note ?? "the resolver knows no address", &actions)
+      turn(.transientFailure, resolution.note ?? "the resolver reported no address", &actions)
       return
     }
     let identities = usable.map(\.identity)

@@ -155,7 +155,8 @@ extension SubchannelCore {
       phase = .backingOff(until: until, wanted: true)
       actions.append(.timer(at: until))
       let why = history[first].map { "\(first) \($0.error)" }
-      actions.append(.report(.transientFailure, error: why ?? "connections were of no use"))
+      actions.append(
+        .report(.transientFailure, error: why ?? "connections ended before a call was answered"))
       return
     }
     actions.append(.report(.connecting, error: nil))

@@ -83,7 +83,7 @@ final class InProcessStream: ClientStream {
     parts.start(run)
   }
 
-  deinit { parts.end(RPCError(.cancelled, "the call was let go of")) }
+  deinit { parts.end(RPCError(.cancelled, "the call was released")) }
 
   func next() async throws(RPCError) -> [UInt8]? {
     do throws(RPCError) {

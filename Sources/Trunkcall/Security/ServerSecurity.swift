@@ -81,7 +81,7 @@ public struct ServerSecurity: Sendable {
         do throws(ReadFailure) { now = try await read(known) } catch {
           if failure != error.reason, !Task.isCancelled {
             logger.warning(
-              "certificates cannot be looked at, the ones in force stay: \(error.reason)")
+              "certificates cannot be read, the ones in force are kept: \(error.reason)")
           }
           failure = error.reason
           continue
@@ -105,7 +105,7 @@ public struct ServerSecurity: Sendable {
         context.withLock { $0 = new }
         logger.info("certificates were reloaded")
       } catch {
-        logger.error("certificates changed and cannot be used; the old ones stay: \(error)")
+        logger.error("certificates changed and cannot be used; the old ones are kept: \(error)")
       }
     }
 

@@ -66,9 +66,10 @@ public struct ChannelSecurity: Sendable {
           switch news {
           case .reloaded: logger.info("certificates were reloaded")
           case .unusable(let problem):
-            logger.error("certificates changed and cannot be used; the old ones stay: \(problem)")
+            logger.error(
+              "certificates changed and cannot be used; the old ones are kept: \(problem)")
           case .unreadable(let why):
-            logger.warning("certificates cannot be looked at, the ones in force stay: \(why)")
+            logger.warning("certificates cannot be read, the ones in force are kept: \(why)")
           }
         }
         return Filter(

@@ -300,7 +300,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       let inTime = await group.next() ?? false
       if !inTime {
         core.logger.notice(
-          "the drain's time is over; what still runs is cancelled",
+          "the drain's time is over; calls still under way are cancelled",
           metadata: ["handlers": "\(loops.reduce(0) { $0 + $1.counters.handlersRunning })"])
         let status = RPCError(.unavailable, "the server is shutting down")
         for loop in loops { loop.endCalls(status) }

@@ -239,7 +239,9 @@
       first.cancel()
       await first.value
       #expect(
-        impatient.lines.allSatisfy { $0.hasSuffix("in force stay: reading certificates timed out") }
+        impatient.lines.allSatisfy {
+          $0.hasSuffix("in force are kept: reading certificates timed out")
+        }
       )
       let watch = Task { await served.watch() }
       defer { watch.cancel() }
@@ -255,7 +257,7 @@
       #expect(log.lines.count == 2, "\(log.lines)")
       #expect(
         log.lines.first?.contains(
-          "certificates cannot be looked at, the ones in force stay: the file \(file) cannot be read"
+          "certificates cannot be read, the ones in force are kept: the file \(file) cannot be read"
         )
           == true)
       #expect(log.lines.last?.contains("certificates changed and cannot be used") == true)
