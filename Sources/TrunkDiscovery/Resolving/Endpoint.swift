@@ -35,7 +35,8 @@ public struct Endpoint: Sendable, Hashable {
   /// Replaces the target's name for this endpoint: in `:authority`, and as the name that its TLS
   /// certificate is verified against. Empty is as nil.
   public var serverName: String?
-  /// Distinguishes two instances that share an address over time, e.g. Consul's node and service id.
+  /// Distinguishes instances that have one address at different times, e.g. Consul's node and
+  /// service id.
   public var instanceID: String?
   /// Relative weight, 1...65535; 1 unless the resolver has another.
   public var weight: UInt32

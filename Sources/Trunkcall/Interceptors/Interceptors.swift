@@ -108,7 +108,7 @@ extension [any ServerInterceptor] {
   }
 
   /// Runs the chain; all of its interceptors apply.
-  /// - Returns: the interceptor that returned without calling `next`; nil if the handler was called.
+  /// - Returns: the interceptor that returned without calling `next`; nil if the handler ran.
   func run(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
     _ end: @escaping ServerInterceptor.Next

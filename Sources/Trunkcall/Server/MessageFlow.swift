@@ -18,8 +18,8 @@ final class MessageFlow {
 /// Every wait has a number, so that a cancellation that reaches the loop after its wait has ended
 /// does not end the next one:
 /// ```
-///   on the loop:  begin(number) ── wait ──► resumed    its cancellation reads the number in `current`
-///   elsewhere:    a job with the ticket ──► wait ──► resumed     its cancellation has the ticket too
+///   on the loop:  begin(number) ── wait ──► resumed    its cancellation reads `current`
+///   elsewhere:    a job with the ticket ──► wait ──► resumed   its cancellation has the ticket
 /// ```
 /// Numbers distinguish waits under way only, so they may wrap around after 2^31: a cancellation
 /// stays in the loop's inbox for one of its rounds. A cancellation before its wait is kept in the
