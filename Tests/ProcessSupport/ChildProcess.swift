@@ -103,7 +103,7 @@ package func freePorts(_ count: Int) async throws -> [UInt16] {
       held.append(
         try await ByteStreamListener.listen(
           on: .host("127.0.0.1", .random(in: 20_000..<32_000)), loop: loop))
-    } catch where taken < 100 { taken += 1 }
+    } catch  where taken < 100 { taken += 1 }
   }
   let ports = held.map(\.port)
   for listener in held { listener.close() }
