@@ -27,7 +27,7 @@ import Trunkcall
     _ cases: LeakCases, _ count: Int, _ kinds: [LeakCases.Kind], bytesPerItem: Int
   ) async throws {
     // Pools and caches fill, lazy values are made.
-    try await cases.run(max(100, count / 5), kinds)
+    try await cases.run(max(100, count / 2), kinds)
     // Caches grow at some time or other; what leaks grows every time.
     for _ in 0..<4 {
       let before = await Figures.atRest()
