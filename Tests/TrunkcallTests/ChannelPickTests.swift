@@ -150,6 +150,7 @@ import TrunkWire
           for try await _ in try await channel.serverStreaming(method("M"), []) {}
         }
       }
+      // So that it waits by then; a cancellation before that has the same end.
       try await Task.sleep(for: .milliseconds(30))
       task.cancel()
       let cancelled = await failure { try await task.value }
@@ -171,6 +172,7 @@ import TrunkWire
     #expect(error?.story.contains("127.0.0.1:\(port) connection refused") == true)
     async let waiting = channel.unary(
       method("M"), [5], CallOptions(timeout: .seconds(10), waitForReady: true))
+    // Long enough for further attempts to fail: the call goes on waiting.
     try await Task.sleep(for: .milliseconds(100))
     let back = try await ScriptedServer(port: port)
     let reply = try await waiting
