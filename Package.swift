@@ -204,7 +204,10 @@ let package = Package(
     tests("GreeterSupportTests", ["GreeterSupport", arguments, logging]),
     tests(
       "TrunkConsulTests",
-      ["TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", logging, lifecycle]),
+      [
+        "TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", "ProcessSupport", logging,
+        lifecycle,
+      ]),
     .target(
       name: "ProcessSupport", dependencies: ["TrunkSockets", "TrunkTesting"],
       path: "Tests/ProcessSupport", swiftSettings: strict),

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* nghttp2's allocator for one session: what is allocated while the session is made lies in zeroed
-   pages of its own, everything later comes from malloc
+/* nghttp2's allocator for one session: allocations during its creation are in zeroed pages of its
+   own, everything later comes from malloc
    (docs/decisions/0014-sessions-lie-in-pages-of-their-own.md).
 
      | arena | session, small parts, frame buffer → ……………………… | tables → ………………………… |
@@ -25,8 +25,8 @@ typedef struct {
 
 enum { TRUNK_ARENA_SMALL = 512, TRUNK_ARENA_LARGE = 8192, TRUNK_ARENA_COLOURS = 8 };
 
-/* `colour` shifts what lies in front by cache lines: what all sessions have at one place of a page
-   would fight for the same lines of the first cache. */
+/* `colour` shifts the front part by cache lines: data at the same offset in the pages of all
+   sessions would compete for the same lines of the L1 cache. */
 static inline trunk_arena *trunk_arena_open(void *pages, size_t size, unsigned colour) {
   trunk_arena *arena = pages;
   char *base = pages;
@@ -37,7 +37,7 @@ static inline trunk_arena *trunk_arena_open(void *pages, size_t size, unsigned c
   return arena;
 }
 
-/* Zeroed; NULL: no room, or the session is made. */
+/* Zeroed; NULL: no room, or the session exists already. */
 static inline void *trunk_arena_take(trunk_arena *arena, size_t size) {
   if (!arena->is_open || size > (size_t)(arena->end - (char *)arena)) return NULL;
   size = (size + 15) & ~(size_t)15;
@@ -66,7 +66,7 @@ static inline void *trunk_arena_calloc(size_t count, size_t size, void *user) {
   return part ? part : calloc(count, size);
 }
 
-/* The pages go back all at once, when the session has gone. */
+/* The pages are returned all at once, after the session was deleted. */
 static inline void trunk_arena_free(void *part, void *user) {
   if (!trunk_arena_has(user, part)) free(part);
 }
@@ -77,12 +77,12 @@ static inline void *trunk_arena_realloc(void *part, size_t size, void *user) {
   if (!trunk_arena_has(arena, part)) return realloc(part, size);
   void *larger = malloc(size);
   if (!larger) return NULL;
-  /* How long the part was is not known: what lies behind it is read with it, and not used. */
+  /* The part's length is not known: the bytes behind it are copied with it, and not used. */
   size_t rest = (size_t)(arena->end - (char *)part);
   return memcpy(larger, part, size < rest ? size : rest);
 }
 
-/* Of a session that is made with `mem` all parts are in `pages` or malloc's. */
+/* All parts of a session made with `mem` are in `pages` or malloc's memory. */
 static inline nghttp2_mem trunk_arena_mem(trunk_arena *arena) {
   nghttp2_mem mem = {arena, trunk_arena_malloc, trunk_arena_free, trunk_arena_calloc,
                      trunk_arena_realloc};

@@ -41,7 +41,7 @@ void trunk_keep_memory(long bytes) {
                                     "MALLOC_TOP_PAD_", "GLIBC_TUNABLES"};
   for (size_t i = 0; i < sizeof own / sizeof *own; i++)
     if (getenv(own[i])) return;
-  /* Blocks up to half of it come from the heap: 32 MiB is the most that glibc takes. */
+  /* Blocks up to half of it come from the heap: 32 MiB is the most that glibc accepts. */
   long mapped = bytes / 2 < (32 << 20) ? bytes / 2 : 32 << 20;
   mallopt(M_TRIM_THRESHOLD, (int)(bytes < INT_MAX ? bytes : INT_MAX));
   mallopt(M_MMAP_THRESHOLD, (int)(mapped > (128 << 10) ? mapped : 128 << 10));
@@ -57,7 +57,7 @@ long trunk_thread_voluntary_switches(void) {
   return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
-/* Their run-time libraries are linked in, or they are not. */
+/* Defined if the sanitizer's run-time library is linked. */
 extern void __asan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
 
@@ -82,7 +82,7 @@ int trunk_dns_query(const char *server, unsigned short port, const char *name, i
     } else if (inet_pton(AF_INET6, server, &v6.sin6_addr) == 1) {
       v6.sin6_family = AF_INET6;
       v6.sin6_port = htons(port);
-      /* glibc keeps IPv6 servers beside the IPv4 list; a zero family there says "look here". */
+      /* glibc keeps IPv6 servers beside the IPv4 list; a zero family there refers to them. */
       if (state._u._ext.nsaddrs[0] == NULL) {
         state._u._ext.nsaddrs[0] = malloc(sizeof v6); /* res_nclose frees it */
         if (state._u._ext.nsaddrs[0] == NULL) {

@@ -15,12 +15,12 @@ extension Duration: @retroactive ExpressibleByArgument {
       let number = Double(digits)
     else { return nil }
     let nanoseconds = (number * unit.nanoseconds).rounded()
-    // About 292 years: what a Duration of nanoseconds holds.
+    // About 292 years: the range of a Duration in nanoseconds.
     guard nanoseconds.isFinite, nanoseconds < 9.2e18 else { return nil }
     self = .nanoseconds(Int64(nanoseconds))
   }
 
-  /// For `--help`, as one would write it.
+  /// For `--help`, in the form of an argument.
   public var defaultValueDescription: String {
     let (seconds, attoseconds) = components
     let milliseconds = seconds &* 1_000 &+ attoseconds / 1_000_000_000_000_000

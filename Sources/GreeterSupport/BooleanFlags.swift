@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Boolean flags as gRPC's own programs take them (Abseil's and Go's ways): `--use_tls`,
+/// Boolean flags in the forms of gRPC's own programs (Abseil's and Go's): `--use_tls`,
 /// `--use_tls=true`, `--use_tls true`, `--nouse_tls`.
 public enum BooleanFlags {
-  /// The arguments with a value at each of these flags: `--use_tls=true` or `=false`. What is no
-  /// boolean is left as it is, to be refused.
+  /// The arguments with a value for each of these flags: `--use_tls=true` or `=false`. A value that
+  /// is no boolean is kept, and refused by the parser.
   public static func withValues(
     _ arguments: some Sequence<String>, _ names: Set<String>
   ) -> [String] {

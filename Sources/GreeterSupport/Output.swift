@@ -8,10 +8,10 @@ public import Logging
   private import Darwin
 #endif
 
-/// Results go to stdout, a line at a time, so that a pipe sees them at once.
+/// Writes a result to stdout, one line at once, so that a pipe gets it without delay.
 public func say(_ line: String) { write(line, to: 1) }
 
-/// Everything else goes to stderr.
+/// Writes any other line to stderr.
 public func printError(_ line: String) { write(line, to: 2) }
 
 private func write(_ line: String, to descriptor: Int32) {
@@ -31,7 +31,8 @@ private func write(_ line: String, to descriptor: Int32) {
   }
 }
 
-/// Sends every logger's lines to stderr: `info greeter: Received: world`. Call once, first of all.
+/// Sends every logger's lines to stderr: `info greeter: Received: world`. Call it once, before the
+/// first logger is made.
 public func logToStandardError(_ level: Logger.Level) {
   LoggingSystem.bootstrap { StandardErrorLog(label: $0, logLevel: level) }
 }
@@ -46,7 +47,7 @@ struct StandardErrorLog: LogHandler {
     set { metadata[key] = newValue }
   }
 
-  // swift-log asks for the level before it makes the message: a disabled line costs a comparison.
+  // swift-log checks the level before it makes the message: a disabled line costs a comparison.
   func log(event: LogEvent) {
     var line = "\(event.level) \(label): \(event.message)"
     if let error = event.error { line += " error=\(error)" }
@@ -55,7 +56,7 @@ struct StandardErrorLog: LogHandler {
     printError(StandardErrorLog.printable(line))
   }
 
-  /// A peer's text must not write lines of its own or steer a terminal.
+  /// A peer's text must not start new lines or control a terminal.
   static func printable(_ text: String) -> String {
     guard text.unicodeScalars.contains(where: isControl) else { return text }
     var safe = ""

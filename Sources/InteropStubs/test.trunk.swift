@@ -5,7 +5,7 @@
 internal import TrunkProtobuf
 public import Trunkcall
 
-// Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
+// Does not compile with a Trunkcall of another stub format: run protoc-gen-trunkcall again.
 private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 /// A simple service to test the various types of RPCs and experiment with
@@ -121,7 +121,7 @@ public nonisolated enum Grpc_Testing_TestService {
   /// Calls `grpc.testing.TestService`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -351,7 +351,7 @@ public nonisolated enum Grpc_Testing_UnimplementedService {
   /// Calls `grpc.testing.UnimplementedService`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -425,7 +425,7 @@ public nonisolated enum Grpc_Testing_ReconnectService {
   /// Calls `grpc.testing.ReconnectService`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -518,7 +518,7 @@ public nonisolated enum Grpc_Testing_LoadBalancerStatsService {
   /// Calls `grpc.testing.LoadBalancerStatsService`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -622,7 +622,7 @@ public nonisolated enum Grpc_Testing_XdsUpdateHealthService {
   /// Calls `grpc.testing.XdsUpdateHealthService`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -709,7 +709,7 @@ public nonisolated enum Grpc_Testing_XdsUpdateClientConfigureService {
   /// Calls `grpc.testing.XdsUpdateClientConfigureService`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {

@@ -3,7 +3,7 @@
 public import Trunkcall
 
 extension Metadata {
-  /// What `--additional_metadata` holds: `name:value;name:value`, a backslash before a `:` or `;`
+  /// The value of `--additional_metadata`: `name:value;name:value`, a backslash before a `:` or `;`
   /// that is part of a name, before a `;` that is part of a value, and before a backslash.
   ///
   /// Nil for a pair without a colon or a name.
@@ -31,7 +31,7 @@ extension Metadata {
         part.append(character)
       }
     }
-    // A backslash at the end has eaten the last `;`.
+    // A backslash at the end has escaped the last `;`.
     if isEscaped || name != nil { return nil }
   }
 }

@@ -57,10 +57,10 @@ struct Caller: Sendable {
     try InteropSupport.check(
       payload.body.count == size, "\(what) has \(payload.body.count) bytes instead of \(size)")
     try InteropSupport.check(
-      payload.body.allSatisfy { $0 == 0 }, "\(what) is not made of zeros")
+      payload.body == Data(count: size), "\(what) is not made of zeros")
   }
 
-  /// The next reply of a stream, which must be there and have this size.
+  /// The next response of a stream, which must come and have this size.
   static func take(
     _ replies: ResponseStream<Grpc_Testing_StreamingOutputCallResponse>, _ size: Int,
     _ number: Int

@@ -24,7 +24,7 @@ extension Caller {
       }
     }
     if probes {
-      // A server that looks at the flag must complain.
+      // A server that checks the flag must refuse it.
       try await expect(.invalidArgument, of: "the probe, uncompressed where it should not be,") {
         let probe = try await service.streamingInputCall(options: compressed(false))
         try await probe.requests.write(request(27_182, expect: true))

@@ -19,7 +19,7 @@ extension Caller {
     var request = Caller.largeUnary()
     request.expectCompressed = Caller.flag(true)
     if probes {
-      // A server that looks at the flag must complain.
+      // A server that checks the flag must refuse it.
       try await expect(.invalidArgument, of: "the probe, uncompressed where it should not be,") {
         _ = try await service.unaryCall(request, options: compressed(false))
       }

@@ -2,15 +2,14 @@
 // Copyright 2026 The Trunkcall Authors
 public import Trunkcall
 
-/// The client of interop-test-descriptions.md: runs a case and throws what was not as
-/// described.
+/// The client of interop-test-descriptions.md: runs a case and throws on a deviation.
 public struct InteropClient: Sendable {
   /// A new channel to the server; a case closes what it opens.
   let connect: @Sendable () throws -> GRPCChannel
   /// For every call; a case adds to them.
   let options: CallOptions
   let soak: SoakOptions
-  /// What the soak cases tell besides their outcome, a line at a time.
+  /// Gets the soak cases' lines of figures.
   let report: @Sendable (String) -> Void
 
   /// - Parameter options: For every call. Without a `timeout`, 60 s.
@@ -21,14 +20,14 @@ public struct InteropClient: Sendable {
   ) {
     self.connect = connect
     var options = options
-    // No case may hang, whatever the server does.
+    // No case may hang.
     options.timeout = options.timeout ?? .seconds(60)
     self.options = options
     self.soak = soak
     self.report = report
   }
 
-  /// - Throws: ``InteropFailure``, or the `RPCError` of a call that was to succeed.
+  /// - Throws: ``InteropFailure``, or the `RPCError` of a call that should have succeeded.
   public func run(_ test: InteropCase) async throws {
     if test == .channelSoak { return try await channelSoak() }
     let channel = try connect()

@@ -5,22 +5,24 @@ public import InteropStubs
 internal import SwiftProtobuf
 public import Trunkcall
 
-/// `grpc.testing.TestService` as interop-test-descriptions.md wants it of every server:
-/// sizes, intervals, compression, status and metadata as the client says. `UnimplementedCall` is
-/// left out, as it has to be.
+/// `grpc.testing.TestService` by interop-test-descriptions.md: sizes, intervals, compression,
+/// status and metadata as the client requests. `UnimplementedCall` is not implemented, as the
+/// document requires.
 public struct InteropTestService: Grpc_Testing_TestService.Service {
-  /// Largest payload that a client can ask for, in bytes. Beyond it RESOURCE_EXHAUSTED.
+  /// Largest payload that a client can request, in bytes. Beyond it RESOURCE_EXHAUSTED.
   public static let maxPayload = 64 << 20
-  /// Requests that HalfDuplexCall keeps until the last has come. Beyond it RESOURCE_EXHAUSTED.
+  /// Requests that HalfDuplexCall buffers before it responds. Beyond it RESOURCE_EXHAUSTED.
   public static let maxHalfDuplexRequests = 10_000
 
-  /// The same for all calls of this instance, another for every other.
+  /// Sent with every response; unique to this instance.
   public let serverID: String
 
+  /// - Parameter serverID: by default random.
   public init(serverID: String = "trunkcall-\(UInt64.random(in: 1...UInt64.max))") {
     self.serverID = serverID
   }
 
+  /// An empty response.
   public func emptyCall(
     _ request: Grpc_Testing_Empty, _ call: ServerCall
   ) async throws -> Grpc_Testing_Empty {
@@ -28,6 +30,8 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     return Grpc_Testing_Empty()
   }
 
+  /// A payload of the requested size.
+  /// - Throws: the requested status; INVALID_ARGUMENT for a wrong compressed flag or size.
   public func unaryCall(
     _ request: Grpc_Testing_SimpleRequest, _ call: ServerCall
   ) async throws -> Grpc_Testing_SimpleResponse {
@@ -43,6 +47,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     return response
   }
 
+  /// As ``unaryCall(_:_:)``, with `cache-control` metadata.
   public func cacheableUnaryCall(
     _ request: Grpc_Testing_SimpleRequest, _ call: ServerCall
   ) async throws -> Grpc_Testing_SimpleResponse {
@@ -53,6 +58,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     return response
   }
 
+  /// Payloads of the requested sizes, after the requested intervals.
   public func streamingOutputCall(
     _ request: Grpc_Testing_StreamingOutputCallRequest,
     _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
@@ -62,6 +68,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     try await InteropTestService.answer(request, replies)
   }
 
+  /// The sum of the requests' payload sizes.
   public func streamingInputCall(
     _ requests: RequestStream<Grpc_Testing_StreamingInputCallRequest>, _ call: ServerCall
   ) async throws -> Grpc_Testing_StreamingInputCallResponse {
@@ -78,6 +85,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     return response
   }
 
+  /// Answers each request when it comes.
   public func fullDuplexCall(
     _ requests: RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
     _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
@@ -87,6 +95,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     for try await request in requests { try await InteropTestService.answer(request, replies) }
   }
 
+  /// Answers all requests after the last one; at most ``maxHalfDuplexRequests``.
   public func halfDuplexCall(
     _ requests: RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
     _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
@@ -149,7 +158,7 @@ extension InteropTestService {
       }
       var reply = Grpc_Testing_StreamingOutputCallResponse()
       reply.payload = try payload(request.responseType, parameters.size)
-      // The call can compress; only what the client asks for is.
+      // The call can compress; each response is compressed only if the client requests it.
       try await replies.write(reply, compressed: parameters.compressed.value)
     }
   }

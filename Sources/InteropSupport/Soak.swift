@@ -6,20 +6,24 @@ internal import Trunkcall
 
 /// The `--soak_…` flags of the official client, with its defaults.
 public struct SoakOptions: Sendable {
+  /// Calls in all.
   public var iterations = 10
-  /// Failures that are still a success; an iteration that is too slow is one.
+  /// Failures beyond which the case fails; an iteration that is too slow counts as one.
   public var maxFailures = 0
-  /// Longest time of one iteration.
+  /// Longest allowed time of one iteration.
   public var maxLatency: Duration = .milliseconds(1_000)
-  /// For all iterations together; nil: `iterations` times `maxLatency`.
+  /// Limit of all iterations together; nil: `iterations` times `maxLatency`.
   public var overallTimeout: Duration?
   /// From the start of one iteration of a thread to the start of its next.
   public var minTimeBetweenCalls: Duration = .zero
+  /// Payload of a request in bytes.
   public var requestSize = Caller.largeRequest
+  /// Payload of a response in bytes.
   public var responseSize = Caller.largeResponse
   /// Tasks that share the iterations.
   public var threads = 1
 
+  /// The official client's defaults.
   public init() {}
 }
 
@@ -44,7 +48,7 @@ extension InteropClient {
     }
   }
 
-  /// - Returns: who answered.
+  /// - Returns: the server's address.
   private func iteration(_ caller: Caller) async throws -> String {
     let request = Grpc_Testing_SimpleRequest.with {
       $0.responseSize = Int32(clamping: soak.responseSize)

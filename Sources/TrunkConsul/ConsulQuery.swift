@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What is asked of `GET /v1/health/service/:name` (Consul, Health API): the service and everything
-/// that narrows or ranks its instances. Equal queries to one agent share one watch.
+/// The parameters of `GET /v1/health/service/:name` (Consul, Health API): the service and
+/// everything that filters or orders its instances. Equal queries to one agent share one watch.
 package struct ConsulQuery: Sendable, Hashable {
   package enum Consistency: String, Sendable, Hashable { case `default`, stale, consistent }
   package enum Health: Sendable, Hashable {
-    /// The agent leaves out what has a check that is not passing. The default.
+    /// The agent leaves out instances with a check that is not passing. The default.
     case passing
-    /// Passing and warning instances; sorted out here (Consul, Health API).
+    /// Passing and warning instances; filtered by this library (Consul, Health API).
     case warning
-    /// Every instance, whatever its checks say.
+    /// Every instance, with checks in any state.
     case any
   }
 
@@ -27,16 +27,16 @@ package struct ConsulQuery: Sendable, Hashable {
   package var nodeMeta: [String] = []
   package var consistency = Consistency.default
   package var cached = false
-  /// How long one long poll may wait for a change, 1 s...10 min (Consul, Blocking Queries). 60 s by
-  /// default: an agent that dies without a word is noticed after that time and a little, and an
-  /// abandoned poll keeps its slot at the agent no longer (measured with 1.8.7).
+  /// How long one long poll may wait for a change, 1 s...10 min (Consul, Blocking Queries). Default
+  /// 60 s: the death of an agent is noticed after that time and a margin, and an abandoned poll
+  /// holds its connection at the agent no longer (measured with 1.8.7).
   package var wait = Duration.seconds(60)
-  /// Which tagged address is used before the service's own, e.g. `wan` (Consul, Health API).
+  /// The tagged address to use instead of the service's own, e.g. `wan` (Consul, Health API).
   package var taggedAddress: String?
 
   package init(_ service: String) { self.service = service }
 
-  /// The request of one look. `index` nil asks for an answer at once.
+  /// The request of one query. With `index` nil the agent answers at once.
   package func request(index: UInt64?, wait: Duration?, health: Health? = nil) -> HTTPRequest {
     var request = HTTPRequest(.get, "v1", "health", "service", service)
     if (health ?? self.health) == .passing { request.addQuery("passing") }

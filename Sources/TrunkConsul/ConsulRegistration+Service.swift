@@ -3,13 +3,13 @@
 #if ServiceLifecycle
   public import ServiceLifecycle
 
-  /// Under the `ServiceLifecycle` trait: put it behind its server in a service group, which stops
+  /// Under the `ServiceLifecycle` trait: list it after its server in a service group, which stops
   /// the last one first.
   extension ConsulRegistration: Service {}
 #endif
 
 extension ConsulRegistration {
-  /// Runs `body`; a graceful shutdown of the service group that runs us begins ``shutDown()``.
+  /// Runs `body`; a graceful shutdown of its service group calls ``shutDown()``.
   func stoppingWithItsGroup(_ body: () async throws -> Void) async throws {
     #if ServiceLifecycle
       try await withGracefulShutdownHandler {

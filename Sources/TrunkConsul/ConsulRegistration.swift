@@ -5,16 +5,16 @@ internal import Synchronization
 public import TrunkDiscovery
 internal import TrunkSockets
 
-/// Keeps a server registered with the local Consul agent while both run, and takes it out first
+/// Keeps a server registered with the local Consul agent while both run, and deregisters it first
 /// when the server stops.
 ///
-/// It registers once the server listens and says SERVING for the name; tries again for ever while
-/// the agent is away; asks the agent every 3 s whether it still has the service as it was
-/// registered, and registers again if not (an agent that lost its state, another program that took
-/// the id, a check removed by hand) and when the token was replaced. It logs once that the agent's
-/// check fails, and why. Order of a stop: health NOT_SERVING at once, deregister, wait until the
-/// catalogue no longer shows the instance, give watchers a moment, return; then the server sends
-/// GOAWAY and drains. A registration under way is cut short, and deregistered all the same.
+/// It registers once the server listens and its health service has the name as SERVING; retries
+/// without limit while the agent is down; compares every 3 s the agent's service with the
+/// registered one, and registers again on a difference (the agent lost its state, another program
+/// took the id, a check was removed by hand) and when the token was replaced. It logs once that the
+/// agent's check fails, and its output. Order of a stop: health NOT_SERVING at once, deregister,
+/// wait until the catalogue no longer has the instance, wait for watchers, return; then the server
+/// sends GOAWAY and drains. A registration under way is cancelled, and deregistered as well.
 public final class ConsulRegistration: LongRunning {
   /// The registered name, also the service name of a gRPC check.
   public let name: String
@@ -27,33 +27,34 @@ public final class ConsulRegistration: LongRunning {
   let timing: RegistrationTiming
   let logger: Logger
   let sent = Locked<Sent?>(nil)
-  /// When the stop began; nil before.
+  /// The time of the stop; nil before.
   private let stopped = Locked<ContinuousClock.Instant?>(nil)
   private let stop = AsyncStream.makeStream(of: Never.self)
 
-  /// What is registered, from the bound addresses and the node's, which is nil if it is not needed
-  /// or not known.
+  /// The definition, by the bound addresses and the node's, which is nil if it is not needed or not
+  /// known.
   package typealias Define =
     @Sendable (_ bound: [Address], _ nodeAddress: String?) throws -> ServiceDefinition
 
   /// Nothing is sent before ``run()``.
   /// - Parameters:
   ///   - name: the service's name in Consul; a DNS label if Consul's DNS should show it (RFC 1123).
-  ///   - server: what is registered, e.g. a `GRPCServer`.
+  ///   - server: the server to register, e.g. a `GRPCServer`.
   ///   - agent: the local agent (Consul, Agent Service API); default: from the environment, else
   ///     127.0.0.1:8500.
   ///   - tags: none by default.
-  ///   - advertise: what others connect to; port 0 stands for the bound port. Default: the
-  ///     bound address, and if that is a wildcard, the address of the agent's node, as the agent
-  ///     says (`/v1/agent/self`); where that may not be read, none, which means the node's. A
-  ///     warning says so if the agent is reached over a network, since it may be on another host.
+  ///   - advertise: the address for clients; port 0 stands for the bound port. Default: the bound
+  ///     address, and if that is a wildcard, the address of the agent's node from `/v1/agent/self`;
+  ///     if that may not be read, none, which stands for the node's. Logged as a warning if the
+  ///     agent is reached over a network, since it may be on another host.
   ///   - id: unique on the agent; default `name-address-port`, without an address `name-port`.
   ///   - meta: keys of `[A-Za-z0-9_-]`.
-  ///   - weights: nil leaves Consul's 1 and 1.
-  ///   - check: default: a gRPC health check every 10 s, over TLS if the server speaks TLS. One
-  ///     that cannot work with this server is logged as a warning.
-  ///   - deregisterCriticalAfter: the backstop for a server that died (Consul, Agent Check API):
-  ///     the agent takes it out after this time in critical state, 1 min at least; nil: never.
+  ///   - weights: nil: Consul's default, 1 and 1.
+  ///   - check: default: a gRPC health check every 10 s, over TLS if the server uses TLS. One that
+  ///     cannot work with this server is logged as a warning.
+  ///   - deregisterCriticalAfter: removes the instance of a server that died (Consul, Agent Check
+  ///     API): the agent deregisters it after this time in critical state, at least 1 min; nil:
+  ///     never.
   public convenience init(
     _ name: String, of server: any AdvertisedServer, agent: ConsulAgent = .fromEnvironment,
     tags: [String] = [], advertise: Address? = nil, id: String? = nil,
@@ -91,10 +92,10 @@ public final class ConsulRegistration: LongRunning {
     self.define = define
   }
 
-  /// Returns when the instance is out of the catalogue, or when the agent did not answer in time:
-  /// an agent that is down holds up no exit.
-  /// - Throws: ``ConsulError`` for an agent's address or a server's that cannot be used, what kept
-  ///   the server from listening, `CancellationError` (then nothing is deregistered).
+  /// Runs until ``shutDown()``; returns when the instance is out of the catalogue, or when the
+  /// agent did not answer in time: an agent that is down does not delay the exit.
+  /// - Throws: ``ConsulError`` for an agent's address or a server's that cannot be used, the error
+  ///   that kept the server from listening, `CancellationError` (then nothing is deregistered).
   public func run() async throws {
     let client = try AgentClient(agent)
     defer { client.close() }
@@ -105,6 +106,7 @@ public final class ConsulRegistration: LongRunning {
     }
   }
 
+  /// Begins to deregister; ``run()`` returns when that is done. Calling it again changes nothing.
   public func shutDown() { stop.continuation.finish() }
 
   private func untilStopped(_ client: AgentClient) async throws {
@@ -114,7 +116,7 @@ public final class ConsulRegistration: LongRunning {
         for await _ in self.stop.stream {}
         guard !Task.isCancelled else { return }
         self.stopped.withLock { $0 = .now }
-        // Whatever a registration under way waits for.
+        // At once, even if a registration under way waits.
         await self.server.setServing(self.name, false)
       }
       let first = await group.nextResult()
@@ -130,10 +132,10 @@ public final class ConsulRegistration: LongRunning {
 
   private func keepRegistered(by client: AgentClient) async throws {
     let bound = try await server.listeningAddresses()
-    // What cannot be registered at all is an error at once.
+    // A definition that cannot be registered is an error at once.
     var definition = try define(bound, nil)
     var isDefined = !needsNodeAddress(bound)
-    // Consul, Agent Check API: SERVING first, so that the initial status is honest.
+    // SERVING first, so that the initial status is true (Consul, Agent Check API).
     await server.setServing(name, true)
     warn(asksForAddress: !isDefined)
 
@@ -174,7 +176,7 @@ public final class ConsulRegistration: LongRunning {
     }
   }
 
-  /// Looks at the stop between its steps: what asks is cut at once, what writes after a moment.
+  /// Checks for the stop between its steps: reads are cancelled at once, writes after a timeout.
   private func registerWhole(
     _ definition: ServiceDefinition, by client: AgentClient
   ) async throws {
@@ -184,9 +186,9 @@ public final class ConsulRegistration: LongRunning {
     let isFirst = sent.withLock { $0?.isCertain != true }
     try await write(definition) { try await client.register(understood, timeout: timeout) }
     guard isFirst, check.isMadeByAgent else { return }
-    // An instance that crashed and is back at once finds the check of its former life, whose status
-    // stays as it is until the agent checks again (Consul: register check, Status). This server
-    // listens and says SERVING, so it begins anew.
+    // An instance that crashed and is restarted at once finds its former check, whose status stays
+    // as it is until the agent checks again (Consul, Agent Check API, Status). This server listens
+    // and is SERVING, so the old check is removed first.
     let old = try? await client.check(ofService: definition.id, timeout: timeout)
     try goOn()
     guard case .found(let check)? = old, check.status == "critical" else { return }
@@ -203,8 +205,8 @@ public final class ConsulRegistration: LongRunning {
     if stopped.withLock({ $0 }) != nil { throw CancellationError() }
   }
 
-  /// A write whose answer is lost may have been carried out, or may still be. So a stop gives it a
-  /// moment; `sent` remembers one that was cut short all the same.
+  /// A write without an answer may have been carried out, or may still be. So a stop waits for it
+  /// for a short time; `sent` records one that was cancelled.
   private func write(
     _ definition: ServiceDefinition, _ body: @escaping @Sendable () async throws -> Void
   ) async throws {
@@ -223,7 +225,7 @@ public final class ConsulRegistration: LongRunning {
         throw error
       }
     } onCancel: {
-      // Cancelled itself, run() takes nothing out, and waits for nothing.
+      // If run() itself is cancelled, it deregisters nothing and waits for nothing.
       guard stopped.withLock({ $0 }) != nil else { return task.cancel() }
       Task {
         try? await Task.sleep(for: writeTimeout)
@@ -236,10 +238,10 @@ public final class ConsulRegistration: LongRunning {
 /// The times of a ``ConsulRegistration``.
 package struct RegistrationTiming: Sendable, Hashable {
   package var confirmInterval = Duration.seconds(3)
-  /// For one request to an agent that is near.
+  /// For one request to a local agent.
   package var requestTimeout = Duration.seconds(3)
-  /// For the deregistration, half of it for a write under way before; and again for waiting
-  /// until the catalogue shows it.
+  /// For the deregistration, half of it for a write under way before; and the same again for
+  /// waiting until the catalogue shows it.
   package var leaveTimeout = Duration.seconds(2)
   package var pollInterval = Duration.milliseconds(20)
   package var propagation = Duration.milliseconds(200)

@@ -3,28 +3,30 @@
 public import Logging
 public import TrunkDiscovery
 
-/// Finds the instances of a Consul service, and keeps the channel up to date as they come and go.
+/// Finds the instances of a Consul service, and reports every change of them to the channel.
 ///
 /// Targets: `consul://[agent[:8500]]/service[?parameters]`, e.g. `consul:///helloworld?tag=v1`.
-/// Only instances whose checks all pass are used, unless `passing=false` or `warning=include` says
-/// otherwise. Parameters: `tag` (repeatable, all must match), `tags=a,b`, `passing` / `healthy`,
+/// Only instances whose checks all pass are used, unless `passing=false` or `warning=include` is
+/// given. Parameters: `tag` (repeatable, all must match), `tags=a,b`, `passing` / `healthy`,
 /// `warning=include`, `dc`, `ns`, `partition`, `near`, `filter`, `node-meta=k:v`, `stale` /
 /// `allow-stale`, `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
 /// `address` (`lan`, `wan`, …), `token`, `token-file`, `unix=/path`.
 ///
-/// A watcher: blocking queries, so a channel's wish for a fresh look has nothing to do, except
-/// after a failure, where it ends the back-off. While the agent is away the last good set stays in
-/// force; before the first answer an empty set is reported with a note that says why, and the
-/// resolver keeps trying.
+/// A watcher (Consul, Blocking Queries): a channel's request for a fresher result has no effect,
+/// except after a failure, where it ends the back-off. While the agent is down the last good set
+/// stays in force; before the first answer an empty set is reported with a note of the reason, and
+/// the resolver retries.
 ///
 /// Instances that all turn critical within one check interval are kept for a while, see
 /// ``ConsulOptions/allCriticalHold``.
 public struct ConsulResolver: Resolver {
+  /// `consul`.
   public var scheme: String { "consul" }
 
   private let options: ConsulOptions
   private let watches: SharedWatches
 
+  /// - Parameter options: settings that targets do not have.
   public init(_ options: ConsulOptions = ConsulOptions()) {
     self.init(options, watches: .shared)
   }
@@ -34,21 +36,25 @@ public struct ConsulResolver: Resolver {
     self.watches = watches
   }
 
+  /// - Throws: ``TargetError`` for an unknown or malformed parameter, a missing service name, or an
+  ///   agent's address that cannot be used.
   public func validate(_ target: Target) throws(TargetError) {
     let consul = try ConsulTarget(target, agent: options.agent)
     do throws(ConsulError) {
       try consul.agent.validate()
     } catch {
-      // The address came from the options or the environment: the target is where it was missing.
+      // The address is from the options or the environment: the error points to where the target
+      // has none.
       throw target.error(.missingAddress, column: target.authorityColumn, "\(error)")
     }
   }
 
-  /// One second: such a wish costs nothing but after a failure.
+  /// One second: a request for a refresh costs nothing except after a failure.
   public var refreshInterval: Duration? { .seconds(1) }
 
-  /// Snapshots until cancelled. The order of endpoints is that of their instance ids, or the
-  /// agent's with `near`.
+  /// Reports snapshots until cancelled. The order of endpoints is that of their instance ids, or
+  /// the agent's with `near`.
+  /// - Throws: ``ConsulError``: an agent's address that cannot be used, too many watches.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     let consul = try ConsulTarget(target, agent: options.agent)
     let name = try consul.agent.parsedAddress().description
@@ -73,30 +79,32 @@ public struct ConsulResolver: Resolver {
   }
 }
 
-/// What a target does not say.
+/// Settings for all targets of the resolver.
 public struct ConsulOptions: Sendable {
-  /// Asked when the target names no agent; its credentials and tenancy go with every query.
+  /// Used when the target names no agent; its credentials and tenancy are sent with every query.
   /// Default: from the environment (CONSUL_HTTP_ADDR, …), else 127.0.0.1:8500.
   public var agent: ConsulAgent
-  /// How long a watch goes on after the last channel that used it. Default 60 s.
+  /// How long a watch continues after the last channel that used it has closed. Default 60 s.
   public var linger: Duration
   /// Different watches of the whole process at once. Default 100: an agent allows 200 connections
-  /// from one address, and keeps those of abandoned queries until their wait is over. As many long
-  /// polls, abandoned ones included and 160 at most, are open to one agent; a watch beyond them
-  /// asks every 5 s instead.
+  /// from one address, and holds those of abandoned queries until their wait is over. This many
+  /// long polls, abandoned ones included and 160 at most, are open to one agent; a watch beyond
+  /// them queries every 5 s instead.
   public var maximumWatches: Int
-  /// How long the last good set is kept when the agent comes back with an empty one. Default 30 s.
+  /// How long the last good set is kept when an agent that was down returns with an empty one.
+  /// Default 30 s.
   public var emptyHold: Duration
   /// How long instances are kept that all turned critical within ``allCriticalWindow``, as when
-  /// every agent restarts at once: without them every call fails, though the servers may be well.
-  /// Only those that are still registered and not in maintenance. The resolver's note says so.
-  /// Default 30 s; zero: off.
+  /// every agent restarts at once: without them every call fails, though the servers may be
+  /// healthy. Only those that are still registered and not in maintenance. The resolver's note
+  /// names it. Default 30 s; zero: off.
   public var allCriticalHold = Duration.seconds(30)
-  /// Default 10 s, the usual interval between checks.
+  /// See ``allCriticalHold``. Default 10 s, the usual interval between checks.
   public var allCriticalWindow = Duration.seconds(10)
-  /// One line a change, at debug level.
+  /// Gets one line per change, at debug level.
   public var logger: Logger
 
+  /// - Parameters: see the properties of the same names.
   public init(
     agent: ConsulAgent = .fromEnvironment, linger: Duration = .seconds(60),
     maximumWatches: Int = 100, emptyHold: Duration = .seconds(30),
@@ -120,7 +128,7 @@ public struct ConsulOptions: Sendable {
 }
 
 extension Resolver where Self == ConsulResolver {
-  /// `resolvers: [.consul()]`
+  /// Consul's resolver, for `resolvers: [.consul()]`.
   public static func consul(_ options: ConsulOptions = ConsulOptions()) -> ConsulResolver {
     ConsulResolver(options)
   }

@@ -2,11 +2,11 @@
 // Copyright 2026 The Trunkcall Authors
 package import TrunkDiscovery
 
-/// A `consul:` target, read: which agent to ask and what.
+/// The parts of a `consul:` target: the agent and the query.
 ///
-/// `consul://[agent[:8500]]/service[?parameters]`. Without an agent the options' one is asked
-/// (CONSUL_HTTP_ADDR, else 127.0.0.1:8500). Parameters that other resolvers know under another
-/// name are accepted under both.
+/// `consul://[agent[:8500]]/service[?parameters]`. Without an agent the options' one is used
+/// (CONSUL_HTTP_ADDR, else 127.0.0.1:8500). Parameters that other resolvers have under another name
+/// are accepted under both.
 package struct ConsulTarget: Sendable, Hashable {
   package var agent: ConsulAgent
   package var query: ConsulQuery
@@ -20,7 +20,7 @@ package struct ConsulTarget: Sendable, Hashable {
   private static let allowed =
     "allowed: consul://[agent[:8500]]/service, e.g. consul:///helloworld"
 
-  /// - Parameter agent: what the target does not say: address, credentials, tenancy.
+  /// - Parameter agent: for what the target does not have: address, credentials, tenancy.
   package init(_ target: Target, agent: ConsulAgent) throws(TargetError) {
     try target.rejectUnknownParameters(known: ConsulTarget.parameters)
     try ConsulTarget.checkShape(target)
@@ -74,14 +74,14 @@ package struct ConsulTarget: Sendable, Hashable {
     of target: Target, default agent: ConsulAgent
   ) throws(TargetError) -> ConsulAgent {
     var agent = agent
-    // Said without the text, which holds a password.
+    // The error does not quote the text, which holds a password.
     guard !target.authority.contains("@") else {
       throw target.error(
         .malformed, column: target.authorityColumn,
         "a target holds no user and password; use CONSUL_HTTP_AUTH, or token-file=PATH")
     }
     if let authority = try target.authorityHostPort() {
-      // Where another agent is asked, it is asked in the same way.
+      // TLS holds for another agent as well.
       if (try? agent.parsedAddress())?.isSecure == true { agent.usesTLS = true }
       agent.address =
         AgentAddress(
@@ -147,7 +147,7 @@ extension Target {
     first(name).flatMap { $0.value.isEmpty ? nil : $0.value }
   }
 
-  /// A bare name is true.
+  /// A parameter without a value is true.
   fileprivate func flag(_ names: String...) throws(TargetError) -> Bool? {
     guard let parameter = first(of: names) else { return nil }
     switch parameter.value.lowercased() {
@@ -158,7 +158,7 @@ extension Target {
   }
 
   fileprivate func bad(_ parameter: Parameter, _ reason: String) -> TargetError {
-    // Never the value: the caller does not know which one is a secret.
+    // Never the value: it may be a secret.
     error(.badParameter, column: parameter.column, "parameter \"\(parameter.name)\": \(reason)")
   }
 }

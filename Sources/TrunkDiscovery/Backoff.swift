@@ -22,7 +22,7 @@ package struct Backoff: Sendable, Hashable {
     attempts &+= 1
     let factor = jitter > 0 ? Double.random(in: (1 - jitter)...(1 + jitter), using: &random) : 1
     let nanoseconds = current * factor * 1e9
-    // An option may be silly; a day is as good as for ever.
+    // An option may hold any duration; a day is the longest delay.
     return UInt64(max(0, min(nanoseconds, 86_400e9)))
   }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The system's randomness for drivers of values that take a generator `inout`.
+/// The system's randomness for functions that take a generator `inout`.
 ///
 /// Not `SystemRandomNumberGenerator` itself: it has no size, and builds for the thread sanitizer
 /// crash on an `inout` of such a value in async code (Swift 6.3).

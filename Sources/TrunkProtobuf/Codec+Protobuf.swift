@@ -20,15 +20,15 @@ extension Codec where Message: SwiftProtobuf.Message {
   }
 }
 
-/// Where swift-protobuf writes a message so that the five bytes of its gRPC prefix are there
-/// already: message and prefix share one allocation, and nothing is copied.
+/// swift-protobuf's output buffer with the five bytes of the gRPC prefix in front: message and
+/// prefix share one allocation, and nothing is copied.
 @usableFromInline
 struct FramedBytes: SwiftProtobufContiguousBytes {
   /// Five zero bytes, then the message.
   @usableFromInline var bytes: [UInt8]
 
   @inlinable init(repeating byte: UInt8, count: Int) {
-    // swift-protobuf asks for the size that it has just added up and will fill in place.
+    // swift-protobuf asks for the size that it has just computed and will fill in place.
     #if DEBUG
       bytes = [UInt8](repeating: byte, count: count + 5)
     #else

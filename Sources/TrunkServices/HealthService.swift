@@ -7,9 +7,9 @@ public import Trunkcall
 /// `grpc.health.v1.Health`: Check, Watch and List (health-checking.md, gRFC A90).
 ///
 /// The empty name stands for the whole server. It and the names of all the server's services are
-/// SERVING by default, so that Kubernetes' gRPC probe, grpc_health_probe and Consul's check are
-/// answered without further ado. A server tells its health services that a stop has begun: then
-/// every name is NOT_SERVING, whatever is set later.
+/// SERVING by default, so that Kubernetes' gRPC probe, grpc_health_probe and Consul's check work
+/// without further settings. When the server's stop begins every name is NOT_SERVING, whatever is
+/// set later.
 public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting {
   typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
 
@@ -20,19 +20,21 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   }
   private let state = Mutex(State())
 
+  /// The empty name is SERVING; a server adds the names of its services.
   public init() {}
 
-  /// Sets what `name` answers: SERVING or NOT_SERVING.
+  /// Sets the status of `name`: SERVING or NOT_SERVING. No effect after the server's stop has
+  /// begun.
   public func setServing(_ name: String, _ serving: Bool) {
     state.withLock { state in
       if state.table.set(name, serving) { state.notify([name]) }
     }
   }
 
-  /// What `name` answers; nil for a name that was never set.
+  /// The status of `name`; nil for a name that was never set.
   public func isServing(_ name: String) -> Bool? { state.withLock { $0.table.isServing(name) } }
 
-  /// By the server: its services are SERVING, except those that something was set for before.
+  /// Called by the server: its services are SERVING, except those whose status was set before.
   public func serves(_ services: [String]) {
     state.withLock { state in
       let changed = services.filter { state.table.add($0) }
@@ -40,16 +42,17 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     }
   }
 
-  /// Everything is NOT_SERVING from now on, and watches end after having said so.
+  /// Every name is NOT_SERVING from now on, and watches end after having sent that.
   public func beginShutdown() {
     state.withLock { state in
       let changed = state.table.beginShutdown()
       state.notify(changed)
-      // A watch has no end of its own and would hold up every stop for the whole drain.
+      // A watch has no end of its own and would delay every stop for the whole drain.
       for watcher in state.watchers.values.flatMap(\.values) { watcher.finish() }
     }
   }
 
+  /// The status of one name (health-checking.md).
   /// - Throws: NOT_FOUND for a name that was never set.
   public nonisolated(nonsending) func check(
     _ request: Grpc_Health_V1_HealthCheckRequest, _ call: ServerCall
@@ -57,9 +60,9 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     try check(request.service)
   }
 
-  /// Sends the state at once and after every change; a slow reader gets the newest. A name that was
-  /// never set is SERVICE_UNKNOWN until it is. Lasts until the call ends or the server's stop
-  /// begins.
+  /// Sends the status at once and after every change; a slow reader gets the newest. A name that
+  /// was never set is SERVICE_UNKNOWN until it is (health-checking.md). Lasts until the call ends
+  /// or the server's stop begins.
   /// - Throws: UNAVAILABLE at the server's stop.
   public nonisolated(nonsending) func watch(
     _ request: Grpc_Health_V1_HealthCheckRequest,
@@ -76,6 +79,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     throw RPCError(.unavailable, "the server is shutting down")
   }
 
+  /// All names and their status (gRFC A90).
   /// - Throws: RESOURCE_EXHAUSTED for more than 100 names.
   public nonisolated(nonsending) func list(
     _ request: Grpc_Health_V1_HealthListRequest, _ call: ServerCall
@@ -104,7 +108,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     }
   }
 
-  /// The state of `name` now, then each change. End it with ``removeWatcher(_:_:)``.
+  /// The present status of `name`, then each change. End it with ``removeWatcher(_:_:)``.
   func watch(_ name: String) -> (id: UInt64, changes: AsyncStream<Status>) {
     let (changes, continuation) = AsyncStream.makeStream(
       of: Status.self, bufferingPolicy: .bufferingNewest(1))
@@ -121,7 +125,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   func removeWatcher(_ name: String, _ id: UInt64) {
     state.withLock { state in
       state.watchers[name]?.removeValue(forKey: id)?.finish()
-      // Names come from peers: none may stay behind.
+      // Names come from peers: an empty entry must not remain.
       if state.watchers[name]?.isEmpty == true { state.watchers[name] = nil }
     }
   }

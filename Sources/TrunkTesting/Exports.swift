@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-// A stand-in for a channel belongs to the test kit, wherever it lives.
+// The in-process channel is part of the test kit, although it is in module Trunkcall.
 @_exported public import struct Trunkcall.InProcessChannel

@@ -3,7 +3,7 @@
 internal import Synchronization
 private import TrunkSockets
 
-/// A Consul agent that answers what a test tells it to, and remembers what it was asked.
+/// A Consul agent that answers by a test's script, and records its requests.
 ///
 ///     let agent = try await ScriptedConsulAgent.start { request in
 ///       request["index"] == nil ? .json("[]", index: 12) : .hang
@@ -11,8 +11,9 @@ private import TrunkSockets
 ///     defer { agent.stop() }
 ///     // … "consul://\(agent.address)/service"
 public final class ScriptedConsulAgent: Sendable {
-  /// One request as it came in.
+  /// One request as received.
   public struct Request: Sendable, Hashable {
+    /// `GET` or `PUT`, as sent.
     public var method: String
     /// Still percent-encoded.
     public var path: String
@@ -20,23 +21,28 @@ public final class ScriptedConsulAgent: Sendable {
     public var query: [Pair]
     /// Names in lower case.
     public var headers: [String: String]
+    /// The request's body; empty without one.
     public var body: [UInt8]
-    /// How many requests came before it.
+    /// The number of requests before it.
     public var number: Int
-    /// Which connection it came on, from 0.
+    /// The number of the connection it came on, from 0.
     public var connection: Int
 
+    /// One parameter of a query.
     public struct Pair: Sendable, Hashable {
+      /// Percent escapes decoded.
       public var name: String
+      /// Percent escapes decoded; empty for a bare name.
       public var value: String
     }
 
     /// The first value of a query parameter.
     public subscript(name: String) -> String? { query.first { $0.name == name }?.value }
+    /// The body as UTF-8.
     public var text: String { String(decoding: body, as: UTF8.self) }
   }
 
-  /// What happens to a request.
+  /// What the agent does with a request.
   public struct Reaction: Sendable {
     enum Kind: Sendable {
       case bytes([[UInt8]], pause: Duration, close: Bool)
@@ -45,7 +51,7 @@ public final class ScriptedConsulAgent: Sendable {
     }
     let kind: Kind
 
-    /// A JSON answer; without an index the header is missing.
+    /// A JSON answer; without an index there is no X-Consul-Index header.
     public static func json(_ body: String, index: UInt64?, status: Int = 200) -> Reaction {
       .answer(status, headers: index.map { ["X-Consul-Index: \($0)"] } ?? [], body: body)
     }
@@ -69,7 +75,7 @@ public final class ScriptedConsulAgent: Sendable {
       return .raw([head] + parts + ["0\r\n\r\n"], pause: pause)
     }
 
-    /// Any bytes, in writes with a pause after each; then perhaps the connection is closed.
+    /// Any bytes, in writes with a pause after each; then the connection may be closed.
     public static func raw(
       _ pieces: [String], pause: Duration = .zero, close: Bool = false
     ) -> Reaction {
@@ -78,10 +84,11 @@ public final class ScriptedConsulAgent: Sendable {
 
     /// Closes the connection without an answer.
     public static let close = Reaction(kind: .close)
-    /// Says nothing until the client goes away.
+    /// Sends nothing until the client closes the connection.
     public static let hang = Reaction(kind: .hang)
   }
 
+  /// Gives the reaction to each request.
   public typealias Script = @Sendable (Request) async -> Reaction
 
   private struct State {
@@ -102,7 +109,7 @@ public final class ScriptedConsulAgent: Sendable {
   /// Listens on 127.0.0.1.
   /// - Parameters:
   ///   - port: 0 for a free one.
-  ///   - script: is asked for each request; may wait, and is cancelled with its connection.
+  ///   - script: called for each request; may suspend, and is cancelled with its connection.
   public static func start(
     port: UInt16 = 0, _ script: @escaping Script
   ) async throws -> ScriptedConsulAgent {
@@ -121,7 +128,7 @@ public final class ScriptedConsulAgent: Sendable {
     return agent
   }
 
-  /// Answers one request after the other; the last answer is given again and again.
+  /// Answers one request after the other; the last answer is repeated.
   public static func start(
     port: UInt16 = 0, answering reactions: [Reaction]
   ) async throws -> ScriptedConsulAgent {
@@ -132,19 +139,20 @@ public final class ScriptedConsulAgent: Sendable {
 
   deinit { stop() }
 
+  /// The bound port.
   public var port: UInt16 { listener.port }
   /// `127.0.0.1:PORT`
   public var address: String { "127.0.0.1:\(port)" }
-  /// Everything that was asked so far.
+  /// All requests so far.
   public var requests: [Request] { state.withLock { $0.requests } }
-  /// How many connections were accepted so far.
+  /// The number of connections accepted so far.
   public var connections: Int { state.withLock { $0.connections } }
 
-  /// Closes the next `count` connections before their request is read, as an agent does that has
-  /// too many.
+  /// Closes the next `count` connections before their request is read, as an agent does at its
+  /// limit of connections.
   public func resetConnections(_ count: Int) { state.withLock { $0.resets = count } }
 
-  /// Closes everything.
+  /// Closes all connections and the listener.
   public func stop() {
     listener.close()
     state.withLock { $0.task }?.cancel()
@@ -174,11 +182,11 @@ public final class ScriptedConsulAgent: Sendable {
         guard try await react(await script(request), on: stream) else { return }
       }
     } catch {
-      // The client went away, or the test ended.
+      // The client closed, or the test ended.
     }
   }
 
-  /// Whether the connection goes on.
+  /// Whether the connection is kept.
   private func react(_ reaction: Reaction, on stream: ByteStream) async throws -> Bool {
     switch reaction.kind {
     case .close: return false

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Frames by the thousand, and what comes of them.
+/// Floods of frames, and the GOAWAY that answers them.
 extension ScriptedPeer {
-  /// The GOAWAY that ends a connection.
+  /// The GOAWAY that ends a connection (RFC 9113 §6.8).
   public struct GoAway: Sendable, Hashable {
+    /// The last stream that was or might be processed.
     public var lastStream: Int32
+    /// The error code (RFC 9113 §7).
     public var code: UInt32
+    /// The debug data as UTF-8.
     public var debug: String
+    /// For comparing with a received one.
     public init(lastStream: Int32, code: UInt32, debug: String = "") {
       self.lastStream = lastStream
       self.code = code
@@ -25,14 +29,14 @@ extension ScriptedPeer {
     return nil
   }
 
-  /// Sends the same frames again and again.
-  /// - Returns: whether the other side took them all; it may close meanwhile.
+  /// Sends the same frames `times` times.
+  /// - Returns: whether the other side read them all; it may close before.
   @discardableResult
   public func flood(_ frames: [ScriptedFrame], times: Int) async -> Bool {
     await flood(times: times) { _ in frames }
   }
 
-  /// Sends frames that differ from turn to turn, some 32 KiB at once.
+  /// Sends frames made anew for each turn, about 32 KiB at once.
   @discardableResult
   public func flood(
     times: Int, _ frames: @Sendable (_ turn: Int) -> [ScriptedFrame]

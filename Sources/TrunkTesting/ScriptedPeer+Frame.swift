@@ -2,18 +2,25 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// One HTTP/2 frame as a value (RFC 9113 §6), to be sent or compared. CONTINUATION does not occur:
-/// a block that came in several frames is one `headers`.
+/// a block in several frames is one `headers`.
 public enum ScriptedFrame: Sendable, Hashable {
+  /// DATA (RFC 9113 §6.1).
   case data(Int32, [UInt8], endStream: Bool = false)
+  /// HEADERS with its whole block (RFC 9113 §6.2).
   case headers(Int32, [ScriptedHeader], endStream: Bool = false)
+  /// RST_STREAM with an error code (RFC 9113 §6.4).
   case reset(Int32, UInt32)
-  /// Identifiers and values, in order.
+  /// SETTINGS: identifiers and values, in order (RFC 9113 §6.5).
   case settings([ScriptedSetting])
+  /// SETTINGS with the ACK flag.
   case settingsAck
+  /// PING; 8 bytes (RFC 9113 §6.7).
   case ping([UInt8], ack: Bool = false)
+  /// GOAWAY (RFC 9113 §6.8).
   case goAway(lastStream: Int32, code: UInt32, debug: String = "")
+  /// WINDOW_UPDATE; stream 0 is the connection (RFC 9113 §6.9).
   case windowUpdate(Int32, UInt32)
-  /// Anything else, or something malformed on purpose.
+  /// Any other frame, or a malformed one.
   case raw(type: UInt8, flags: UInt8, stream: Int32, payload: [UInt8])
 
   /// DATA with `padding` bytes behind the payload; they count in both windows (RFC 9113 §6.1).
@@ -42,11 +49,11 @@ public enum ScriptedFrame: Sendable, Hashable {
     }
   }
 
-  /// A header block as it stands in a frame: literal fields without indexing and without Huffman
-  /// (RFC 7541 §6.2.2).
+  /// A header block as in a frame: literal fields without indexing and without Huffman (RFC 7541
+  /// §6.2.2).
   public static func block(_ fields: [ScriptedHeader]) -> [UInt8] { fields.flatMap(\.literal) }
 
-  /// Stream 0 is the connection.
+  /// The stream's number; 0 is the connection.
   public var stream: Int32 {
     switch self {
     case .data(let id, _, _), .headers(let id, _, _), .reset(let id, _), .windowUpdate(let id, _):
@@ -59,8 +66,11 @@ public enum ScriptedFrame: Sendable, Hashable {
 
 /// One field of a header block.
 public struct ScriptedHeader: Sendable, Hashable {
+  /// In lower case, unless the test wants a violation.
   public var name: String
+  /// As on the wire; nothing is checked.
   public var value: String
+  /// A field; nothing is checked.
   public init(_ name: String, _ value: String) {
     self.name = name
     self.value = value
@@ -69,24 +79,33 @@ public struct ScriptedHeader: Sendable, Hashable {
 
 /// One entry of a SETTINGS frame (RFC 9113 §6.5.2).
 public struct ScriptedSetting: Sendable, Hashable {
+  /// The setting's identifier.
   public var id: UInt16
+  /// The setting's value; nothing is checked.
   public var value: UInt32
+  /// Any setting, unknown ones included.
   public init(_ id: UInt16, _ value: UInt32) {
     self.id = id
     self.value = value
   }
+  /// SETTINGS_HEADER_TABLE_SIZE in bytes.
   public static func headerTableSize(_ value: UInt32) -> Self { Self(1, value) }
+  /// SETTINGS_ENABLE_PUSH; 0 or 1.
   public static func enablePush(_ value: UInt32) -> Self { Self(2, value) }
+  /// SETTINGS_MAX_CONCURRENT_STREAMS.
   public static func maxConcurrentStreams(_ value: UInt32) -> Self { Self(3, value) }
+  /// SETTINGS_INITIAL_WINDOW_SIZE in bytes.
   public static func initialWindowSize(_ value: UInt32) -> Self { Self(4, value) }
+  /// SETTINGS_MAX_FRAME_SIZE in bytes.
   public static func maxFrameSize(_ value: UInt32) -> Self { Self(5, value) }
+  /// SETTINGS_MAX_HEADER_LIST_SIZE in bytes.
   public static func maxHeaderListSize(_ value: UInt32) -> Self { Self(6, value) }
 }
 
 // MARK: - Bytes
 
 extension ScriptedFrame {
-  /// The frame as it goes on the wire.
+  /// The frame as on the wire.
   public var bytes: [UInt8] {
     switch self {
     case .data(let id, let payload, let endStream):

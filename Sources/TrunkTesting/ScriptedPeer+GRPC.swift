@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// gRPC in frames, for scripts that care about one detail only.
+/// gRPC in frames, for scripts in which only one detail matters.
 extension ScriptedPeer {
-  /// The header block of a gRPC request. `extra` comes last.
+  /// The header block of a gRPC request; `extra` is appended.
   public static func request(
     _ path: String, _ extra: [ScriptedHeader] = [], method: String = "POST",
     contentType: String? = "application/grpc"
@@ -17,7 +17,7 @@ extension ScriptedPeer {
     return fields + extra
   }
 
-  /// The header block of a gRPC response that goes on.
+  /// The header block of a gRPC response that has messages or trailers.
   public static func responseHead(_ extra: [ScriptedHeader] = []) -> [ScriptedHeader] {
     [ScriptedHeader(":status", "200"), ScriptedHeader("content-type", "application/grpc")] + extra
   }
@@ -27,7 +27,7 @@ extension ScriptedPeer {
     [flag] + big(UInt32(payload.count)) + payload
   }
 
-  /// The payloads of length-prefixed messages; what is cut short is left out.
+  /// The payloads of length-prefixed messages; an incomplete one is left out.
   public static func messages(in data: [UInt8]) -> [[UInt8]] {
     var messages: [[UInt8]] = []
     var rest = data[...]
@@ -40,7 +40,7 @@ extension ScriptedPeer {
     return messages
   }
 
-  /// One whole call on `stream`: headers, messages, end.
+  /// Sends one whole call on `stream`: headers, messages, END_STREAM.
   public func call(
     _ stream: Int32, _ path: String, _ headers: [ScriptedHeader] = [], messages: [[UInt8]] = [],
     end: Bool = true
@@ -58,7 +58,7 @@ extension ScriptedPeer {
     try await send(raw: bytes)
   }
 
-  /// Everything that came for `stream` until it ended, or the connection did.
+  /// Everything received on `stream` until it ended, or the connection did.
   public func response(_ stream: Int32) async throws -> ScriptedResponse {
     var response = ScriptedResponse()
     while !response.hasEnded,
@@ -87,16 +87,17 @@ extension ScriptedPeer {
   }
 }
 
-/// One stream's answer, put together.
+/// The response on one stream.
 public struct ScriptedResponse: Sendable, Hashable {
   /// The first header block; the only one of Trailers-Only.
   public var head: [ScriptedHeader] = []
   /// The block with END_STREAM.
   public var trailers: [ScriptedHeader] = []
+  /// Whether the first block had END_STREAM.
   public var isTrailersOnly = false
   /// All of DATA, prefixes included.
   public var data: [UInt8] = []
-  /// The code of RST_STREAM, if one came instead of an end.
+  /// The code of RST_STREAM, if that ended the stream.
   public var reset: UInt32?
   var hasEnded = false
 
@@ -109,7 +110,7 @@ public struct ScriptedResponse: Sendable, Hashable {
   /// `grpc-message`, still percent-encoded.
   public var message: String? { trailer("grpc-message") }
 
-  /// The payloads in `data`; what is cut short is left out.
+  /// The payloads in `data`; an incomplete one is left out.
   public var messages: [[UInt8]] { ScriptedPeer.messages(in: data) }
 
   mutating func add(_ frame: ScriptedFrame) {

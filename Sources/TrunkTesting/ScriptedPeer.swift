@@ -3,8 +3,8 @@
 private import TrunkHTTP2
 private import TrunkSockets
 
-/// An HTTP/2 client or server that sends exactly the frames it is told to, and shows those that it
-/// receives, one by one.
+/// An HTTP/2 client or server that sends exactly the frames of a test, and returns the received
+/// ones one by one.
 ///
 ///     let peer = try await ScriptedPeer.connect(port: port)
 ///     try await peer.send(.headers(1, ScriptedPeer.request("/pkg.Service/Method")))
@@ -19,11 +19,12 @@ private import TrunkSockets
 ///     let request = try await peer.request()
 ///     try await peer.answer(request.stream, messages: [[4, 5]])
 ///
-/// It acknowledges SETTINGS and PING by itself unless told not to; window credit is up to the test.
-/// One task reads at a time. Nothing it sends is checked: wrong frames are what it is for.
+/// It acknowledges SETTINGS and PING by itself unless a test turns that off; window updates are the
+/// test's. One task reads at a time. Nothing it sends is checked: it is made to send wrong frames.
 public actor ScriptedPeer {
-  /// The other side broke the framing, or nothing came in time.
+  /// The other side violated HTTP/2's framing, or nothing was received in time.
   public struct Failure: Error, Sendable, CustomStringConvertible {
+    /// What happened, in one line.
     public let description: String
   }
 
@@ -53,9 +54,9 @@ public actor ScriptedPeer {
 
   /// A client: sends the preface and `settings`.
   /// - Parameters:
-  ///   - preface: false sends nothing at all.
+  ///   - preface: false sends nothing.
   ///   - answersByItself: acknowledges SETTINGS and PING. Default true.
-  ///   - returnsCredit: gives the bytes of each DATA frame back to both windows. Default false.
+  ///   - returnsCredit: adds the bytes of each DATA frame to both windows again. Default false.
   public static func connect(
     host: String = "127.0.0.1", port: UInt16, preface: Bool = true,
     settings: [ScriptedSetting] = [], answersByItself: Bool = true, returnsCredit: Bool = false
@@ -84,7 +85,7 @@ public actor ScriptedPeer {
     return peer
   }
 
-  /// The other side of a client under test: reads its preface, sends `settings`.
+  /// The server's side for a client under test: reads its preface, sends `settings`.
   fileprivate func beginAsServer(_ settings: [ScriptedSetting]?) async throws {
     while inbound.count < ScriptedPeer.preface.count {
       guard try await readMore() else { throw Failure(description: "closed before the preface") }
@@ -98,14 +99,20 @@ public actor ScriptedPeer {
 
   // MARK: Sending
 
+  /// Sends frames in order.
+  /// - Throws: if the connection is closed.
   public func send(_ frames: ScriptedFrame...) async throws { try await send(frames) }
 
+  /// Sends frames in order.
+  /// - Throws: if the connection is closed.
   public func send(_ frames: [ScriptedFrame]) async throws {
     try await send(raw: frames.flatMap(\.bytes))
   }
 
+  /// Sends any bytes.
+  /// - Throws: if the connection is closed.
   public func send(raw bytes: [UInt8]) async throws {
-    // What it answers by itself must not come into the middle of what the test sends.
+    // An automatic acknowledgement must not come between the bytes of one send.
     while isSending { await withCheckedContinuation { senders.append($0) } }
     isSending = true
     defer {
@@ -115,12 +122,13 @@ public actor ScriptedPeer {
     try await stream.write(bytes, timeout: ScriptedPeer.timeout)
   }
 
+  /// Closes the connection without GOAWAY.
   public func close() { stream.close() }
 
   // MARK: Receiving
 
-  /// The next frame, whatever it is; nil when the other side has closed.
-  /// - Throws: ``Failure`` when nothing comes within ``timeout``.
+  /// The next frame, of any kind; nil if the other side has closed.
+  /// - Throws: ``Failure`` if nothing is received within ``timeout``.
   public func next() async throws -> ScriptedFrame? {
     if !skipped.isEmpty { return skipped.removeFirst() }
     return try await receive()
@@ -138,7 +146,7 @@ public actor ScriptedPeer {
     return nil
   }
 
-  /// Reads until the other side closes, and returns what is left, the unread frames included.
+  /// Reads until the other side closes, and returns the rest, unread frames included.
   public func rest() async throws -> [ScriptedFrame] {
     var frames: [ScriptedFrame] = []
     while let frame = try await next() { frames.append(frame) }
@@ -156,7 +164,7 @@ public actor ScriptedPeer {
       payload)
     if answersByItself {
       switch frame {
-      // A side that has closed already still has something to be read.
+      // Sending may fail: a side that has closed may still have sent something to read.
       case .settings: try? await send(.settingsAck)
       case .ping(let payload, false): try? await send(.ping(payload, ack: true))
       default: break
@@ -186,7 +194,7 @@ public actor ScriptedPeer {
     switch type {
     case 0: return .data(stream, try content(payload, flags), endStream: endStream)
     case 1:
-      // The priority is of no interest: five bytes before the block (RFC 9113 §6.2).
+      // The priority (five bytes before the block, RFC 9113 §6.2) is ignored.
       var block = Array(try content(payload, flags).dropFirst(flags & 0x20 == 0 ? 0 : 5))
       var isComplete = flags & 4 != 0
       while !isComplete {
@@ -240,7 +248,7 @@ public actor ScriptedPeer {
     } catch let error as SocketError where error.isTimeout {
       throw Failure(description: "nothing came for \(ScriptedPeer.timeout)")
     } catch is SocketError {
-      return false  // a connection that was reset has ended as well
+      return false  // a reset of the connection is its end as well
     }
   }
 }
@@ -258,14 +266,15 @@ public final class ScriptedPeerListener: Sendable {
         on: .host("127.0.0.1", port), loop: EventLoopGroup.shared.next()))
   }
 
+  /// The bound port.
   public var port: UInt16 { listener.port }
 
   /// The next client: its preface is read, `settings` are sent.
-  /// - Throws: ``ScriptedPeer/Failure`` when nobody connects within ``ScriptedPeer/timeout``.
+  /// - Throws: ``ScriptedPeer/Failure`` if no client connects within ``ScriptedPeer/timeout``.
   /// - Parameters:
   ///   - settings: nil sends none, so that the handshake stays incomplete.
   ///   - answersByItself: acknowledges SETTINGS and PING. Default true.
-  ///   - returnsCredit: gives the bytes of each DATA frame back to both windows. Default false.
+  ///   - returnsCredit: adds the bytes of each DATA frame to both windows again. Default false.
   public func accept(
     settings: [ScriptedSetting]? = [], answersByItself: Bool = true, returnsCredit: Bool = false
   ) async throws -> ScriptedPeer {
@@ -275,6 +284,7 @@ public final class ScriptedPeerListener: Sendable {
     return peer
   }
 
+  /// Closes the listener; accepted connections stay open.
   public func close() { listener.close() }
 
   private func next() async throws -> ByteStream {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Comparing header names is done several times per field of every call: eight bytes at a time.
+/// Compares eight bytes at a time: header names are compared several times per field of every call.
 extension UnsafeRawBufferPointer {
   /// Whether these are the ASCII bytes of `text`.
   @inlinable @inline(__always) package func equals(_ text: StaticString) -> Bool {
@@ -53,7 +53,7 @@ extension UnsafeRawBufferPointer {
     }
   }
 
-  /// A hash for tables of known names; not for keys that a peer could choose to collide.
+  /// A hash for tables of known names; not for keys chosen by a peer, who could make them collide.
   @inlinable package var quickHash: UInt64 {
     var hash = UInt64(truncatingIfNeeded: count) &* 0x9e37_79b9_7f4a_7c15
     guard let base = baseAddress else { return hash }
@@ -81,7 +81,7 @@ extension UnsafeRawBufferPointer {
     byte == UInt8(ascii: " ") || byte == UInt8(ascii: "\t")
   }
 
-  /// RFC 9110 §5.5: white space around a field's value is no part of it.
+  /// RFC 9110 §5.5: white space around a field's value is not part of it.
   package var hasEdgeSpace: Bool {
     guard let first, let last else { return false }
     return UnsafeRawBufferPointer.isSpace(first) || UnsafeRawBufferPointer.isSpace(last)

@@ -5,8 +5,8 @@
 package enum GRPCTimeout {
   /// Nanoseconds, saturating at `UInt64.max` (584 years); nil if malformed.
   ///
-  /// The grammar asks for a positive number; 0 is taken as "out of time already", as other stacks
-  /// do, since refusing it could only turn one failure into another.
+  /// The grammar requires a positive number; 0 is accepted as an expired deadline, as in other
+  /// stacks, since refusing it would only replace one failure by another.
   package static func parse(_ bytes: UnsafeRawBufferPointer) -> UInt64? {
     guard (2...9).contains(bytes.count) else { return nil }
     guard let unit = nanoseconds(perUnit: bytes[bytes.count - 1]) else { return nil }
@@ -19,9 +19,9 @@ package enum GRPCTimeout {
     return overflow ? .max : total
   }
 
-  /// The finest unit in which the timeout has at most eight digits, rounded down: what is passed on
-  /// to the next hop must never be longer than what is left. It is shorter by less than 0.1 %.
-  /// The grammar has no 0, so that is written as `1n`.
+  /// The finest unit in which the timeout has at most eight digits, rounded down: the timeout for
+  /// the next hop must never be longer than the rest. It is shorter by less than 0.1 %. The grammar
+  /// has no 0, so that is written as `1n`.
   package static func encode(nanoseconds: UInt64) -> [UInt8] {
     for unit in "numSM".utf8 {
       guard let size = self.nanoseconds(perUnit: unit) else { continue }

@@ -3,7 +3,7 @@
 
 /// Percent-encoding of a part of a URI (RFC 3986 §2.1), upper-case digits.
 package enum URIEscape {
-  /// - Parameter isKept: whether a byte other than an unreserved one stands for itself.
+  /// - Parameter isKept: whether a byte other than an unreserved one is not escaped.
   package static func encode(
     _ text: String, keeping isKept: (UInt8) -> Bool = { _ in false }
   ) -> String {

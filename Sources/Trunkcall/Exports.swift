@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-// A user of the library imports Trunkcall and nothing beneath it.
+// A user of the library imports Trunkcall only.
 @_exported public import TrunkDiscovery
 @_exported public import TrunkWire
 

@@ -4,7 +4,7 @@ internal import ArgumentParser
 internal import Trunkcall
 
 #if TLS
-  /// `--tls` and what goes with it; any of the others implies it.
+  /// `--tls` and its settings; any of them implies it.
   struct ClientSecurityOptions: ParsableArguments {
     @Flag(help: "Speak TLS; without --tls-ca the system's CAs are trusted.")
     var tls = false
@@ -34,7 +34,7 @@ internal import Trunkcall
     }
   }
 #else
-  /// Without the package trait `TLS` there is nothing to choose.
+  /// Without the package trait `TLS` there are no options.
   struct ClientSecurityOptions: ParsableArguments {
     var value: ChannelSecurity { .plaintext }
   }

@@ -64,7 +64,7 @@ struct GreeterClient: AsyncParsableCommand {
     if failures > 0, count != nil { throw ExitCode.failure }
   }
 
-  /// The number of failed calls; 0 when a signal came first.
+  /// The number of failed calls; 0 if a signal came first.
   private func untilSignalled(_ body: @escaping @Sendable () async throws -> Int) async throws
     -> Int
   {
@@ -98,7 +98,7 @@ struct GreeterClient: AsyncParsableCommand {
       }
       calls += 1
       if calls == count { return failures }
-      // After a long call the next one starts at once, and there is no burst to catch up.
+      // After a long call the next one starts at once; missed starts are not made up for.
       next = max(next.advanced(by: interval), .now)
       try await Task.sleep(until: next)
     }

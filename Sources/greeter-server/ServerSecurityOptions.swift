@@ -4,7 +4,7 @@ internal import ArgumentParser
 internal import Trunkcall
 
 #if TLS
-  /// `--tls-…`: with a certificate and a key the server speaks TLS.
+  /// `--tls-…`: with a certificate and a key the server uses TLS.
   struct ServerSecurityOptions: ParsableArguments {
     @Option(help: "Serve TLS: the certificate with its chain, a PEM file.")
     var tlsCert: String?
@@ -31,7 +31,7 @@ internal import Trunkcall
     }
   }
 #else
-  /// Without the package trait `TLS` there is nothing to choose.
+  /// Without the package trait `TLS` there are no options.
   struct ServerSecurityOptions: ParsableArguments {
     var value: ServerSecurity { .plaintext }
   }

@@ -5,7 +5,7 @@ internal import Trunkcall
 
 #if TLS
   /// gRPC's own flags for TLS, and two for mutual TLS. `--server_host_override` is the name that is
-  /// expected in the server's certificate as well.
+  /// verified in the server's certificate as well.
   struct ClientSecurityOptions: ParsableArguments {
     @Option(name: .customLong("use_tls"), help: ArgumentHelp("Speak TLS.", valueName: "true|false"))
     var useTLS = false
@@ -37,7 +37,7 @@ internal import Trunkcall
     }
   }
 #else
-  /// Without the package trait `TLS` there is nothing to choose.
+  /// Without the package trait `TLS` there are no options.
   struct ClientSecurityOptions: ParsableArguments {
     @Option(name: .customLong("use_tls"), help: "Not in this build: it has no TLS.")
     var useTLS = false

@@ -60,7 +60,7 @@ struct InteropClientProgram: AsyncParsableCommand {
   var soakThreads = SoakOptions().threads
   @Option(
     name: .customLong("repeat_for"),
-    help: "Runs the cases again and again for so long; says only how often, and what failed.")
+    help: "Repeats the cases for this long; prints only the rounds and the failures.")
   var repeatFor: Duration = .zero
   @Option(help: "What to log to stderr.")
   var logLevel: Logger.Level = .warning
@@ -157,7 +157,7 @@ struct InteropClientProgram: AsyncParsableCommand {
   }
 }
 
-/// As ``Metadata/init(additional:)`` reads it.
+/// In the form of ``Metadata/init(additional:)``.
 struct AdditionalMetadata: ExpressibleByArgument {
   var metadata = Metadata()
 

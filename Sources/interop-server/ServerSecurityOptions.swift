@@ -26,7 +26,7 @@ internal import Trunkcall
     }
   }
 #else
-  /// Without the package trait `TLS` there is nothing to choose.
+  /// Without the package trait `TLS` there are no options.
   struct ServerSecurityOptions: ParsableArguments {
     @Option(name: .customLong("use_tls"), help: "Not in this build: it has no TLS.")
     var useTLS = false

@@ -29,7 +29,7 @@ struct Lines {
     add(indent + tail)
   }
 
-  /// `///` lines as they come from the .proto.
+  /// `///` lines of a comment in the .proto.
   mutating func comment(_ comment: String, indent: String = "") {
     for line in comment.split(omittingEmptySubsequences: true, whereSeparator: \.isNewline) {
       // A carriage return alone ends a line of Swift, but not a comment of a .proto.

@@ -3,8 +3,7 @@
 
 internal import SwiftProtobufPluginLibrary
 
-/// Swift names for what a .proto file names; message types are called what protoc-gen-swift calls
-/// them.
+/// Swift names for the names of a .proto file; message types have protoc-gen-swift's names.
 struct Names {
   private let file: FileDescriptor
   private let namer: SwiftProtobufNamer
@@ -12,10 +11,10 @@ struct Names {
 
   /// Swift names of the services, by full name.
   private let types: [String: String]
-  /// What the file has at the outermost level.
+  /// The names at the outermost level of the file.
   private let taken: Set<String>
 
-  /// - Throws: for a message or enum that is called as the stubs call the library.
+  /// - Throws: for a message or enum with the name by which the stubs refer to the library.
   init(_ file: FileDescriptor, _ options: Options) throws {
     self.file = file
     modules = options.modules
@@ -50,7 +49,7 @@ struct Names {
   }
 
   /// Messages that the nested `Service`, `Client` and `Methods` of `service` would hide, as happens
-  /// without a package, and the names by which the stub calls them.
+  /// without a package, and the stub's names for them.
   func aliases(in service: ServiceDescriptor) -> [(alias: String, name: String)] {
     var found: [(alias: String, name: String)] = []
     for message in service.methods.flatMap({ [$0.inputType, $0.outputType] }) {
@@ -77,8 +76,8 @@ struct Names {
     }
   }
 
-  /// The Swift name of each unary method's form that returns metadata too, in order. A method that
-  /// is called so in the .proto keeps its name.
+  /// The Swift name of each unary method's form that returns metadata too, in order. A method with
+  /// that name in the .proto keeps it.
   func responseMethods(of service: ServiceDescriptor, beside plain: [String]) -> [String?] {
     var taken = Set(plain)
     return service.methods.map { method in
@@ -139,14 +138,14 @@ struct Names {
     return result.first?.isNumber == true ? "_" + result : result
   }
 
-  /// With a capital first, so that no method can have the same name: `greeter` -> `Greeter`,
-  /// `_1` -> `Service_1`.
+  /// With a capital first, so that no method can have the same name: `greeter` -> `Greeter`, `_1`
+  /// -> `Service_1`.
   static func upperCamel(_ name: String) -> String {
     guard let first = name.first, first.isLetter else { return "Service" + name }
     return first.uppercased() + name.dropFirst()
   }
 
-  /// Members that the stub has itself, or that Swift reads otherwise even between backticks.
+  /// Members of the stub itself, or names that Swift reads otherwise even between backticks.
   private static let unusable: Set<String> = ["self", "init", "invoker", "options", "_"]
 
   private static let keywords: Set<String> = [

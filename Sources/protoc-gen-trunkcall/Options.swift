@@ -3,7 +3,7 @@
 
 internal import SwiftProtobufPluginLibrary
 
-/// What `--trunkcall_opt` may say. Names that protoc-gen-swift has too mean the same.
+/// The settings of `--trunkcall_opt`. Names that protoc-gen-swift has too have the same meaning.
 struct Options {
   static let help = """
     Visibility=Internal|Package|Public          access of what is generated (default Internal)

@@ -17,7 +17,7 @@ struct ServiceWriter {
   struct Method {
     let descriptor: MethodDescriptor
     let name: String
-    /// Of the client's method that returns metadata too; nil where the plain one gives a stream.
+    /// Of the client's method that returns metadata too; nil where the plain one returns a stream.
     let responseName: String?
     let request: String
     let response: String
@@ -65,7 +65,7 @@ struct ServiceWriter {
 
   private func writeMethods(_ out: inout Lines) {
     guard !methods.isEmpty else {
-      // An empty enum for the sake of those that name it.
+      // An empty enum, so that code that refers to it compiles.
       out.add("", "  \(access)nonisolated enum Methods {}")
       return
     }
@@ -155,7 +155,7 @@ struct ServiceWriter {
       "", "  /// Calls `\(service.fullName)`.",
       "  \(access)nonisolated struct Client: \(names.runtime("ServiceClient")) {",
       "    \(access)var invoker: any \(names.runtime("CallInvoker"))",
-      "    /// For every call; what a call brings of its own wins, field by field.",
+      "    /// For every call; a field that a call sets itself wins.",
       "    \(access)var options = \(names.runtime("CallOptions"))()", "",
       "    \(access)init(_ invoker: any \(names.runtime("CallInvoker"))) {",
       "      self.invoker = invoker", "    }")

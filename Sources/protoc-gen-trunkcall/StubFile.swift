@@ -27,7 +27,7 @@ struct StubFile {
     out += imports
     out += """
 
-      // Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
+      // Does not compile with a Trunkcall of another stub format: run protoc-gen-trunkcall again.
       private nonisolated let _stubFormat: () = \(names.runtime("StubFormat")).v2
 
       """

@@ -125,7 +125,7 @@ struct ClientRequestTests {
       #expect(cancelled?.code == .cancelled)
 
       async let late = failure {
-        _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .seconds(1)))
+        _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .milliseconds(400)))
       }
       let second = try #require(try await peer.request())
       try await peer.send(.headers(second.stream, ScriptedPeer.responseHead()))
@@ -146,14 +146,14 @@ struct ClientRequestTests {
       let peer = try await listener.accept()
       try await channel.ready(within: .seconds(10))
       async let outcome = failure {
-        _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .seconds(1)))
+        _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .milliseconds(400)))
       }
       let request = try #require(try await peer.request())
       // The client is busy until its deadline is over: the reset is the first that it sees then.
       let isBusy = Locked(false)
       group.loops[0].later {
         isBusy.withLock { $0 = true }
-        usleep(1_100_000)
+        usleep(500_000)
       }
       #expect(try await holds { isBusy.withLock { $0 } })
       try await peer.send(.reset(request.stream, cancel))

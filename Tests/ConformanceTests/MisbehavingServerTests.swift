@@ -246,7 +246,7 @@ struct MisbehavingServerTests {
       let peer = try await listener.accept(answersByItself: false)
       try await channel.ready(within: .seconds(20))
       async let outcome = failure {
-        _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .seconds(1)))
+        _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .milliseconds(400)))
       }
       _ = try #require(try await peer.request())
       let start = clock.now

@@ -209,6 +209,7 @@ struct ServerMessageTests {
       try await peer.call(3, "/t.Probe/Flood", [timeout], messages: [[8]])
       #expect(try await peer.response(3).reset == cancel)
       #expect(try await holds { probe.cancelled.load(ordering: .relaxed) == 2 })
+      await peer.close()
     }
   }
 

@@ -40,7 +40,14 @@ struct FailureTests {
     let (channel, traffic) = try await settled(fleet, [a, b])
     a.process.signal(SIGKILL)
     let killed = ContinuousClock.now
-    try await Task.sleep(for: .seconds(4))
+    // Until the agent has noticed, and for a second of calls behind the first one.
+    #expect(
+      try await fleet.eventually(within: .seconds(10)) {
+        try await !fleet.passing().contains(a.port)
+      })
+    let noticed = max(ContinuousClock.now, killed + .seconds(1))
+    #expect(
+      try await fleet.eventually(within: .seconds(10)) { traffic.calls(after: noticed) >= 20 })
     let failures = traffic.failures
     print("kill -9: \(failures.count) failed of \(traffic.all.count)")
     #expect(failures.count <= 2, "\(failures.map { $0.error.map(String.init(describing:)) ?? "" })")
@@ -56,7 +63,11 @@ struct FailureTests {
     let (channel, traffic) = try await settled(fleet, [a, b])
     a.process.signal(SIGSTOP)
     let stopped = ContinuousClock.now
-    try await Task.sleep(for: .seconds(9))
+    // Until a second of calls behind the five has ended.
+    #expect(
+      try await fleet.eventually(within: .seconds(15)) {
+        traffic.calls(after: stopped + .seconds(5)) >= 20
+      })
     let failures = traffic.failures
     let last = failures.map { $0.end - stopped }.max() ?? .zero
     print("SIGSTOP: \(failures.count) failed of \(traffic.all.count), the last \(last) after it")
@@ -79,7 +90,8 @@ struct FailureTests {
       })
     #expect(try await a.process.exit(within: .milliseconds(1)) == nil, "it still serves by then")
     #expect(try await a.process.exit(within: .seconds(10)) == 0)
-    try await Task.sleep(for: .seconds(1))
+    let ended = ContinuousClock.now
+    #expect(try await fleet.eventually(within: .seconds(5)) { traffic.calls(after: ended) >= 10 })
     print("SIGTERM: \(traffic.failures.count) failed of \(traffic.all.count)")
     #expect(
       traffic.failures.isEmpty,
@@ -116,15 +128,20 @@ struct FailureTests {
     let b = try await fleet.server()
     let (channel, traffic) = try await settled(fleet, [a, b])
     try await fleet.agent.kill()
-    try await Task.sleep(for: .seconds(1))
+    // Away for a while: longer than the first pauses between attempts to reach it.
+    let away = ContinuousClock.now
+    #expect(try await fleet.eventually(within: .seconds(5)) { traffic.calls(after: away) >= 15 })
     try fleet.agent.launch()
     let restarted = ContinuousClock.now
     #expect(
       try await fleet.eventually(within: .seconds(15)) {
         try await fleet.passing().isSuperset(of: [a.port, b.port])
       })
-    print("registered again \(ContinuousClock.now - restarted) after the restart")
-    try await Task.sleep(for: .seconds(3))
+    let registered = ContinuousClock.now
+    print("registered again \(registered - restarted) after the restart")
+    // Long enough for the channel to hear of the new set, and a while beyond.
+    #expect(
+      try await fleet.eventually(within: .seconds(10)) { traffic.calls(after: registered) >= 30 })
     print("agent restart: \(traffic.failures.count) failed of \(traffic.all.count)")
     #expect(
       traffic.failures.isEmpty,

@@ -124,6 +124,8 @@ final class Traffic: Sendable {
 
   var all: [Outcome] { outcomes.withLock { $0 } }
   var failures: [Outcome] { all.filter { $0.error != nil } }
+  /// How many calls that began after `instant` have ended, one way or the other.
+  func calls(after instant: ContinuousClock.Instant) -> Int { all.count { $0.start > instant } }
 
   func stop() async {
     let task = runner.withLock { $0 }

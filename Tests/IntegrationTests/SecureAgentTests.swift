@@ -59,8 +59,19 @@
         let line = try await server.line(containing: "registered with consul", within: .seconds(30))
         try #require(line != nil, "\(server.text)")
       }
-      // Longer than two rounds of the agent's check.
-      try await Task.sleep(for: .milliseconds(2_500))
+      // What the agent's own checks found is in their output; it is empty until then.
+      let asking = try AgentClient(ConsulAgent(environment: variables))
+      var checked = false
+      for _ in 0..<500 where !checked {
+        let answer = try await asking.send(
+          HTTPRequest(.get, "v1", "agent", "checks"), timeout: .seconds(5))
+        let checks = String(decoding: answer.body, as: UTF8.self)
+        checked =
+          checks.split(separator: #""Status": "passing""#).count == 3
+          && checks.split(separator: #""Output": "gRPC check"#).count == 3
+        if !checked { try await Task.sleep(for: .milliseconds(20)) }
+      }
+      #expect(checked, "both are passing, by a check and not by registration alone")
       let greeter = try client(
         variables, "--tls-ca", certificates.file("ca.pem"), "--tls-server-name", "localhost")
       #expect(try await greeter.exit(within: .seconds(30)) == 0, "\(greeter.text)")
@@ -118,24 +129,23 @@
       }
       try #require(leader)
 
+      var bare = environment(agent, certificates)
+      bare["CONSUL_CLIENT_CERT"] = ""
+      bare["CONSUL_CLIENT_KEY"] = ""
+      var half = environment(agent, certificates)
+      half["CONSUL_CLIENT_KEY"] = ""
+      // Each goes on for its two seconds: all three at once.
       let anonymous = try client(
         environment(agent, certificates, token: nil), "--connect-timeout", "2s")
+      let stranger = try client(bare, "--connect-timeout", "2s")
+      let halved = try client(half, "--connect-timeout", "2s")
       #expect(try await anonymous.exit(within: .seconds(20)) == 1)
       #expect(
         anonymous.text.contains(
           "no instance is visible: the agent has ACLs and no token was sent"), "\(anonymous.text)")
-
-      var bare = environment(agent, certificates)
-      bare["CONSUL_CLIENT_CERT"] = ""
-      bare["CONSUL_CLIENT_KEY"] = ""
-      let stranger = try client(bare, "--connect-timeout", "2s")
       #expect(try await stranger.exit(within: .seconds(20)) == 1)
       #expect(stranger.text.contains("\(name)"), "\(stranger.text)")
       #expect(stranger.text.contains("the server refused: "), "\(stranger.text)")
-
-      var half = environment(agent, certificates)
-      half["CONSUL_CLIENT_KEY"] = ""
-      let halved = try client(half, "--connect-timeout", "2s")
       #expect(try await halved.exit(within: .seconds(20)) == 1)
       #expect(halved.text.contains("a client certificate without its key"), "\(halved.text)")
       try await agent.kill()

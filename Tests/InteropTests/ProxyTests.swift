@@ -98,23 +98,23 @@ struct ProxyTests {
   }
 
   @Test(
-    "an idle limit of 400 ms and an age of 1 s: no call fails, and no connection loop is tight",
+    "an idle limit of 200 ms and an age of 500 ms: no call fails, and no connection loop is tight",
     arguments: ["pick_first", "round_robin"])
   func shortLives(_ balancer: String) async throws {
     var options = ServerOptions()
-    options.maxConnectionIdle = .milliseconds(400)
-    options.maxConnectionAge = .seconds(1)
+    options.maxConnectionIdle = .milliseconds(200)
+    options.maxConnectionAge = .milliseconds(500)
     let statistics = try await withEcho(options: options) { port in
       try await withChannel(to: "ipv4:127.0.0.1:\(port)", balancer: balancer) { channel in
         // Some callers call without a pause, one less often than the server's idle limit.
-        async let rare = call(channel, callers: 1, calls: 6, pause: .milliseconds(700))
-        let busy = await call(channel, callers: 4, calls: 100, pause: .milliseconds(20))
+        async let rare = call(channel, callers: 1, calls: 6, pause: .milliseconds(350))
+        let busy = await call(channel, callers: 4, calls: 100, pause: .milliseconds(10))
         #expect(busy.isEmpty, "\(busy.first?.description ?? "")")
         let errors = await rare
         #expect(errors.isEmpty, "\(errors.first?.description ?? "")")
       }
     }
-    // About four seconds, in which each connection lives for 400 ms to a second.
+    // About two seconds, in which each connection lives for 200 to 500 ms.
     let ended = statistics.events[.maxIdle, default: 0] + statistics.events[.maxAge, default: 0]
     #expect((3...30).contains(ended), "\(ended) connections")
   }

@@ -6,7 +6,7 @@ internal import TrunkProtobuf
 public import SwiftProtobuf
 public import Trunkcall
 
-// Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
+// Does not compile with a Trunkcall of another stub format: run protoc-gen-trunkcall again.
 private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 public typealias TypeService_Client = Client
@@ -123,7 +123,7 @@ public nonisolated enum TypeService {
   /// Calls `Type`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -415,7 +415,7 @@ public nonisolated enum Client2 {
   /// Calls `Client2`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -452,7 +452,7 @@ public nonisolated enum AnyService {
   /// Calls `any`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -508,7 +508,7 @@ public nonisolated enum Class {
   /// Calls `class`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -564,7 +564,7 @@ public nonisolated enum DoubleService {
   /// Calls `Double`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -620,7 +620,7 @@ public nonisolated enum SwiftProtobufService {
   /// Calls `SwiftProtobuf`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {

@@ -6,7 +6,7 @@ internal import SwiftProtobuf
 internal import TrunkProtobuf
 internal import Trunkcall
 
-// Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
+// Does not compile with a Trunkcall of another stub format: run protoc-gen-trunkcall again.
 private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 nonisolated enum StrictOne {
@@ -34,7 +34,7 @@ nonisolated enum StrictOne {
   /// Calls `a_b.c1.One`.
   nonisolated struct Client: _Trunkcall.ServiceClient {
     var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     var options = _Trunkcall.CallOptions()
 
     init(_ invoker: any _Trunkcall.CallInvoker) {
@@ -80,7 +80,7 @@ nonisolated enum StrictTwo {
   /// Calls `a_b.c1.Two`.
   nonisolated struct Client: _Trunkcall.ServiceClient {
     var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     var options = _Trunkcall.CallOptions()
 
     init(_ invoker: any _Trunkcall.CallInvoker) {

@@ -92,14 +92,22 @@ package final class ChildProcess: Sendable {
   }
 }
 
-/// Ports that were free a moment ago.
+/// Ports that were free a moment ago. They are none of those that the system gives to sockets
+/// without one (from 32768 on Linux), so that no connection or server takes them meanwhile.
 package func freePorts(_ count: Int) async throws -> [UInt16] {
+  let loop = EventLoopGroup.shared.next()
   var held: [ByteStreamListener] = []
-  for _ in 0..<count {
-    held.append(
-      try await ByteStreamListener.listen(
-        on: .host("127.0.0.1", 0), loop: EventLoopGroup.shared.next()))
+  var taken = 0
+  while held.count < count {
+    do {
+      held.append(
+        try await ByteStreamListener.listen(
+          on: .host("127.0.0.1", .random(in: 20_000..<32_000)), loop: loop))
+    } catch  where taken < 100 { taken += 1 }
   }
-  defer { for listener in held { listener.close() } }
-  return held.map(\.port)
+  let ports = held.map(\.port)
+  for listener in held { listener.close() }
+  // The loop closes them: until then they would answer for whom is to listen there.
+  await loop.perform {}
+  return ports
 }

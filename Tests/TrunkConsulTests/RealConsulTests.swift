@@ -206,7 +206,19 @@ import TrunkDiscovery
   func drift() async throws {
     let agent = try RealAgent.get()
     let server = TestServer(.host("127.0.0.1", 41))
-    let registration = try registration("drift", server, check: .grpc(every: .seconds(60)))
+    // It looks every 3 s otherwise.
+    var timing = RegistrationTiming()
+    timing.confirmInterval = .milliseconds(300)
+    let check = ConsulCheck.grpc(every: .seconds(60))
+    let registration = ConsulRegistration(
+      "drift", of: server, agent: agent.agent, check: check, timing: timing,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    ) { bound, _ in
+      try ServiceDefinition(
+        "drift", bound: bound, nodeAddress: nil, advertise: nil, id: nil, tags: [], meta: [:],
+        weights: nil, check: check, security: server.checkedSecurity,
+        deregisterCriticalAfter: .seconds(60))
+    }
     let run = Task { try await registration.run() }
     let client = try AgentClient(agent.agent)
     let id = "drift-127.0.0.1-41"

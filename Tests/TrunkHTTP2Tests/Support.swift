@@ -155,9 +155,15 @@ struct Pair {
   }
 }
 
+private let period = (0..<65_536).map { UInt8(truncatingIfNeeded: ($0 &* 31) ^ ($0 >> 8)) }
+
 /// Bytes in which a lost or moved stretch shows.
 func pattern(_ count: Int) -> [UInt8] {
-  (0..<count).map { UInt8(truncatingIfNeeded: ($0 &* 31) ^ ($0 >> 8)) }
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(count)
+  // It comes again after 64 KiB, and copies are cheap.
+  while bytes.count < count { bytes += period.prefix(count - bytes.count) }
+  return bytes
 }
 
 let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)

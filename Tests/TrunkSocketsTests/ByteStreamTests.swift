@@ -164,6 +164,7 @@ struct ByteStreamTests {
         isWritten.add(true)
         client.close()
       }
+      // It would be written by then, if nothing held it up.
       try await Task.sleep(for: .milliseconds(30))
       #expect(isWritten.all.isEmpty, "no kernel buffer is that large")
       var received: [UInt8] = []
@@ -192,6 +193,7 @@ struct ByteStreamTests {
         await loop.perform {}
       }
       client.close()
+      // The end has arrived by then, before anything is read.
       try await Task.sleep(for: .milliseconds(5))
       let received = try await readAll(server)
       #expect(received.count == 4_000)

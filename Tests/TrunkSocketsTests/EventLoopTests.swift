@@ -34,11 +34,14 @@ struct EventLoopTests {
   @Test("a sleeping loop is woken by every push")
   func wakeUps() async throws {
     try await withLoop { loop in
+      let ran = Notes<Int>()
       for round in 0..<300 {
         // Now and then long enough for the loop to be asleep for sure.
         if round % 100 == 0 { try await Task.sleep(for: .milliseconds(3)) }
-        await loop.perform {}
+        await loop.perform { ran.add(round) }
+        #expect(ran.all.count == round + 1)
       }
+      #expect(loop.counters.wakeups >= 1, "it was asleep now and then")
     }
   }
 

@@ -62,6 +62,7 @@ import TrunkWire
       let hold = try await channel.bidirectional(method("hold"))
       await eventually("held") { await server.counts.calls == 1 }
       async let waiting = channel.unary(method("M"), [5])
+      // Nobody sees that it waits behind the other one; were it late, it would be a new call.
       try await Task.sleep(for: .milliseconds(50))
       server.dropConnections()
       let reply = try await waiting
@@ -186,6 +187,7 @@ import TrunkWire
         }
         return await server.pings > 0
       }
+      // Longer than the time for the answer: the connection has to stay.
       try await Task.sleep(for: .milliseconds(1_200))
       #expect(channel.state == .ready)
     }

@@ -146,7 +146,8 @@ import TrunkWire
             }
           }
         }
-        try await Task.sleep(for: .milliseconds(200))
+        // The writer has to stand still by then.
+        try await Task.sleep(for: .milliseconds(100))
         #expect(written.count.load(ordering: .relaxed) < 15)
         group.cancelAll()
         let error = try await group.next() ?? nil

@@ -84,6 +84,7 @@ struct ServerCompressionTests {
       #expect(response.status == 0 && response.data.first == 0)
       #expect(response["grpc-encoding"] == nil && response["grpc-accept-encoding"] == nil)
       #expect(response.messages == [[0] + zeros])
+      await peer.close()
     }
   }
 
@@ -97,6 +98,7 @@ struct ServerCompressionTests {
       // grpc-encoding allows compression, flag 0 does without.
       let plain = try await call(peer, 3, "Plain", [gzip], zeros)
       #expect(plain.status == 0 && plain.messages == [[0] + zeros])
+      await peer.close()
     }
   }
 
@@ -119,6 +121,7 @@ struct ServerCompressionTests {
         #expect(plain.status == 0 && plain["grpc-encoding"] == nil)
         #expect(plain.messages == [[0] + zeros])
       }
+      await peer.close()
     }
   }
 
@@ -134,6 +137,7 @@ struct ServerCompressionTests {
       #expect(off["grpc-encoding"] == nil && off.data.first == 0)
       let deaf = try await call(peer, 5, "Plain", [], zeros)
       #expect(deaf["grpc-encoding"] == nil && deaf.data.first == 0)
+      await peer.close()
     }
   }
 
@@ -149,6 +153,7 @@ struct ServerCompressionTests {
         #expect(response.status == 12 && response.message?.contains(name) == true)
         #expect(response.trailer("grpc-accept-encoding") == "identity,deflate")
       }
+      await peer.close()
     }
   }
 
@@ -163,6 +168,7 @@ struct ServerCompressionTests {
           peer, stream, "Plain", headers, try squeezed(zeros), flag: 1)
         #expect(response.status == 13)
       }
+      await peer.close()
     }
   }
 
@@ -184,6 +190,7 @@ struct ServerCompressionTests {
       }
       let after = try await call(peer, stream, "Plain", [gzip], good, flag: 1)
       #expect(after.status == 0)
+      await peer.close()
     }
   }
 
@@ -193,6 +200,7 @@ struct ServerCompressionTests {
       let peer = try await ScriptedPeer.connect(port: port)
       let response = try await call(peer, 1, "Swallow", [gzip], [9, 9, 9], flag: 1)
       #expect(response.status == 13)
+      await peer.close()
     }
   }
 
@@ -212,6 +220,7 @@ struct ServerCompressionTests {
       #expect(first == .ping([1, 2, 3, 4, 5, 6, 7, 8], ack: true))
       service.gate.withLock { $0 = true }
       #expect(try await peer.response(1).status == 13)
+      await peer.close()
     }
   }
 }

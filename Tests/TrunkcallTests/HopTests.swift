@@ -62,14 +62,14 @@ struct HopTests {
         try await channel.ready(within: .seconds(20))
         let error = await failure {
           _ = try await channel.unary(
-            AdHocService.method("Forward"), [1], CallOptions(timeout: .seconds(2)))
+            AdHocService.method("Forward"), [1], CallOptions(timeout: .seconds(1)))
         }
         #expect(error?.code == .deadlineExceeded)
       }
     }
     let remaining = trace.remaining.withLock { $0 }
     #expect(remaining.count == 2 && remaining.allSatisfy { $0 > .zero })
-    #expect(remaining[0] <= .seconds(2) && remaining[1] <= remaining[0])
+    #expect(remaining[0] <= .seconds(1) && remaining[1] <= remaining[0])
   }
 
   @Test("a task that is cancelled ends the handlers of every hop")

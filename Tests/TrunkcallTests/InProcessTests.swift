@@ -10,6 +10,7 @@ import TrunkWire
 @Suite("Calls within the process", .timeLimit(.minutes(1)))
 struct InProcessTests {
   private static let cancelled = Locked(0)
+  private static let sleeping = Locked(0)
 
   private let service = AdHocService(
     unary: [
@@ -28,6 +29,7 @@ struct InProcessTests {
       "Left": { _, call in Array("\(call.timeRemaining.map { $0 > .zero } ?? false)".utf8) },
       "Sleep": { payload, _ in
         try await withTaskCancellationHandler {
+          InProcessTests.sleeping.withLock { $0 += 1 }
           try await Task.sleep(for: .seconds(30))
         } onCancel: {
           InProcessTests.cancelled.withLock { $0 += 1 }
@@ -259,15 +261,16 @@ struct InProcessTests {
   func cancellation() async throws {
     let channel = channel
     let before = InProcessTests.cancelled.withLock { $0 }
+    let asleep = InProcessTests.sleeping.withLock { $0 }
     let task = Task { await failure { _ = try await channel.unary(method("Sleep"), []) } }
-    try await Task.sleep(for: .milliseconds(20))
+    #expect(try await holds { InProcessTests.sleeping.withLock { $0 } == asleep + 1 })
     task.cancel()
     #expect(await task.value?.code == .cancelled)
     var call: BidirectionalCall<[UInt8], [UInt8]>? = try await channel.bidirectional(
       method("Sleep"))
     try await call?.requests.write([])
     try await call?.requests.finish()
-    try await Task.sleep(for: .milliseconds(20))
+    #expect(try await holds { InProcessTests.sleeping.withLock { $0 } == asleep + 2 })
     call = nil
     #expect(try await holds { InProcessTests.cancelled.withLock { $0 } == before + 2 })
   }

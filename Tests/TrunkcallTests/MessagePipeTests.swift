@@ -42,7 +42,8 @@ import Testing
         readers[round].cancel()
       }
     }
-    #expect(try await holds(within: .seconds(20)) { ended.value.load(ordering: .relaxed) == rounds })
+    #expect(
+      try await holds(within: .seconds(20)) { ended.value.load(ordering: .relaxed) == rounds })
   }
 
   private final class Counter: Sendable { let value = Atomic<Int>(0) }

@@ -55,6 +55,7 @@ struct ServerConnectionLifeTests {
         try await peer.send(.data(1, Peer.message([1])))
         guard try await peer.message(on: 1) == [1] else { return false }
         guard server.statistics.events[.maxIdle, default: 0] == before else { return false }
+        // Several times the idle limit: nothing may happen in it.
         try await Task.sleep(for: .milliseconds(200))
         #expect(server.statistics.events[.maxIdle, default: 0] == before)
         try await peer.send(.data(1, Peer.message([2]), endStream: true))

@@ -15,7 +15,8 @@ struct ServerCounterTests {
     options.maxHandshakes = 4
     options.maxConnectionIdle = .milliseconds(20)
     try await withServer([ProbeService()], options: options) { server, port in
-      for _ in 0..<3 {
+      // Each round takes a second; a slot that stays taken is missing in the second one.
+      for _ in 0..<2 {
         var silent: [ScriptedPeer] = []
         for _ in 0..<4 {
           silent.append(

@@ -24,7 +24,15 @@ struct ServerLifeTests {
     try await chat.requests.write([1])
     #expect(try await chat.responses.next() == [1])
     server.shutDown()
-    try await Task.sleep(for: .milliseconds(200))
+    // The stop is under way as soon as nobody else is accepted.
+    let isClosed = try await holds {
+      guard let other = try? await ScriptedPeer.connect(port: port, preface: false) else {
+        return true
+      }
+      await other.close()
+      return false
+    }
+    #expect(isClosed)
     try await chat.requests.write([2])
     #expect(try await chat.responses.next() == [2])
     try await chat.requests.finish()

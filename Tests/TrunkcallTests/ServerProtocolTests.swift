@@ -119,6 +119,7 @@ struct ServerProtocolTests {
           .data(stream, ScriptedPeer.message([1]), endStream: true))
         #expect(try await peer.response(stream).status == 0)
       }
+      await peer.close()
     }
   }
 
@@ -150,6 +151,7 @@ struct ServerProtocolTests {
       try await peer.call(3, "/t.Probe/Echo", messages: [[9]])
       let next = try await peer.response(3)
       #expect(next.status == 0 && next.messages == [[9]])
+      await peer.close()
     }
   }
 
@@ -168,6 +170,7 @@ struct ServerProtocolTests {
         .headers(5, ScriptedPeer.request("/t.Probe/Echo")),
         .data(5, ScriptedPeer.message([1], flag: 7), endStream: true))
       #expect(try await peer.response(5).status == 13)
+      await peer.close()
     }
   }
 
@@ -182,6 +185,7 @@ struct ServerProtocolTests {
       #expect(try await peer.response(1).status == 8)
       try await peer.call(3, "/t.Probe/Echo", messages: [[UInt8](repeating: 1, count: 100)])
       #expect(try await peer.response(3).status == 0)
+      await peer.close()
     }
   }
 
@@ -199,6 +203,7 @@ struct ServerProtocolTests {
         .headers(3, ScriptedPeer.request("/t.Probe/Chat")),
         .data(3, [0, 0, 0, 0, 9, 1], endStream: true))
       #expect(try await peer.response(3).status == 13)
+      await peer.close()
     }
   }
 
@@ -211,6 +216,7 @@ struct ServerProtocolTests {
       let response = try await peer.response(1)
       #expect(response["x-initial"] == "text")
       #expect(response.trailers.filter { $0.name == "x-out-bin" }.map(\.value) == ["AAE", "AAE"])
+      await peer.close()
     }
   }
 
@@ -225,6 +231,7 @@ struct ServerProtocolTests {
       #expect(response.status == 8)
       try await peer.call(3, "/t.Probe/Echo", messages: [[1]])
       #expect(try await peer.response(3).status == 0)
+      await peer.close()
     }
   }
 
@@ -237,6 +244,7 @@ struct ServerProtocolTests {
         1, "/t.Probe/Wait", [ScriptedHeader("grpc-timeout", "100m")], messages: [[1]])
       #expect(try await peer.response(1).status == 4)
       #expect(try await holds { probe.cancelled.withLock { $0 } == 1 })
+      await peer.close()
     }
   }
 

@@ -40,7 +40,25 @@ import Trunkcall
   }
 }
 
+/// Holds whoever waits until it is opened, once.
+private actor Gate {
+  private var isOpen = false
+  private var waiters: [CheckedContinuation<Void, Never>] = []
+
+  func wait() async {
+    if isOpen { return }
+    await withCheckedContinuation { waiters.append($0) }
+  }
+
+  func open() {
+    isOpen = true
+    for waiter in waiters { waiter.resume() }
+    waiters = []
+  }
+}
+
 struct AttackedService: RPCService {
+  private let gate = Gate()
   let server: @Sendable () -> GRPCServer?
 
   static func method(_ name: String) -> MethodDescriptor<[UInt8], [UInt8]> {
@@ -61,6 +79,15 @@ struct AttackedService: RPCService {
     table.unary(AttackedService.method("Hold")) { payload, _ in
       let time = Int(String(decoding: payload, as: UTF8.self)) ?? 0
       try await Task.sleep(for: .milliseconds(time))
+      return payload
+    }
+    // Until `Release` is called.
+    table.unary(AttackedService.method("Held")) { [gate] payload, _ in
+      await gate.wait()
+      return payload
+    }
+    table.unary(AttackedService.method("Release")) { [gate] payload, _ in
+      await gate.open()
       return payload
     }
     // Messages of that size, without end.

@@ -27,10 +27,10 @@ import Trunkcall
     _ cases: LeakCases, _ count: Int, _ kinds: [LeakCases.Kind], bytesPerItem: Int
   ) async throws {
     // Pools and caches fill, lazy values are made.
-    try await cases.run(max(100, count / 5), kinds)
+    try await cases.run(max(100, count / 2), kinds)
     // Caches grow at some time or other; what leaks grows every time.
     for _ in 0..<4 {
-      let before = await Figures.settled { _ in false }
+      let before = await Figures.atRest()
       try await cases.run(count, kinds)
       let after = await Figures.settled { $0.isBack(to: before, bytes: count * bytesPerItem) }
       print("before: \(before)\nafter \(count): \(after)")
@@ -65,6 +65,23 @@ struct Figures: CustomStringConvertible {
       try? await Task.sleep(for: .milliseconds(100))
       let now = Figures()
       if isEnough(now) { return now }
+    }
+    return Figures()
+  }
+
+  /// As soon as nothing has become less for 1.5 s (the longest sleep that goes on alone takes 1 s),
+  /// or after 4 s.
+  static func atRest() async -> Figures {
+    var lowest = Figures()
+    var quiet = 0
+    for _ in 0..<40 where quiet < 15 {
+      try? await Task.sleep(for: .milliseconds(100))
+      let now = Figures()
+      quiet = lowest.isBack(to: now, bytes: 0) ? quiet + 1 : 0
+      lowest = Figures(
+        threads: min(lowest.threads, now.threads),
+        descriptors: min(lowest.descriptors, now.descriptors), heap: min(lowest.heap, now.heap),
+        objects: min(lowest.objects, now.objects))
     }
     return Figures()
   }

@@ -2,28 +2,29 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkDiscovery
 
-/// Where an agent's HTTP API is, in the forms of CONSUL_HTTP_ADDR: `host`, `host:port`,
-/// `http://host:port/prefix`, `unix:///path` (Consul api/api.go).
+/// The address of an agent's HTTP API, in the forms of CONSUL_HTTP_ADDR: `host`, `host:port`,
+/// `http://host:port/prefix`, `unix:///path` (Consul's api/api.go).
 public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
   /// Host and port, or a unix socket.
   public var address: Address
   /// Path segments before `/v1`, for an agent behind a proxy.
   public var prefix: [String]
-  /// `https://`
+  /// `https://`: TLS to the agent.
   public var isSecure: Bool
 
   /// Consul's HTTP port unless written.
   public static let defaultPort: UInt16 = 8500
-  /// `127.0.0.1:8500`, where an agent listens by default.
+  /// `127.0.0.1:8500`, an agent's default.
   public static let local = AgentAddress(.host("127.0.0.1", defaultPort))
 
+  /// Nothing is checked; ``init(parsing:)`` checks.
   public init(_ address: Address, prefix: [String] = [], isSecure: Bool = false) {
     self.address = address
     self.prefix = prefix
     self.isSecure = isSecure
   }
 
-  /// - Throws: ``ConsulError/badAddress(_:reason:)`` with what is allowed.
+  /// - Throws: ``ConsulError/badAddress(_:reason:)``, which names what is allowed.
   public init(parsing text: String) throws(ConsulError) {
     var rest = text.trimmed[...]
     func bad(_ reason: String) -> ConsulError {
@@ -45,7 +46,7 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
       }
     }
     let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-    // Before anything that would quote it.
+    // Checked before any error that would quote it.
     guard !rest[..<slash].contains("@") else {
       throw bad("an address holds no user and password; use CONSUL_HTTP_AUTH")
     }
@@ -68,7 +69,7 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
     return host.hasPrefix("127.") || ["::1", "localhost"].contains(host)
   }
 
-  /// Without what stands before an `@`, which is likely a password.
+  /// Without the part before an `@`, which may be a password.
   package static func redacted(_ text: String) -> String {
     guard let at = text.lastIndex(of: "@") else { return text }
     return "***" + text[at...]
@@ -81,7 +82,7 @@ public struct AgentAddress: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension Substring {
-  /// Where the first occurrence of a short text begins.
+  /// The index of the first occurrence of a short text.
   fileprivate func firstIndexOf(_ text: String) -> Index? {
     indices.first { self[$0...].hasPrefix(text) }
   }

@@ -6,8 +6,8 @@ private import TrunkSockets
 /// One agent's HTTP API: whole requests, whole answers, a deadline on each.
 ///
 /// A connection is kept for the next request (measured with 1.8.7); a watch therefore stays on one.
-/// A read that finds its kept connection gone is sent once more on a new one. Writes always get a
-/// new connection: whether a write on a stale one was carried out could not be told.
+/// A read on a kept connection that turns out to be closed is sent once more on a new one. Writes
+/// always use a new connection: a write on a closed one may or may not have been carried out.
 package final class AgentClient: Sendable {
   /// `127.0.0.1:8500`, as in errors.
   package let name: String
@@ -21,7 +21,7 @@ package final class AgentClient: Sendable {
   /// Connections that wait for their next request, at most ``maximumIdle``.
   private let idle = Locked<[ByteStream]>([])
   private static let maximumIdle = 2
-  /// An agent is near; a host that does not answer by then is wrong or gone.
+  /// An agent is close by; a host that does not answer by then is wrong or down.
   private static let connectTimeout = Duration.seconds(3)
 
   /// - Throws: ``ConsulError/badAddress(_:reason:)``.
@@ -38,7 +38,7 @@ package final class AgentClient: Sendable {
 
   deinit { close() }
 
-  /// Closes the connections that nobody uses at the moment.
+  /// Closes the connections that are not in use.
   package func close() {
     let streams = idle.withLock { streams in
       defer { streams = [] }
@@ -50,17 +50,16 @@ package final class AgentClient: Sendable {
   /// Sends a request and returns the answer if its status is 2xx.
   /// - Parameters:
   ///   - timeout: for everything, connecting included.
-  ///   - mayRepeat: whether a read may be sent once more if the kept connection has gone. Not for a
-  ///     query with an index: the connection may have gone because the agent started over (measured
-  ///     with 1.8.7), and an index from its former life would block until `wait` ends (measured
-  ///     with 1.8.7).
+  ///   - mayRepeat: whether a read may be sent once more if the kept connection is closed. Not for
+  ///     a query with an index: the agent may have been restarted, and an index of its former life
+  ///     would block until `wait` ends (measured with 1.8.7).
   /// - Throws: ``ConsulError``, or `CancellationError`.
   package func send(
     _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool = true
   ) async throws -> HTTPResponse {
     let response = try await exchange(request, timeout: timeout, mayRepeat: mayRepeat)
     guard response.status < 200 || response.status > 299 else { return response }
-    if response.status == 403 { token.refused() }  // a new token may lie in its file
+    if response.status == 403 { token.refused() }  // its file may hold a new token
     throw ConsulError.refused(
       agent: name, status: response.status, text: AgentClient.firstLine(response.body))
   }
@@ -78,7 +77,7 @@ package final class AgentClient: Sendable {
           guard mayRepeat else {
             throw ConsulError.unreachable(agent: name, reason: stale.reasonWhenKept)
           }
-          // The agent closed it while it waited: nothing was answered, so asking again is safe.
+          // The agent closed it while it was idle: there is no answer, so the read is sent again.
         }
       }
       await security?.prepare(min(deadline.remaining, AgentClient.connectTimeout))
@@ -95,7 +94,7 @@ package final class AgentClient: Sendable {
     }
   }
 
-  /// Everything but a cancellation becomes a ``ConsulError`` that names the agent.
+  /// Every error but a cancellation becomes a ``ConsulError`` that names the agent.
   private func translated(
     _ error: any Error, _ deadline: Deadline, _ timeout: Duration
   ) -> any Error {
@@ -132,10 +131,10 @@ package final class AgentClient: Sendable {
       cause.map { "\($0)" } ?? "the connection was closed without an answer"
     }
     /// `http_max_conns_per_client` (Consul, Limits): at its limit an agent resets a new connection
-    /// without a word.
+    /// without an HTTP answer.
     var reasonWhenFresh: String {
       guard let cause else { return "the connection was closed without an answer" }
-      // A handshake that failed has a reason of its own.
+      // A failed handshake has a reason of its own.
       guard cause.errno != 0 else { return "\(cause)" }
       return "\(cause) (perhaps the agent's limit of 200 connections from one address)"
     }
@@ -184,7 +183,7 @@ package final class AgentClient: Sendable {
   }
 }
 
-/// A point in time that a whole exchange must meet.
+/// The time by which a whole exchange must have ended.
 private struct Deadline {
   let end: ContinuousClock.Instant
   init(_ timeout: Duration) { end = ContinuousClock.now + timeout }

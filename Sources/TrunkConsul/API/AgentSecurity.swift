@@ -8,10 +8,11 @@ internal import TrunkSockets
   internal import TrunkTLS
 #endif
 
-/// The TLS side of the connections to one agent. Files that change are read again, as a channel's.
+/// The TLS configuration of the connections to one agent. Changed files are reloaded, as a
+/// channel's.
 enum AgentSecurity {
   struct Filter: Sendable {
-    /// Reads files if it is time to, before a connection is made.
+    /// Reloads files if a check is due, before a connection is made.
     let prepare: @Sendable (_ timeout: Duration) async -> Void
     let make: @Sendable () throws(SocketError) -> any ByteFilter
   }
@@ -34,7 +35,7 @@ enum AgentSecurity {
             "certificates for consul \(address) changed and cannot be used: \(problem)")
         case .unreadable(let why):
           logger.warning(
-            "certificates for consul \(address) cannot be looked at, the old ones stay: \(why)")
+            "certificates for consul \(address) cannot be read, the old ones are kept: \(why)")
         }
       }
       var host: String?

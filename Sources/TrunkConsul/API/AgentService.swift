@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// `GET /v1/agent/service/:id`: a service as the agent has it. What cannot be read is nil, which is
-/// no difference.
+/// `GET /v1/agent/service/:id`: a service as the agent has it. A field that cannot be read is nil,
+/// and counts as unchanged.
 struct AgentService: Decodable, Sendable {
   var name: String?
   var address: String?
@@ -23,7 +23,7 @@ struct AgentService: Decodable, Sendable {
     meta = try? fields.decode([String: String].self, forKey: .meta)
   }
 
-  /// What somebody else changed, e.g. by registering another service under this id; nil: nothing.
+  /// What another program changed, e.g. by registering another service under this id; nil: nothing.
   func drift(from definition: ServiceDefinition) -> String? {
     func differs<Value: Equatable>(_ found: Value?, _ wanted: Value) -> Bool {
       found.map { $0 != wanted } ?? false
@@ -42,11 +42,11 @@ struct AgentCheck: Decodable, Sendable, Hashable {
   enum Finding: Sendable, Hashable {
     case found(AgentCheck)
     case missing
-    /// The agent's answer says neither.
+    /// The agent's answer has no status that is known.
     case unknown
   }
   var status: String
-  /// What the check said last.
+  /// The check's last output.
   var output: String
 
   private enum Key: String, CodingKey { case status = "Status", output = "Output" }
@@ -61,7 +61,7 @@ struct AgentCheck: Decodable, Sendable, Hashable {
   }
 }
 
-/// `GET /v1/agent/self`, as far as it is of interest.
+/// `GET /v1/agent/self`, the fields that are needed.
 struct AgentAbout: Decodable, Sendable {
   var version: String?
   var nodeAddress: String?

@@ -4,17 +4,17 @@ private import FoundationEssentials
 internal import TrunkDiscovery
 
 extension ConsulAgent {
-  /// What the environment says, as for Consul's own programs: CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN,
-  /// CONSUL_HTTP_TOKEN_FILE (wins over the token), CONSUL_HTTP_AUTH, CONSUL_NAMESPACE,
-  /// CONSUL_PARTITION; for TLS CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY, CONSUL_CACERT,
-  /// CONSUL_CAPATH, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, CONSUL_TLS_SERVER_NAME. Without them the
-  /// agent at `127.0.0.1:8500`, no token.
+  /// The agent of the environment, as for Consul's own programs: CONSUL_HTTP_ADDR,
+  /// CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE (wins over the token), CONSUL_HTTP_AUTH,
+  /// CONSUL_NAMESPACE, CONSUL_PARTITION; for TLS CONSUL_HTTP_SSL, CONSUL_HTTP_SSL_VERIFY,
+  /// CONSUL_CACERT, CONSUL_CAPATH, CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY, CONSUL_TLS_SERVER_NAME.
+  /// Without them the agent at `127.0.0.1:8500`, no token.
   public static var fromEnvironment: ConsulAgent {
     ConsulAgent(environment: ProcessInfo.processInfo.environment)
   }
 
   package init(environment: [String: String]) {
-    // An empty variable is as good as none, as in Consul's own client.
+    // An empty variable counts as unset, as in Consul's own client.
     func value(_ name: String) -> String? {
       environment[name].flatMap { $0.trimmed.isEmpty ? nil : $0.trimmed }
     }
@@ -41,7 +41,7 @@ extension ConsulAgent {
     tls.caFolder = value("CONSUL_CAPATH")
     tls.certificateFile = value("CONSUL_CLIENT_CERT")
     tls.keyFile = value("CONSUL_CLIENT_KEY")
-    // A port may stand behind it, as in an address.
+    // It may have a port, as an address may.
     tls.serverName = value("CONSUL_TLS_SERVER_NAME").map { name in
       (try? HostPort(parsing: name))?.host ?? name
     }

@@ -2,20 +2,22 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// How to reach and speak to a Consul agent: address, credentials, tenancy.
+/// How to reach a Consul agent: address, credentials, tenancy.
 ///
 /// Descriptions and errors never show the credentials.
 public struct ConsulAgent: Sendable, Hashable {
-  /// Where an ACL token comes from (Consul, ACL). Sent as `X-Consul-Token`.
+  /// The source of an ACL token (Consul, ACL). Sent as `X-Consul-Token`.
   public enum Token: Sendable, Hashable {
+    /// The token itself.
     case value(String)
-    /// A file that holds nothing but the token; white space around it is left out. Read again when
-    /// it changes and after the agent answered 403.
+    /// A file that holds only the token; white space around it is ignored. Read again when it
+    /// changes and after the agent answered 403.
     case file(String)
   }
 
   /// As in CONSUL_HTTP_ADDR: `host[:port]`, `http[s]://host[:port][/prefix]`, `unix:///path`.
   public var address: String
+  /// nil: no token is sent, and the agent's default policy holds.
   public var token: Token?
   /// `user[:password]` for HTTP basic authentication, e.g. for a proxy before the agent.
   public var basicAuth: String?
@@ -23,14 +25,15 @@ public struct ConsulAgent: Sendable, Hashable {
   public var namespace: String?
   /// Consul Enterprise; sent as `partition` when set.
   public var partition: String?
-  /// Speak TLS though the address does not say `https://` (CONSUL_HTTP_SSL). An `http://` address
-  /// does not take it back.
+  /// Use TLS although the address does not begin with `https://` (CONSUL_HTTP_SSL). An `http://`
+  /// address does not turn it off. Default false.
   public var usesTLS = false
+  /// Certificates and names; used with TLS only.
   public var tls = ConsulTLS()
-  /// What is wrong with the environment that this was made from.
+  /// The error in the environment that this was made from.
   var environmentProblem: String?
 
-  /// - Parameter address: default `127.0.0.1:8500`; checked by ``validate()`` and at first use.
+  /// - Parameter address: default `127.0.0.1:8500`; checked by ``validate()`` and at the first use.
   public init(
     _ address: String = "127.0.0.1:8500", token: Token? = nil, basicAuth: String? = nil,
     namespace: String? = nil, partition: String? = nil
@@ -42,6 +45,7 @@ public struct ConsulAgent: Sendable, Hashable {
     self.partition = partition
   }
 
+  /// Checks address and TLS settings without connecting.
   /// - Throws: ``ConsulError/badAddress(_:reason:)``.
   public func validate() throws(ConsulError) {
     let address = try parsedAddress()

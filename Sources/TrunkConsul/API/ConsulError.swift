@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What went wrong between this program and a Consul agent. Never holds a token.
+/// An error between this program and a Consul agent. Never holds a token.
 public enum ConsulError: Error, Sendable, Hashable {
-  /// The address of an agent cannot be used: `text` as given, and what is allowed.
+  /// The address of an agent is malformed or not allowed: `text` as given, and what is allowed.
   case badAddress(String, reason: String)
   /// A token file cannot be read.
   case tokenFile(path: String, reason: String)
-  /// No answer came: refused, reset, looked up in vain, ended half-way.
+  /// No answer: refused, reset, host not found, connection ended half-way.
   case unreachable(agent: String, reason: String)
-  /// No whole answer came in time.
+  /// No complete answer in time.
   case timedOut(agent: String, after: Duration)
   /// The agent answered with an error; `text` is its first line.
   case refused(agent: String, status: Int, text: String)
-  /// The agent answered with something that is not Consul's.
+  /// The agent's answer is not one of Consul's API.
   case malformed(agent: String, reason: String)
   /// More different services are watched than ``ConsulOptions/maximumWatches`` allows.
   case tooManyWatches(agent: String, limit: Int)
-  /// The server has no address that Consul could tell to others (e.g. only a unix socket).
+  /// The server has no address that others could connect to (e.g. only a unix socket).
   case nothingToAdvertise(service: String)
 }
 
@@ -48,7 +48,7 @@ extension ConsulError: CustomStringConvertible {
     }
   }
 
-  /// The status of an answer that refused.
+  /// The status code of ``refused(agent:status:text:)``.
   package var status: Int? {
     if case .refused(_, let status, _) = self { status } else { nil }
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The whole of `GET /v1/health/service/:name`. An entry that cannot be read is left out and named;
-/// the others stand.
+/// The answer of `GET /v1/health/service/:name`. An entry that cannot be read is left out and
+/// named; the others are used.
 package struct HealthAnswer: Decodable, Sendable {
   package var entries: [HealthEntry] = []
   /// `"orders-7": Service.Port is no integer`
@@ -20,7 +20,7 @@ package struct HealthAnswer: Decodable, Sendable {
   }
 }
 
-/// A value, or why it is none: one odd element does not cost the whole list.
+/// A value, or why it cannot be read: one malformed element does not fail the whole list.
 package struct Readable<Value: Decodable & Sendable>: Decodable, Sendable {
   package struct Problem: Error, Sendable, Hashable, CustomStringConvertible {
     package var description: String
@@ -40,7 +40,7 @@ package struct Readable<Value: Decodable & Sendable>: Decodable, Sendable {
 
   private static func reason(_ error: any Error) -> String {
     let path: (DecodingError.Context) -> String = { context in
-      // Without the place in the list, which moves.
+      // Without the index in the list, which changes.
       context.codingPath.drop { $0.intValue != nil }.map(\.stringValue).joined(separator: ".")
     }
     switch error as? DecodingError {
@@ -52,7 +52,7 @@ package struct Readable<Value: Decodable & Sendable>: Decodable, Sendable {
     }
   }
 
-  /// What the rest of the entry calls itself.
+  /// The names in the rest of the entry.
   private struct Name: Decodable {
     var text: String
     private enum Key: String, CodingKey { case service = "Service", id = "ID", node = "Node" }

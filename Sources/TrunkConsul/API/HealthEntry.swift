@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// One element of `GET /v1/health/service/:name`, read with tolerance: unknown fields are
-/// ignored, and everything but the names may be missing or null.
+/// One element of `GET /v1/health/service/:name`, decoded leniently: unknown fields are ignored,
+/// and everything but the names may be missing or null.
 package struct HealthEntry: Decodable, Sendable {
   package struct Node: Decodable, Sendable {
     package var name = ""
@@ -43,7 +43,7 @@ package struct HealthEntry: Decodable, Sendable {
   package var service: Service
   package var checks: [Check] = []
 
-  /// Taken out of service by its operators (`/v1/agent/maintenance`,
+  /// Taken out of service by an operator (`/v1/agent/maintenance`,
   /// `/v1/agent/service/maintenance`).
   package var isInMaintenance: Bool {
     checks.contains {

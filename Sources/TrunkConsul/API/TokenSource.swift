@@ -4,8 +4,8 @@ private import FoundationEssentials
 internal import Synchronization
 internal import TrunkSockets
 
-/// The token to send with the next request. A file is read again when its modification time moved
-/// and after the agent said 403 (better than Consul's own client, which reads it once).
+/// The token for the next request. A file is read again when its modification time has changed and
+/// after the agent answered 403 (Consul's own client reads it once).
 package final class TokenSource: Sendable {
   private struct Cache {
     var modified: Date?
@@ -32,7 +32,7 @@ package final class TokenSource: Sendable {
     }
   }
 
-  /// The agent refused the token: forget what the file said.
+  /// The agent refused the token: the file is read again.
   package func refused() { cache.withLock { $0 = nil } }
 
   private static func modified(_ path: String) -> Date? {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What was wrong with a request of ours, or with the bytes of an answer (RFC 9110, RFC 9112).
+/// A fault in a request of this side, or in the bytes of an answer (RFC 9110, RFC 9112).
 package enum HTTPError: Error, Sendable, Hashable {
-  /// Our side: a name or value that would break out of its header line.
+  /// This side's fault: a name or value that would break out of its header line.
   case unsafeHeader(String)
-  /// The peer's side, each with what was found.
+  /// The peer's faults.
   case malformedStatusLine
   case malformedHeader
   case malformedLength
@@ -30,7 +30,7 @@ extension HTTPError: CustomStringConvertible {
     case .malformedLength: "the answer has a malformed Content-Length"
     case .malformedChunk: "the answer has a malformed chunk"
     case .unsupportedCoding(let name): "the answer uses the unknown coding \(name)"
-    case .unexpectedUpgrade: "the answer switches protocols, which nobody asked for"
+    case .unexpectedUpgrade: "the answer switches protocols without a request for it"
     case .headTooLarge(let limit): "the head of the answer is larger than \(limit) bytes"
     case .tooManyHeaders(let limit): "the answer has more than \(limit) headers"
     case .bodyTooLarge(let limit): "the body of the answer is larger than \(limit) bytes"
@@ -40,7 +40,7 @@ extension HTTPError: CustomStringConvertible {
   }
 }
 
-/// How much of an answer is read before it is refused.
+/// The size of an answer beyond which it is refused.
 package struct HTTPLimits: Sendable, Hashable {
   /// Bytes of status line, headers, interim (1xx) heads, chunk headers and trailers together, so
   /// that framing cannot grow without bound either.

@@ -2,10 +2,10 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkWire
 
-/// An HTTP/1.1 request to be written as one block of bytes (RFC 9112 §3).
+/// An HTTP/1.1 request, sent as one block of bytes (RFC 9112 §3).
 ///
 /// The path is kept as segments and the query as pairs, so that a `/`, `&` or line break in a
-/// service name, tag or filter can only ever be data.
+/// service name, tag or filter is always data.
 package struct HTTPRequest: Sendable, Hashable {
   package enum Method: String, Sendable, Hashable { case get = "GET", put = "PUT" }
   package struct Field: Sendable, Hashable {
@@ -63,7 +63,7 @@ package struct HTTPRequest: Sendable, Hashable {
     return target
   }
 
-  /// A lone dot segment would be taken as "here" or "up" by the peer (RFC 3986 §5.2.4).
+  /// A lone dot segment would be resolved by the peer (RFC 3986 §5.2.4).
   private static func segment(_ text: String) -> String {
     switch text {
     case ".": "%2E"
@@ -75,7 +75,7 @@ package struct HTTPRequest: Sendable, Hashable {
   private static func add(
     _ name: String, _ value: String, to head: inout String
   ) throws(HTTPError) {
-    // RFC 9110 §5.5: CR, LF and NUL are dangerous; no value of ours needs any control character.
+    // RFC 9110 §5.5: CR, LF and NUL are dangerous; no value sent here needs any control character.
     guard value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else { throw .unsafeHeader(name) }
     head += "\(name): \(value)\r\n"
   }

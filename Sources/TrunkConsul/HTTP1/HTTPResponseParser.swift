@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Bytes in any split -> one HTTP/1.1 answer (RFC 9112). No I/O; one parser per answer.
+/// Parses bytes in any split into one HTTP/1.1 answer (RFC 9112). No I/O; one parser per answer.
 ///
 ///     statusLine -> headers -> done                       (204, 304: no body)
 ///         ^            |-----> fixed(n) ----------------> done
@@ -9,8 +9,8 @@
 ///         +-- 1xx -----|          +--> trailers --------> done
 ///                      +-----> untilClose --end---------> done
 ///
-/// Rules: a wrong byte is the peer's error and is thrown, once and for all; nothing here traps on
-/// what a peer sent. After a throw the connection is of no more use.
+/// Rules: a wrong byte is the peer's error and is thrown, and so is every later call; nothing a
+/// peer sent traps. After an error the connection cannot be used.
 package struct HTTPResponseParser: Sendable {
   private enum State: Sendable {
     case statusLine
@@ -36,7 +36,7 @@ package struct HTTPResponseParser: Sendable {
   private var headers = HTTPHeaders()
   private var headerCount = 0
   private var body: [UInt8] = []
-  /// Whether anything has come at all: a pooled connection that ends before that was stale.
+  /// Whether a byte has come: a pooled connection that ends before that was stale.
   package private(set) var hasBegun = false
   private var hasExcess = false
   private var endedByClose = false
@@ -74,7 +74,8 @@ package struct HTTPResponseParser: Sendable {
       case .untilClose:
         _ = try takeBody(&rest, rest.count)
       case .done:
-        // We never pipeline, so nothing may follow; the answer stands, the connection does not.
+        // This client does not pipeline, so nothing may follow; the answer is valid, the connection
+        // is closed.
         hasExcess = true
         return
       }
@@ -127,7 +128,7 @@ package struct HTTPResponseParser: Sendable {
       guard line.isEmpty else { throw .malformedChunk }
       state = .chunkSize
     case .trailers:
-      // Trailers are checked and left out: no answer of Consul's has any that matter.
+      // Trailers are checked and dropped: Consul sends none that are needed.
       if line.isEmpty { state = .done } else { try readHeader(line, keep: false) }
     case .fixed, .chunk, .untilClose, .done: break
     }
@@ -177,7 +178,7 @@ package struct HTTPResponseParser: Sendable {
       return
     default: break
     }
-    // Nothing was offered in Accept-Encoding, so nothing is expected.
+    // The request has no Accept-Encoding, so no coding is expected.
     for coding in headers.list("content-encoding") where coding.lowercased() != "identity" {
       throw .unsupportedCoding(HTTPResponseParser.shown(coding))
     }
@@ -187,7 +188,7 @@ package struct HTTPResponseParser: Sendable {
       guard codings == ["chunked"] else {
         throw .unsupportedCoding(HTTPResponseParser.shown(codings.joined(separator: ",")))
       }
-      bothLengths = length != nil  // §6.3: chunked wins, and the connection is not to be trusted
+      bothLengths = length != nil  // §6.3: chunked wins, and the connection is closed
       state = .chunkSize
     } else if let length {
       guard length <= limits.body else { throw .bodyTooLarge(limit: limits.body) }
@@ -241,7 +242,7 @@ package struct HTTPResponseParser: Sendable {
     return size
   }
 
-  /// A peer's word, short enough and clean enough to be put in a message.
+  /// A peer's text, cut and without control characters, for an error message.
   private static func shown(_ text: String) -> String {
     String(text.unicodeScalars.filter { $0.value > 0x20 && $0.value < 0x7F }.prefix(40))
   }

@@ -2,10 +2,11 @@
 // Copyright 2026 The Trunkcall Authors
 private import FoundationEssentials
 
-/// The agent's service endpoints. All may be repeated without harm (a PUT may be lost but applied).
+/// The agent's service endpoints. All may be repeated (a PUT without an answer may have been
+/// applied).
 extension AgentClient {
-  /// The definition without what an older agent does not know: it refuses the whole registration
-  /// for such a field.
+  /// The definition without fields that an older agent does not know: it refuses the whole
+  /// registration for one of them.
   func understood(_ definition: ServiceDefinition, timeout: Duration) async -> ServiceDefinition {
     guard definition.check?.tlsServerName != nil else { return definition }
     var definition = definition
@@ -16,7 +17,7 @@ extension AgentClient {
     return definition
   }
 
-  /// Against the agent itself and never the catalogue, which runs no checks (Consul, Agent Service
+  /// Sent to the agent itself, never to the catalogue, which runs no checks (Consul, Agent Service
   /// API).
   /// - Parameter definition: one that the agent understands.
   func register(_ definition: ServiceDefinition, timeout: Duration) async throws {
@@ -54,12 +55,11 @@ extension AgentClient {
     return check.value.map { .found($0) } ?? .unknown
   }
 
-  /// Tells the agent how a service with a TTL is; false if it does not know the check (measured
-  /// with 1.8.7).
+  /// Sets a TTL check's status; false if the agent does not know the check (measured with 1.8.7).
   func updateTTL(serviceID: String, isServing: Bool, timeout: Duration) async throws -> Bool {
     var request = HTTPRequest(
       .put, "v1", "agent", "check", isServing ? "pass" : "fail", "service:\(serviceID)")
-    if !isServing { request.addQuery("note", "the health service says NOT_SERVING") }
+    if !isServing { request.addQuery("note", "the health service's status is NOT_SERVING") }
     addTenancy(to: &request)
     do {
       _ = try await send(request, timeout: timeout)
@@ -73,8 +73,8 @@ extension AgentClient {
     }
   }
 
-  /// Newer agents answer 404 for a service that is not there, which is as good (measured with
-  /// 1.8.7).
+  /// Newer agents answer 404 for a service that is not registered, which counts as success
+  /// (measured with 1.8.7).
   func deregister(serviceID: String, timeout: Duration) async throws {
     var request = HTTPRequest(.put, "v1", "agent", "service", "deregister", serviceID)
     addTenancy(to: &request)
@@ -90,7 +90,7 @@ extension AgentClient {
     case notShown(HTTPResponse)
   }
 
-  /// Whether the catalogue still shows this instance, whatever its health.
+  /// Whether the catalogue still has this instance, in any state.
   func catalogueShows(_ definition: ServiceDefinition, timeout: Duration) async throws -> Shown {
     var request = HTTPRequest(.get, "v1", "health", "service", definition.name)
     addTenancy(to: &request)
@@ -103,8 +103,9 @@ extension AgentClient {
     return isShown ? .shown : .notShown(response)
   }
 
-  /// Whether ACLs may be why an answer is empty (Consul, ACL): newer agents say so in a header; an
-  /// agent with ACLs refuses to speak of itself to those without rights; else there are none.
+  /// Whether ACLs may be why an answer is empty (Consul, ACL): newer agents have a header for it;
+  /// an older agent with ACLs refuses `/v1/agent/self` to a token without rights; else there are
+  /// none.
   func hides(_ answer: HTTPResponse, timeout: Duration) async throws -> InstanceCounts.Hidden? {
     let reason: InstanceCounts.Hidden = agent.token == nil ? .withoutToken : .withToken
     if answer.headers["x-consul-results-filtered-by-acls"] == "true" { return reason }
@@ -116,12 +117,12 @@ extension AgentClient {
     }
   }
 
-  /// The agent's version, `1.8.7`; nil if it does not say.
+  /// The agent's version, `1.8.7`; nil if its answer has none.
   func version(timeout: Duration) async throws -> ConsulVersion? {
     try await about(timeout: timeout).version.flatMap(ConsulVersion.init)
   }
 
-  /// The address that the agent's node has for others; nil if it may not be read, or is not said.
+  /// The address of the agent's node for others; nil if it may not be read, or is missing.
   func nodeAddress(timeout: Duration) async throws -> String? {
     do {
       return try await about(timeout: timeout).nodeAddress

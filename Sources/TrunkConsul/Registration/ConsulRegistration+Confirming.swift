@@ -3,16 +3,16 @@
 internal import Logging
 internal import TrunkDiscovery
 
-/// What a registration finds out about itself, and what it says.
+/// Confirming a registration, and its log lines.
 extension ConsulRegistration {
   enum Confirmation {
-    /// With the output of a check that fails.
+    /// With the output of a failing check.
     case well(critical: String?)
     case forgotten
     case drifted(String)
   }
 
-  /// Whether the agent has the service as it was registered, or, with a TTL, tells it how it is.
+  /// Whether the agent has the service as it was registered; a TTL check's status is sent with it.
   func confirm(
     _ definition: ServiceDefinition, by client: AgentClient
   ) async throws -> Confirmation {
@@ -36,8 +36,8 @@ extension ConsulRegistration {
     }
   }
 
-  /// What is wrong from the start.
-  /// - Parameter asksForAddress: what others connect to comes from the agent.
+  /// Logs what cannot work from the start.
+  /// - Parameter asksForAddress: the advertised address is that of the agent's node.
   func warn(asksForAddress: Bool) {
     if asksForAddress, let address = try? agent.parsedAddress(), !address.isLocal {
       logger.warning(
@@ -62,11 +62,11 @@ extension ConsulRegistration {
     case nil: break
     case .registered(let again):
       logger.info("registered with \(agent)\(again ? " again" : "") as \(id)")
-    case .forgotten: logger.notice("\(agent) forgot \(id), registering again")
+    case .forgotten: logger.notice("\(agent) does not have \(id) any more, registering again")
     case .trouble(let reason):
-      logger.warning("\(agent): \(reason); \(id) is served all the same, trying again")
+      logger.warning("\(agent): \(reason); \(id) is still served, trying again")
     case .drifted(let what):
-      logger.warning("\(agent): somebody else changed \(id): \(what); registering again")
+      logger.warning("\(agent): another program changed \(id): \(what); registering again")
     case .renewed: logger.notice("the token for \(agent) was replaced, registering \(id) again")
     case .critical(let output):
       logger.warning(
@@ -75,7 +75,7 @@ extension ConsulRegistration {
     }
   }
 
-  /// What a check printed may have any shape and length.
+  /// A check's output may have any shape and length.
   private static func line(_ output: String) -> String {
     let flat = output.split(whereSeparator: \.isNewline).joined(separator: " ").trimmed
     let shown = flat.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.prefix(300)
@@ -84,7 +84,7 @@ extension ConsulRegistration {
 }
 
 extension ConsulCheck {
-  /// Whether the agent makes it by itself.
+  /// Whether the agent runs the check.
   var isMadeByAgent: Bool {
     switch kind {
     case .grpc, .tcp, .http: true

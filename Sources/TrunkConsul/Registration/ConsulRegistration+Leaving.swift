@@ -4,29 +4,29 @@ internal import Logging
 internal import TrunkDiscovery
 internal import TrunkSockets
 
-/// The end of a registration: deregister, then look until the catalogue no longer shows it.
+/// The end of a registration: deregister, then wait until the catalogue no longer has it.
 extension ConsulRegistration {
-  /// What went to the agent, and has to be taken out again.
+  /// What was sent to the agent, and has to be deregistered.
   struct Sent: Sendable {
     var definition: ServiceDefinition
-    /// False: no answer came yet, so it may be there or not.
+    /// False: no answer yet, so it may or may not be registered.
     var isCertain = false
-    /// A write was cut short: it may still be carried out, even behind a deregistration.
+    /// A write was cancelled: it may still be carried out, even after a deregistration.
     var isUnderWay = false
   }
 
-  /// - Parameter start: when the stop began; what is left of the time for the deregistration counts
-  ///   from then.
+  /// - Parameter start: the time of the stop; the time left for the deregistration counts from
+  ///   then.
   func deregister(since start: ContinuousClock.Instant, by client: AgentClient) async {
     if server.isServing(name) != false { await server.setServing(name, false) }
-    // Nothing is said of what never was.
+    // Nothing is logged if nothing was sent.
     guard let sent = sent.withLock({ $0 }) else { return }
     let (agent, id) = ("consul \(client.name)", sent.definition.id)
     do {
       let left = start + timing.leaveTimeout - .now
       try await client.deregister(serviceID: id, timeout: max(left, timing.leaveTimeout / 2))
     } catch {
-      // The agent will find out by its check and take the entry out later.
+      // The agent's check will fail, and the agent removes the entry later.
       logger.log(
         level: sent.isCertain || sent.isUnderWay ? .warning : .debug,
         "asked \(agent) to deregister \(id); could not be confirmed: \(ConsulRegistration.why(error))"
@@ -34,7 +34,7 @@ extension ConsulRegistration {
       return
     }
     guard sent.isCertain || sent.isUnderWay else {
-      return logger.debug("\(agent) was asked to forget \(id), if it ever knew it")
+      return logger.debug("\(agent) was asked to deregister \(id), if it had it")
     }
     switch await waitUntilGone(sent, by: client) {
     case .absent: logger.info("deregistered \(id) from \(agent)")
@@ -51,9 +51,9 @@ extension ConsulRegistration {
 
   private enum CatalogueState { case absent, shown, unknown(String) }
 
-  /// The agent's own answer comes before the catalogue knows. Watchers are woken within about 20 ms
-  /// of that (measured with 1.8.7) and ask again; the margin is ten times as long. Whoever is later
-  /// then is sent the GOAWAY of the server and loses no call either.
+  /// The agent's answer comes before the catalogue has the change. Watchers are woken within about
+  /// 20 ms of that (measured with 1.8.7) and query again; the margin is ten times as long. A client
+  /// that is even later gets the server's GOAWAY, and loses no call either.
   private func waitUntilGone(_ sent: Sent, by client: AgentClient) async -> CatalogueState {
     let deadline = ContinuousClock.now + timing.leaveTimeout
     var left: Duration { max(.zero, deadline - .now) }
@@ -64,7 +64,7 @@ extension ConsulRegistration {
         case .shown: isShown = true
         case .notShown where isShown: return try await gone()
         case .notShown(let answer):
-          // An empty answer proves nothing where ACLs may be why (Consul, ACL).
+          // An empty answer proves nothing where ACLs may be the cause (Consul, ACL).
           if let hidden = try await client.hides(answer, timeout: left) {
             try await Task.sleep(for: timing.propagation)
             return .unknown(
@@ -74,7 +74,7 @@ extension ConsulRegistration {
           }
           return try await gone()
         }
-        // The write that was cut short came after the deregistration.
+        // The cancelled write was carried out after the deregistration.
         if sent.isUnderWay {
           try await client.deregister(serviceID: sent.definition.id, timeout: left)
         }

@@ -10,20 +10,21 @@ internal import TrunkDiscovery
 ///                '---------- forgotten, drifted, renewed -----'
 ///
 /// Rules:
-/// - An agent that cannot be asked is asked again, for ever, after 0.25 s...5 s (measured with
-///   1.8.7): it is near, a question is cheap, and a server must be back soon after its agent is.
-/// - An agent that lost its state is told again as soon as it says that it does not know us; in
-///   doubt as well, since the same registration once more wakes nobody (measured with 1.8.7).
-/// - Where somebody else changed what we registered, or the token was replaced, it is registered
-///   again; the agent keeps the token of a registration and uses it for the catalogue.
-/// - A check that turns critical is said once, with its output, and so is its recovery.
-/// - What is wrong is said when it begins, when it changes, and once a minute while it lasts.
+/// - An agent that cannot be reached is tried again, without limit, after 0.25 s...5 s: it is
+///   local, a request is cheap, and a server must be registered soon after its agent is up.
+/// - An agent that lost its state gets the registration again as soon as it answers that it does
+///   not know the service; in doubt as well, since the same registration again wakes no watch
+///   (measured with 1.8.7).
+/// - A service that another program changed, or whose token was replaced, is registered again; the
+///   agent keeps the token of a registration and uses it for the catalogue.
+/// - A check that turns critical is logged once, with its output, and so is its recovery.
+/// - An error is logged when it begins, when it changes, and once a minute while it lasts.
 package struct RegistrationState: Sendable {
   package typealias Instant = ContinuousClock.Instant
 
   package enum Next: Sendable, Hashable {
     case register
-    /// Ask whether the agent still knows the service, or tell it that we live (TTL).
+    /// Ask whether the agent still has the service, or send the TTL check's status.
     case confirm
     case sleep(Duration)
   }
@@ -32,9 +33,9 @@ package struct RegistrationState: Sendable {
     case registered(again: Bool)
     case forgotten
     case trouble(String)
-    /// Another changed it in the agent: what.
+    /// Another program changed it in the agent: what.
     case drifted(String)
-    /// The token is another one than it was registered with.
+    /// The token differs from the one it was registered with.
     case renewed
     /// The agent's check fails: its output.
     case critical(String)
@@ -45,7 +46,7 @@ package struct RegistrationState: Sendable {
     package var next: Next
   }
 
-  /// Time between two confirmations, ±20 % so that many servers do not ask in step.
+  /// Time between two confirmations, ±20 % so that many servers do not ask at the same time.
   private let interval: Duration
   private let hasTTL: Bool
   private var afterSleep = Next.register
@@ -53,14 +54,14 @@ package struct RegistrationState: Sendable {
   private var backoff = Backoff()
   private var lastReported: (text: String, at: Instant)?
   private var lastReportedDrift: (text: String, at: Instant)?
-  /// The next registration mends something that was said a moment ago.
+  /// The cause of the next registration was logged already.
   private var isQuiet = false
   private var isCritical = false
   private static let repeatAfter = Duration.seconds(60)
 
-  /// - Parameter life: of a TTL check; nil for checks that the agent makes.
+  /// - Parameter life: the TTL of a TTL check; nil for checks that the agent runs.
   package init(confirmEvery interval: Duration = .seconds(3), life: Duration? = nil) {
-    // Consul, Agent Check API: at least three beats in a life.
+    // Consul, Agent Check API: at least three updates in a TTL.
     self.interval = life.map { min(interval, $0 / 4) } ?? interval
     hasTTL = life != nil
     backoff.initial = .milliseconds(250)
@@ -80,7 +81,7 @@ package struct RegistrationState: Sendable {
     return hasTTL ? Step(notice: notice, next: .confirm) : Step(notice: notice, next: rest(&random))
   }
 
-  /// - Parameter critical: what the agent's check says while it fails; nil while it does not.
+  /// - Parameter critical: the output of the agent's check while it fails; nil while it does not.
   package mutating func confirmed(
     critical: String? = nil, using random: inout some RandomNumberGenerator
   ) -> Step {
@@ -93,7 +94,7 @@ package struct RegistrationState: Sendable {
     return Step(notice: notice, next: rest(&random))
   }
 
-  /// - Parameter what: of it is not as it was registered.
+  /// - Parameter what: the difference to the registered service.
   package mutating func drifted(_ what: String, at now: Instant) -> Step {
     let isKnown = lastReportedDrift.map {
       $0.text == what && now - $0.at < RegistrationState.repeatAfter
@@ -110,7 +111,7 @@ package struct RegistrationState: Sendable {
 
   package mutating func forgotten() -> Step { Step(notice: .forgotten, next: .register) }
 
-  /// - Parameter status: of an answer that refused; nil if there was none.
+  /// - Parameter status: of an answer with an error; nil if there was no answer.
   package mutating func failed(
     _ step: Next, _ text: String, status: Int? = nil, at now: Instant,
     using random: inout some RandomNumberGenerator
@@ -118,7 +119,7 @@ package struct RegistrationState: Sendable {
     afterSleep = step
     var delay = Duration.nanoseconds(Int64(clamping: backoff.next(using: &random)))
     if let status, (400..<500).contains(status) {
-      // What is wrong with the request or the token lasts. Confirming may be what is refused.
+      // An error in the request or the token lasts. Confirming may be what is refused.
       afterSleep = .register
       delay = max(delay, .seconds(10) * Double.random(in: 0.8...1.2, using: &random))
     }

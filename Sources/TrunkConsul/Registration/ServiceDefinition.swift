@@ -3,8 +3,8 @@
 private import FoundationEssentials
 package import TrunkDiscovery
 
-/// What is sent to `PUT /v1/agent/service/register`. Empty fields are left out: an agent refuses
-/// fields that it does not know (measured with 1.8.7).
+/// The body of `PUT /v1/agent/service/register`. Empty fields are left out: an agent refuses fields
+/// that it does not know (measured with 1.8.7).
 package struct ServiceDefinition: Sendable, Hashable, Encodable {
   package struct Check: Sendable, Hashable, Encodable {
     package var grpc: String?
@@ -48,10 +48,10 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
 
   /// - Parameters:
   ///   - bound: where the server listens.
-  ///   - nodeAddress: of the agent's node, as it says itself; nil if that cannot be read: then the
-  ///     address stays empty, which means the node's.
-  ///   - security: what the server speaks, for a check that does not say.
-  ///   - advertise: what others should connect to; port 0 stands for the bound port.
+  ///   - nodeAddress: of the agent's node; nil if that cannot be read: then the address stays
+  ///     empty, which stands for the node's.
+  ///   - security: the server's, for a check without a setting of its own.
+  ///   - advertise: the address for clients; port 0 stands for the bound port.
   /// - Throws: ``ConsulError/nothingToAdvertise(service:)``.
   package init(
     _ name: String, bound: [Address], nodeAddress: String? = nil, advertise: Address?, id: String?,
@@ -72,12 +72,13 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     self.meta = meta.isEmpty ? nil : meta
     self.weights = weights.map { Weights(passing: $0.passing, warning: $0.warning) }
     self.check = ServiceDefinition.check(
-      // Without an address of its own it is on the agent's node, and the agent beside it.
+      // Without an address of its own it is on the agent's node, next to the agent.
       check, name: name, advertised: .host(host ?? "127.0.0.1", port), security: security,
       deregisterAfter: deregisterCriticalAfter)
   }
 
-  /// Whether what others connect to is not said by the listener and has to come from the agent.
+  /// Whether the listener does not give the address for clients, so that it must come from the
+  /// agent.
   package static func needsNodeAddress(bound: [Address], advertise: Address?) -> Bool {
     guard case .host(let host, _)? = preferred(bound), advertise == nil else { return false }
     return isWildcard(host)
@@ -101,7 +102,7 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     }
   }
 
-  /// Where others may reach it: not the loopback if there is anything else.
+  /// The address that others may reach: the loopback only if there is no other.
   private static func preferred(_ bound: [Address]) -> Address? {
     let hosts = bound.filter { if case .host = $0 { true } else { false } }
     return hosts.first {
@@ -132,13 +133,13 @@ package struct ServiceDefinition: Sendable, Hashable, Encodable {
     case .ttl: made.ttl = ConsulDuration.text(check.interval)
     case .none: return nil
     }
-    // Measured with 1.8.7: a TTL has no interval, everything else needs one.
+    // Measured with 1.8.7: a TTL has no interval, every other check needs one.
     if check.kind != .ttl {
       made.interval = ConsulDuration.text(check.interval)
       made.timeout = check.effectiveTimeout.map(ConsulDuration.text)
     }
     made.deregisterAfter = deregisterAfter.map(ConsulDuration.text)
-    // Consul, Agent Check API: honest, because the server listens and says SERVING by now.
+    // Consul, Agent Check API: true, because the server listens and is SERVING by now.
     made.status = "passing"
     return made
   }

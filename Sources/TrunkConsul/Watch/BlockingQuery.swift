@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 package import TrunkDiscovery
 
-/// The rules of one blocking query as a value: what to ask next, when, and what to publish.
+/// The rules of one blocking query as a value: the next request, its time, and what to publish.
 ///
 ///     begin -> ASKING --answered--> judge --nothing new--------------> ASKING
 ///                 ^                  |-----changed--------> publish -> ASKING
@@ -17,18 +17,18 @@ package import TrunkDiscovery
 /// - The index is a UInt64, never below 1, and starts over when it goes back (Consul, Blocking
 ///   Queries), after a transport error or a 5xx (measured with 1.8.7); an answer without one is an
 ///   error (Consul, Blocking Queries).
-/// - The last good set stays in force while the agent cannot be asked. While there is none,
-///   the agent is asked again after 5 s at most, whatever it said.
-/// - A poll waits about as long as the watch has lived, at most: an agent keeps the connection of
-///   an abandoned poll until its wait is over (measured with 1.8.7), so a short-lived program
-///   leaves short ones.
-/// - Where polls have used up what the agent may be asked for, the watch asks every few seconds
+/// - The last good set stays in force while the agent cannot be reached. While there is none, the
+///   agent is asked again after 5 s at most, after any error.
+/// - A poll waits at most about as long as the watch has lived: an agent holds the connection of an
+///   abandoned poll until its wait is over (measured with 1.8.7), so a short-lived program leaves
+///   short ones.
+/// - Where the polls to an agent have reached their limit, the watch queries every few seconds
 ///   without waiting.
-/// - An empty answer after such a break is believed after `holdTime` only (measured with 1.8.7);
-///   without one at once, unless all instances turned critical within one check interval
-///   (``FailOpen``).
-/// - Three kinds of wrong: a call in the wrong order is our bug (asserted); what the agent says
-///   wrongly comes in as `.failed`; an answer without change is silently ignored.
+/// - An empty answer after a transport error or 5xx takes effect after `holdTime` only (measured
+///   with 1.8.7); without one at once, unless all instances turned critical within one check
+///   interval (``FailOpen``).
+/// - Three kinds of fault: a call in the wrong order is a fault of this side (asserted); a
+///   malformed answer comes in as `.failed`; an answer without change is ignored.
 package struct BlockingQuery: Sendable {
   package typealias Instant = ContinuousClock.Instant
 
@@ -45,11 +45,11 @@ package struct BlockingQuery: Sendable {
 
   /// Why there is no answer.
   package enum Failure: Sendable, Hashable {
-    /// Refused, reset, ended half-way, too late.
+    /// Refused, reset, ended half-way, timed out.
     case transport(String)
     /// An error status, with the text for the note.
     case status(Int, String)
-    /// An answer that cannot be understood.
+    /// An answer that cannot be decoded.
     case malformed(String)
   }
 
@@ -57,7 +57,7 @@ package struct BlockingQuery: Sendable {
   package struct Snapshot: Sendable, Hashable {
     package var endpoints: [Endpoint]
     package var note: String
-    /// False: the agent could not be asked, or refused; the endpoints are what was known before.
+    /// False: the agent could not be reached, or refused; the endpoints are the last known ones.
     package var isAnswer: Bool
     package init(_ endpoints: [Endpoint], _ note: String, isAnswer: Bool = true) {
       self.endpoints = endpoints
@@ -67,17 +67,17 @@ package struct BlockingQuery: Sendable {
   }
 
   package enum Next: Sendable, Hashable {
-    /// Ask; without an index the agent answers at once. Give up after `timeout` (Consul, Blocking
-    /// Queries).
+    /// Send the query; without an index the agent answers at once. Give up after `timeout` (Consul,
+    /// Blocking Queries).
     case query(index: UInt64?, wait: Duration?, timeout: Duration)
-    /// Ask once, at once, without `passing`, to be able to say why there is nothing.
+    /// Query once, without waiting and without `passing`, to find the reason for an empty set.
     case explain(timeout: Duration)
     case sleep(Duration)
     /// After a failure. A call that finds no server ends it, but not before `least`.
     case backOff(Duration, least: Duration)
   }
 
-  /// First publish, then do what is next.
+  /// First publish, then do `next`.
   package struct Step: Sendable, Hashable {
     package var publish: Snapshot?
     package var next: Next
@@ -92,25 +92,25 @@ package struct BlockingQuery: Sendable {
   /// When the first query was sent.
   private var beganAt: Instant?
   private var failOpen: FailOpen
-  /// The last set that the agent gave and we believed; nil before the first.
+  /// The last set that took effect; nil before the first.
   private var good: InstanceMapping?
   private var published: Snapshot?
-  /// A break happened since the last answer with instances in it.
+  /// A transport error or 5xx since the last answer with instances.
   private var interrupted = false
-  /// Until when an empty answer is not believed.
+  /// Until then an empty answer has no effect.
   private var holdUntil: Instant?
   private var backoff = Backoff()
-  /// The empty answer that is being explained.
+  /// The empty answer whose reason is being queried.
   private var unexplained: InstanceMapping?
   private var explainedAt: Instant?
-  /// The empty answer follows a break: when its instances turned critical is not known.
+  /// The empty answer follows an error: it is not known when its instances turned critical.
   private var afterInterruption = false
   private var lastExplanation: InstanceCounts?
 
   /// - Parameter explains: whether the query hides instances (`passing`), so that an empty answer
-  ///   needs a second question.
+  ///   needs a second query.
   package init(wait: Duration, explains: Bool, timing: BlockingQueryTiming = .init()) {
-    // Consul, Blocking Queries: more than ten minutes is cut off by the agent.
+    // Consul, Blocking Queries: the agent cuts more than ten minutes.
     self.wait = min(max(wait, .seconds(1)), .seconds(600))
     self.explains = explains
     self.timing = timing
@@ -128,7 +128,8 @@ package struct BlockingQuery: Sendable {
     Step(publish: nil, next: query(at: now))
   }
 
-  /// There is no room for another long poll at the agent: a look without one, a little later.
+  /// There is no room for another long poll at the agent: a query without waiting, after an
+  /// interval.
   package mutating func overBudget(using random: inout some RandomNumberGenerator) -> Step {
     index = nil
     let pause = timing.overBudgetInterval * Double.random(in: 0.8...1.2, using: &random)
@@ -161,7 +162,7 @@ package struct BlockingQuery: Sendable {
   }
 
   /// - Parameters:
-  ///   - counts: of all instances, or nil if they could not be had.
+  ///   - counts: of all instances, or nil if they are not known.
   ///   - critical: the instance ids of those that are registered and critical.
   package mutating func explained(
     _ counts: InstanceCounts?, critical: Set<String> = [], at now: Instant
@@ -183,7 +184,7 @@ package struct BlockingQuery: Sendable {
       interrupted = true
     case .status(let status, let reason):
       text = reason
-      // A 5xx may come from an agent that starts over; a 4xx says nothing about the agent's state.
+      // A 5xx may come from an agent that starts over; a 4xx has nothing to do with its state.
       if status >= 500 { interrupted = true }
     }
     index = nil
@@ -223,7 +224,7 @@ package struct BlockingQuery: Sendable {
   private mutating func acceptEmpty(
     _ mapping: InstanceMapping, critical: Set<String>?, at now: Instant
   ) -> Step {
-    // Instances without a port were in the answer itself; only hidden ones need explaining.
+    // Instances without a port were in the answer itself; only hidden ones need a second query.
     let counts = explains && mapping.counts.total == 0 ? lastExplanation : mapping.counts
     let text = counts.map { "\($0)" } ?? "no passing instances"
     let kept = failOpen.empty(
@@ -238,8 +239,8 @@ package struct BlockingQuery: Sendable {
 
   private func mayExplain(at now: Instant) -> Bool {
     guard let explainedAt else { return true }
-    // A set that has just become empty is always worth the question, and one that is kept although
-    // it is critical may be taken out any moment.
+    // A set that has just become empty is always queried, and one that is kept although it is
+    // critical may be deregistered at any moment.
     return published?.endpoints.isEmpty == false || now - explainedAt >= timing.explainInterval
   }
 
@@ -251,7 +252,7 @@ package struct BlockingQuery: Sendable {
     return Step(publish: publish, next: ask(at: now))
   }
 
-  /// The order of endpoints is no difference: with `near` it moves with every ping.
+  /// The order of endpoints is no difference: with `near` it changes with every round-trip time.
   private mutating func change(to snapshot: Snapshot) -> Snapshot? {
     if let published, published.note == snapshot.note, published.isAnswer == snapshot.isAnswer,
       Set(published.endpoints) == Set(snapshot.endpoints)
@@ -262,7 +263,7 @@ package struct BlockingQuery: Sendable {
     return snapshot
   }
 
-  /// The last good set with what went wrong since.
+  /// The last good set with the error since.
   private func keeping(_ text: String) -> Snapshot {
     guard let good, !good.endpoints.isEmpty else {
       return Snapshot([], text, isAnswer: false)
@@ -287,7 +288,7 @@ package struct BlockingQuery: Sendable {
     guard let index else { return .query(index: nil, wait: nil, timeout: timing.answerTimeout) }
     var wait = min(wait, BlockingQuery.wait(ofAge: now - began))
     if let end = [holdUntil, failOpen.until].compactMap({ $0 }).min() {
-      // Back in time to end the hold; the agent adds up to a sixteenth (Consul, Blocking Queries).
+      // In time to end the hold; the agent adds up to a sixteenth (Consul, Blocking Queries).
       let left = end - now
       wait = min(wait, max(.milliseconds(100), left > .seconds(2) ? left * 16 / 17 : left))
     }
@@ -311,7 +312,7 @@ package struct BlockingQuery: Sendable {
     var least = Duration.zero
     if case .status(let status, _) = failure {
       switch status {
-      case 400: least = timing.maximumBackoff  // our own mistake: asking again will not help
+      case 400: least = timing.maximumBackoff  // a fault of this side: a retry does not help
       case 403, 404: least = .seconds(10)
       case 429: least = .seconds(1)
       default: break
@@ -319,7 +320,7 @@ package struct BlockingQuery: Sendable {
     }
     let grown = Duration.nanoseconds(Int64(clamping: backoff.next(using: &random)))
     let delay = max(grown, least * Double.random(in: 0.8...1.2, using: &random))
-    // Every call fails meanwhile, and one more question costs an agent next to nothing.
+    // Every call fails meanwhile, and a further query costs an agent little.
     let hasNoInstances = good?.endpoints.isEmpty ?? true
     return hasNoInstances ? min(delay, timing.emptyBackoff) : delay
   }
@@ -327,12 +328,12 @@ package struct BlockingQuery: Sendable {
 
 /// The times of a ``BlockingQuery``.
 package struct BlockingQueryTiming: Sendable, Hashable {
-  /// How long an empty answer after a break is not believed.
+  /// How long an empty answer after an error has no effect.
   package var holdTime = Duration.seconds(30)
   /// Added to the longest time that the agent may take (Consul, Blocking Queries).
   package var margin = Duration.seconds(10)
-  /// For an answer at once; below the 5 s that clients usually wait for a connection, so that
-  /// their error can say what is wrong.
+  /// For an answer without waiting; below the 5 s that clients usually wait for a connection, so
+  /// that their error can name the reason.
   package var answerTimeout = Duration.seconds(4)
   /// Grows by 1.6, ±20 %.
   package var firstBackoff = Duration.milliseconds(250)
@@ -341,7 +342,7 @@ package struct BlockingQueryTiming: Sendable, Hashable {
   package var emptyBackoff = Duration.seconds(5)
   /// A call that finds no server cuts a back-off short, but not below this.
   package var leastBackoff = Duration.seconds(1)
-  /// Between two looks while there is no room for a long poll at the agent.
+  /// Between two queries while there is no room for a long poll at the agent.
   package var overBudgetInterval = Duration.seconds(5)
   /// All instances turned critical at once if they did so within this time: a check interval.
   package var allCriticalWindow = Duration.seconds(10)

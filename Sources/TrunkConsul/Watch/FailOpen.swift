@@ -2,11 +2,11 @@
 // Copyright 2026 The Trunkcall Authors
 package import TrunkDiscovery
 
-/// Keeps instances that all turned critical within one check interval: more likely their agents, or
-/// what the checks depend on, than every server at once. No I/O, no clock.
+/// Keeps instances that all turned critical within one check interval: more likely a fault of their
+/// agents, or of what the checks depend on, than of every server at once. No I/O, no clock.
 ///
-/// - Only what is still registered is kept: an instance that was deregistered, or put into
-///   maintenance, was taken out on purpose.
+/// - Only registered instances are kept: one that was deregistered, or put into maintenance, was
+///   taken out on purpose.
 /// - Instances that were critical for longer than the window are not kept.
 /// - It ends with the first instance that passes, or after `hold`.
 package struct FailOpen: Sendable {
@@ -28,17 +28,17 @@ package struct FailOpen: Sendable {
   /// An answer with passing instances.
   package mutating func passing(_ now: [Endpoint], after before: [Endpoint], at time: Instant) {
     left = left.filter { time - $0.value.at <= window }
-    // What was kept was not passing: an instance that flaps does not keep the others for ever.
+    // Kept instances were not passing: one that flaps does not keep the others without end.
     if until == nil { for endpoint in before { left[endpoint.key] = (endpoint, time) } }
     until = nil
     for endpoint in now { left[endpoint.key] = nil }
   }
 
-  /// An answer without any.
+  /// An answer without passing instances.
   /// - Parameters:
-  ///   - before: what was in force until now.
+  ///   - before: the set in force until now.
   ///   - critical: ids of instances that are registered and critical, not in maintenance; nil if
-  ///     that could not be found out.
+  ///     that is not known.
   /// - Returns: the instances to keep.
   package mutating func empty(
     after before: [Endpoint], critical: Set<String>?, at now: Instant
@@ -46,7 +46,7 @@ package struct FailOpen: Sendable {
     defer { left = [:] }
     if let until {
       guard now < until else { return end() }
-      // What is not known keeps what was.
+      // If it is not known, all are kept.
       guard let critical else { return before }
       let kept = before.filter { critical.contains($0.key) }
       return kept.isEmpty ? end() : kept
@@ -78,6 +78,6 @@ package struct FailOpen: Sendable {
 }
 
 extension Endpoint {
-  /// Tells instances apart (a Consul id is unique on its node only, so it is more than that).
+  /// Identifies an instance (a Consul id is unique on its node only, so it is more than that).
   fileprivate var key: String { instanceID ?? addresses.map(\.description).joined(separator: ",") }
 }

@@ -32,7 +32,7 @@ package struct InstanceMapping: Sendable, Hashable {
       }
       mapped.append(Mapped(endpoint: InstanceMapping.endpoint(entry, address, state), state: state))
     }
-    // Agents give no order that lasts; with `near` the order is the answer (Consul, Health API).
+    // The agents' order is not stable; with `near` the order is the answer (Consul, Health API).
     if query.near == nil {
       mapped.sort { ($0.endpoint.instanceID ?? "") < ($1.endpoint.instanceID ?? "") }
     }
@@ -44,7 +44,7 @@ package struct InstanceMapping: Sendable, Hashable {
     var state: InstanceState
   }
 
-  /// Of two instances with one address the better one stays, else the first.
+  /// Of two instances with one address the one in the better state is used, else the first.
   private static func merged(_ mapped: [Mapped]) -> [Endpoint] {
     var places: [Address: Int] = [:]
     var kept: [Mapped] = []
@@ -74,7 +74,7 @@ package struct InstanceMapping: Sendable, Hashable {
     return host(tag.flatMap { entry.node.taggedAddresses[$0] } ?? entry.node.address, service.port)
   }
 
-  /// Host names pass on to be looked up, brackets around IPv6 come off.
+  /// Host names are kept as they are, brackets around IPv6 are removed.
   private static func host(_ text: String, _ port: Int) -> Address? {
     guard let port = UInt16(exactly: port), port > 0, !text.isEmpty else { return nil }
     let bare =
@@ -112,7 +112,7 @@ package struct InstanceMapping: Sendable, Hashable {
   }
 }
 
-/// What all checks of an instance and its node say together (Consul, Health API).
+/// The worst state of all checks of an instance and its node (Consul, Health API).
 package enum InstanceState: Int, Sendable, Hashable, Comparable {
   case passing
   case warning
@@ -143,7 +143,7 @@ package enum InstanceState: Int, Sendable, Hashable, Comparable {
   }
 }
 
-/// How many instances are in which state; its text is the resolver's note.
+/// The number of instances in each state; its text is the resolver's note.
 package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
   package var passing = 0
   package var warning = 0
@@ -152,7 +152,7 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
   package var unaddressed = 0
   /// Entries that could not be read: which, and why.
   package var unreadable: [String] = []
-  /// Why there may be more than what the agent showed (Consul, ACL).
+  /// Why there may be more than the agent's answer has (Consul, ACL).
   package var hidden: Hidden?
   package enum Hidden: Sendable, Hashable { case withoutToken, withToken }
 

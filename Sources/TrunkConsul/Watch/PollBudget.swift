@@ -3,9 +3,10 @@
 internal import Synchronization
 internal import TrunkSockets
 
-/// How many long polls an agent has to keep for us, the abandoned ones included: it keeps the
-/// connection of a poll until its wait is over, even if the client closed it, and refuses the 201st
-/// connection of an address (Consul: `http_max_conns_per_client`). Time is an argument.
+/// The number of long polls that an agent holds for this process, abandoned ones included: it holds
+/// the connection of a poll until its wait is over, even if the client closed it, and refuses
+/// connection 201 from one address (Consul, Limits: `http_max_conns_per_client`). Time is an
+/// argument.
 package struct PollBudget: Sendable {
   package typealias Instant = ContinuousClock.Instant
 
@@ -26,10 +27,10 @@ package struct PollBudget: Sendable {
     return true
   }
 
-  /// A poll that was begun is over: answered, or its connection ended by the agent.
+  /// A poll has ended: answered, or its connection closed by the agent.
   package mutating func ended() { running -= 1 }
 
-  /// A poll that was begun is not waited for any more, but the agent does not know that.
+  /// A poll was abandoned, and the agent still holds it.
   package mutating func abandoned(until end: Instant) {
     running -= 1
     abandoned.append(end)
@@ -62,8 +63,8 @@ struct PollCounter: Sendable {
   let agent: String
   let limit: Int
 
-  /// Runs `body`, which is one long poll; nil if there is no room for it. However it ends, what it
-  /// takes of the budget comes back: at once when the agent is done with it, else after `wait`.
+  /// Runs `body`, which is one long poll; nil if there is no room for it. On every path its part of
+  /// the budget is released: at once if the agent has ended the poll, else after `wait`.
   func poll<Answer>(
     for wait: Duration, _ body: () async throws -> Answer
   ) async throws -> Answer? {
@@ -78,7 +79,7 @@ struct PollCounter: Sendable {
       case ConsulError.unreachable, ConsulError.refused, ConsulError.malformed:
         budgets.change(agent) { $0.ended() }
       default:
-        // The agent adds up to a sixteenth (Consul: blocking queries).
+        // The agent adds up to a sixteenth (Consul, Blocking Queries).
         budgets.change(agent) { $0.abandoned(until: start + wait + wait / 16) }
       }
       throw error

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// How often one watch may ask (Consul, Blocking Queries). Two buckets, one over the other:
+/// How often one watch may query (Consul, Blocking Queries). Two buckets:
 ///
 /// - Ten queries at once, then two a second. Since every answer holds all changes up to its moment,
 ///   a change waits at most 0.5 s, however fast others follow it.
 /// - Answers that changed nothing (an absent service is woken by everything in the catalogue:
-///   measured with 1.8.7) draw on a second bucket: 300 at once, then one in 15 s. That is the
-///   threshold: only after 300 such answers within two and a half minutes may a change wait longer,
-///   15 s at most.
+///   measured with 1.8.7) draw on a second bucket: 300 at once, then one in 15 s. Only after 300
+///   such answers within two and a half minutes may a change wait longer, 15 s at most.
 package struct QueryPace: Sendable, Hashable {
   package typealias Instant = ContinuousClock.Instant
 
@@ -31,7 +30,7 @@ package struct QueryPace: Sendable, Hashable {
     idle.take(at: now)
   }
 
-  /// A useful answer costs nothing in the second bucket.
+  /// A useful answer takes nothing from the second bucket.
   package mutating func answered(useful: Bool) {
     if useful { idle.refund() }
   }

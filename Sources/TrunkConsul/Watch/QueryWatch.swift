@@ -8,9 +8,9 @@ struct QueryWatch: Sendable {
   let client: AgentClient
   let query: ConsulQuery
   let timing: BlockingQueryTiming
-  /// Where long polls to this agent are counted.
+  /// Counts the long polls to this agent.
   let polls: PollCounter
-  /// What ends a back-off.
+  /// Ends a back-off early.
   let wakeUp: WakeUp
   let logger: Logger
 
@@ -59,12 +59,12 @@ struct QueryWatch: Sendable {
         }
       }
     } catch {
-      // Cancelled: the client makes a ConsulError of everything else.
+      // Cancelled: every other error is a ConsulError.
       client.close()
     }
   }
 
-  /// Nil if another long poll would be too many.
+  /// Nil if there is no room for another long poll.
   private func ask(
     _ index: UInt64?, _ wait: Duration?, _ timeout: Duration
   ) async throws -> BlockingQuery.Answer? {
@@ -81,7 +81,7 @@ struct QueryWatch: Sendable {
       InstanceMapping(try client.entries(of: response), for: query))
   }
 
-  /// All instances; nil if they could not be had, which is no reason to say nothing.
+  /// All instances; nil if they are not available, which does not fail the watch.
   private func explain(_ timeout: Duration) async throws -> InstanceMapping? {
     do {
       let request = query.request(index: nil, wait: nil, health: .any)
@@ -102,7 +102,7 @@ extension BlockingQuery.Failure {
     switch error {
     case .refused(_, let status, _): self = .status(status, error.reason)
     case .malformed: self = .malformed(error.reason)
-    // As slow as a refused token: somebody has to mend the file.
+    // Retried as slowly as a refused token: the file has to be repaired.
     case .tokenFile: self = .status(403, "\(error)")
     case .badAddress, .unreachable, .timedOut, .tooManyWatches, .nothingToAdvertise:
       self = .transport(error.reason)

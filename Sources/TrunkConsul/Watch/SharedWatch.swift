@@ -6,9 +6,9 @@ internal import TrunkSockets
 /// One watch per agent and query, shared by all channels of the process (an agent allows 200
 /// connections from one address, and a long poll holds one).
 ///
-/// A watch outlives its last subscriber for a while, because an abandoned long poll keeps its slot
-/// at the agent until its wait ends (measured with 1.8.7); the next subscriber takes it over, its
-/// last answer included. What is abandoned all the same counts on (``PollBudget``).
+/// A watch outlives its last subscriber for a while, because an abandoned long poll keeps its
+/// connection at the agent until its wait ends (measured with 1.8.7); the next subscriber takes it
+/// over, its last answer included. Abandoned polls are still counted (``PollBudget``).
 package final class SharedWatches: Sendable {
   package struct Key: Hashable, Sendable {
     package var agent: ConsulAgent
@@ -21,9 +21,9 @@ package final class SharedWatches: Sendable {
     var latest: Snapshot?
     var task: Task<Void, Never>?
     let wakeUp = WakeUp()
-    /// Set while nobody subscribes.
+    /// Set while there is no subscriber.
     var linger: Task<Void, Never>?
-    /// Tells this watch from an earlier one under the same key.
+    /// Distinguishes this watch from an earlier one under the same key.
     var generation: UInt64
   }
   private struct State {
@@ -37,7 +37,7 @@ package final class SharedWatches: Sendable {
   private let state = Locked(State())
   private let budgets = PollBudgets()
 
-  /// What ``ConsulResolver`` uses.
+  /// Used by ``ConsulResolver``.
   package static let shared = SharedWatches()
 
   package init() {}
@@ -61,7 +61,7 @@ package final class SharedWatches: Sendable {
     let client = try AgentClient(key.agent)
     try makeRoom(for: client.name, limit: options.maximumWatches)
     state.withLock { state in
-      // Somebody else may have started it meanwhile.
+      // Another task may have started it meanwhile.
       if SharedWatches.join(&state, key, id, subscriber) { return }
       let generation = state.makeID()
       let entry = Entry(subscribers: [id: subscriber], generation: generation)
@@ -77,7 +77,7 @@ package final class SharedWatches: Sendable {
     return stream
   }
 
-  /// A call found no server: a watch that waits after a failure asks again now.
+  /// A call found no server: a watch in back-off queries again now.
   package func wake(_ key: Key) { state.withLock { $0.entries[key]?.wakeUp }?.request() }
 
   private static func join(
@@ -93,7 +93,7 @@ package final class SharedWatches: Sendable {
     return true
   }
 
-  /// Ends one that nobody uses if there are too many.
+  /// Ends a watch without subscribers if there are too many.
   private func makeRoom(for agent: String, limit: Int) throws(ConsulError) {
     let (full, ended) = state.withLock { state -> (Bool, Entry?) in
       guard state.entries.count >= limit else { return (false, nil) }

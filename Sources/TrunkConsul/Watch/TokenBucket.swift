@@ -15,19 +15,19 @@ package struct TokenBucket: Sendable, Hashable {
     self.interval = interval
   }
 
-  /// How long until a token is there; zero if there is one now.
+  /// The time until a token is available; zero if one is now.
   package func delay(at now: Instant) -> Duration {
     guard let fullAt, fullAt > now else { return .zero }
     let wanted = fullAt - now - interval * (capacity - 1)
     return max(.zero, wanted)
   }
 
-  /// Takes one token, perhaps one that is not there yet: wait for ``delay(at:)`` first.
+  /// Takes one token, even one that is not available yet: wait for ``delay(at:)`` first.
   package mutating func take(at now: Instant) {
     fullAt = max(fullAt ?? now, now) + interval
   }
 
-  /// Gives one back.
+  /// Returns one token.
   package mutating func refund() {
     fullAt = fullAt.map { $0 - interval }
   }

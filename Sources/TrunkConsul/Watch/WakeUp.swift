@@ -3,8 +3,7 @@
 internal import Synchronization
 internal import TrunkSockets
 
-/// Ends a back-off early. A request that comes while nobody sleeps is forgotten: the agent is being
-/// asked then anyway.
+/// Ends a back-off early. A request while nothing sleeps is dropped: a query is under way then.
 final class WakeUp: Sendable {
   private struct State {
     var isSleeping = false
@@ -23,7 +22,7 @@ final class WakeUp: Sendable {
     waiter?.resume()
   }
 
-  /// - Parameter least: what a request does not shorten.
+  /// - Parameter least: the part of the sleep that a request does not shorten.
   func sleep(for duration: Duration, least: Duration) async throws {
     state.withLock { $0.isSleeping = true }
     defer { state.withLock { $0 = State() } }

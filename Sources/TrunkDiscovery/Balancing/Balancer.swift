@@ -2,26 +2,34 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkWire
 
-/// connectivity-semantics-and-api.md.
+/// The state of a channel or subchannel (connectivity-semantics-and-api.md).
 public enum ConnectivityState: Sendable, Hashable {
+  /// `idle`: no connection and none wanted. `connecting`: an attempt is under way. `ready`:
+  /// connected, the server's SETTINGS arrived. `transientFailure`: the last attempts failed, the
+  /// back-off runs. `shutdown`: closed for good.
   case idle, connecting, ready, transientFailure, shutdown
 }
 
 /// Names one subchannel within one channel; never reused.
 public struct SubchannelID: Sendable, Hashable {
+  /// Counted up from 1 by ``BalancerActions``.
   public let raw: UInt64
+  /// For tests of a policy; in a channel ``BalancerActions/open(_:load:)`` makes the names.
   public init(_ raw: UInt64) { self.raw = raw }
 }
 
-/// The outcome of a call whose pick asked to be told (``Pick/use(_:token:)`` with a token).
+/// The outcome of a call whose pick had a token (``Pick/use(_:token:)``).
 public struct PickOutcome: Sendable, Hashable {
+  /// The subchannel of the pick.
   public var subchannel: SubchannelID
   /// The token of the pick.
   public var token: UInt64
   /// nil for OK.
   public var code: RPCError.Code?
+  /// From the pick to the end of the call.
   public var latency: Duration
 
+  /// For tests of a policy; a channel makes them.
   public init(
     subchannel: SubchannelID, token: UInt64, code: RPCError.Code?, latency: Duration
   ) {
@@ -32,12 +40,14 @@ public struct PickOutcome: Sendable, Hashable {
   }
 }
 
-/// What happens to a load-balancing policy. Snapshots, never differences.
+/// Input of a load-balancing policy. Snapshots, never differences.
 public enum BalancerEvent: Sendable {
+  /// The resolver reported; the endpoints replace all earlier ones.
   case resolved(Resolution)
   /// Resolution failed; the policy keeps what it has, and fails calls only if it has nothing.
   case resolutionFailed(note: String)
-  /// A subchannel changed state; `error` tells why in `.transientFailure` ("connection refused").
+  /// A subchannel changed state; `error` is the reason of `.transientFailure` ("connection
+  /// refused").
   case subchannel(SubchannelID, ConnectivityState, error: String?)
   /// Outcomes since the last batch; at most one batch a tick.
   case completed([PickOutcome])
@@ -45,26 +55,31 @@ public enum BalancerEvent: Sendable {
   case exitIdle
 }
 
-/// What a policy wants done: a plain list of commands, so that tests read it.
+/// The commands of a policy: a plain list, so that tests can compare it.
 public struct BalancerActions: Sendable {
+  /// One command to the channel.
   public enum Command: Sendable, Hashable {
-    /// A new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC
-    /// 8305). If the policy wants the calls in flight counted, it brings the counter.
+    /// Make a new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC
+    /// 8305). `load`, if given, counts its calls in flight.
     case open(SubchannelID, Endpoint, load: LoadCounter?)
-    /// The same subchannel, new addresses: a READY one stays if its address is still listed.
+    /// Give the subchannel new addresses: a READY one stays if its address is still listed.
     case update(SubchannelID, Endpoint)
+    /// Make an IDLE subchannel connect; one in back-off connects when the back-off ends.
     case connect(SubchannelID)
-    /// Its calls finish; no new ones start.
+    /// Let its calls finish and start no new ones on it.
     case close(SubchannelID)
-    /// The policy's own state; `makePicker()` is pulled after it, at most once a tick.
+    /// Publish the policy's own state; `makePicker()` is called after it, at most once a tick.
     case changed(ConnectivityState)
+    /// Ask the resolver for a fresher answer (``ResolverSession/refreshRequested()``).
     case resolveAgain
   }
+  /// In the order given, since the last ``drain()``.
   public private(set) var commands: [Command] = []
   package private(set) var lastID: UInt64
-  /// Randomness comes in as a seed, so that a policy is deterministic in tests.
+  /// The policy's source of randomness; tests pass a seeded one.
   public var random: any RandomNumberGenerator & Sendable
 
+  /// No commands. A channel makes one for each policy; tests of a policy make their own.
   public init(
     lastID: UInt64 = 0, random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
   ) {
@@ -72,6 +87,7 @@ public struct BalancerActions: Sendable {
     self.random = random
   }
 
+  /// Appends ``Command/open(_:_:load:)`` with a new id.
   /// - Parameter load: counts the subchannel's calls in flight, for policies that read it.
   public mutating func open(_ endpoint: Endpoint, load: LoadCounter? = nil) -> SubchannelID {
     lastID += 1
@@ -79,15 +95,20 @@ public struct BalancerActions: Sendable {
     commands.append(.open(id, endpoint, load: load))
     return id
   }
+  /// Appends ``Command/update(_:_:)``.
   public mutating func update(_ id: SubchannelID, _ endpoint: Endpoint) {
     commands.append(.update(id, endpoint))
   }
+  /// Appends ``Command/connect(_:)``.
   public mutating func connect(_ id: SubchannelID) { commands.append(.connect(id)) }
+  /// Appends ``Command/close(_:)``.
   public mutating func close(_ id: SubchannelID) { commands.append(.close(id)) }
+  /// Appends ``Command/changed(_:)``.
   public mutating func changed(_ state: ConnectivityState) { commands.append(.changed(state)) }
+  /// Appends ``Command/resolveAgain``.
   public mutating func resolveAgain() { commands.append(.resolveAgain) }
 
-  /// Takes the commands out; ids go on from where they were.
+  /// Returns the commands and removes them; ids are not reused.
   public mutating func drain() -> [Command] {
     defer { commands.removeAll(keepingCapacity: true) }
     return commands
@@ -100,20 +121,24 @@ public struct BalancerActions: Sendable {
 public protocol Balancer: Sendable {
   /// As in the service config, e.g. `round_robin`.
   static var name: String { get }
+  /// The policy's settings, parsed.
   associatedtype Config: Sendable
   /// Parses the policy's JSON object from `loadBalancingConfig` (UTF-8 bytes; `{}` if absent).
   /// A bad config never replaces a good one. Errors name the path of the field.
   static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Config
+  /// A policy with a config, before its first event.
   init(_ config: Config)
   /// Takes a new config in place, connections kept. The default answers false: the channel then
   /// makes a new policy and switches over gracefully.
   mutating func reconfigure(_ config: Config) -> Bool
+  /// Takes one event and appends the commands that follow from it.
   mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions)
-  /// Pulled at most once per tick, after `.changed`.
+  /// The picker for the present state; called at most once per tick, after `.changed`.
   mutating func makePicker() -> any Picker
 }
 
 extension Balancer {
+  /// False: the channel makes a new policy.
   public mutating func reconfigure(_ config: Config) -> Bool { false }
 
   /// For a registry that holds an `any Balancer.Type`.
@@ -131,12 +156,14 @@ extension Balancer {
 public struct PickContext: Sendable {
   /// `/package.Service/Method`.
   public var path: String
+  /// The call's request metadata.
   public var metadata: Metadata
-  /// Fresh for each pick.
+  /// Uniform over 64 bits, new for each pick.
   public var random: UInt64
   /// Nanoseconds on a monotonic clock.
   public var nanoseconds: UInt64
 
+  /// For tests of a picker; a channel makes them.
   public init(
     path: String, metadata: Metadata = Metadata(), random: UInt64 = 0, nanoseconds: UInt64 = 0
   ) {
@@ -147,8 +174,9 @@ public struct PickContext: Sendable {
   }
 }
 
+/// What a picker decides for one call (gRPC's load-balancing.md).
 public enum Pick: Sendable {
-  /// Send the call there. With a token the policy hears of the outcome (``PickOutcome``).
+  /// Send the call there. With a token the policy gets the outcome (``PickOutcome``).
   case use(SubchannelID, token: UInt64? = nil)
   /// Hold the call until the next picker.
   case wait
@@ -164,5 +192,6 @@ public enum Pick: Sendable {
 ///
 /// Each event loop owns a copy, so that `pick` is plain mutation without a lock or shared counter.
 public protocol Picker: Sendable {
+  /// Decides about one call; called again for a call that waited.
   mutating func pick(_ call: borrowing PickContext) -> Pick
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The load-balancing policies a channel knows, by name. A value: handed to a channel, never
+/// The load-balancing policies of a channel, by name. A value: handed to a channel, never
 /// global.
 public struct BalancerRegistry: Sendable {
   private var types: [String: any Balancer.Type] = [:]
@@ -20,7 +20,9 @@ public struct BalancerRegistry: Sendable {
     register(PickPolicyBalancer<P>.self)
   }
 
+  /// Of all policies it holds, sorted.
   public var names: [String] { types.keys.sorted() }
+  /// Whether it holds a policy of this name.
   public func contains(_ name: String) -> Bool { types[name] != nil }
 
   /// Makes a policy.
@@ -62,8 +64,8 @@ public struct BalancerRegistry: Sendable {
     return BalancerChoice(option ?? PickFirst.name)
   }
 
-  /// What a channel is told when it is made: its own policy, and a service config that it is given,
-  /// are to be good.
+  /// Checks what the application sets when it makes a channel: the policy option, and the policies
+  /// of a default service config.
   package func check(option: String, config: ServiceConfig?) throws(ServiceConfigError) {
     do throws(ServiceConfigError) { _ = try make(option) } catch {
       throw ServiceConfigError(
@@ -82,12 +84,14 @@ public struct BalancerRegistry: Sendable {
 
 /// A policy's name and its config.
 public struct BalancerChoice: Sendable, Hashable {
+  /// As registered, e.g. `round_robin`.
   public var name: String
   /// The config object in canonical form (UTF-8, keys sorted), so that equal configs are equal.
   public var json: [UInt8]
   /// Where it stands in the service config, for errors.
   package var path = ""
 
+  /// - Parameter json: UTF-8; ``BalancerRegistry/make(_:json:)`` checks it.
   public init(_ name: String, json: [UInt8] = Array("{}".utf8)) {
     self.name = name
     self.json = json

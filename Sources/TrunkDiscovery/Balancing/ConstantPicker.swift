@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Sends every call to one subchannel. It is no ``ConstantPicker`` because copying an error-sized
-/// answer for each call costs more than the pick.
+/// Sends every call to one subchannel. Not a ``ConstantPicker``: copying an answer of the size of
+/// an error for each call costs more than the pick.
 struct SinglePicker: Picker {
   let id: SubchannelID
   mutating func pick(_ call: borrowing PickContext) -> Pick { .use(id) }
 }
 
-/// Answers every call alike: while nothing is ready.
+/// Gives every call the same answer: while no subchannel is READY.
 package struct ConstantPicker: Picker {
   package let answer: Pick
   package init(_ answer: Pick) { self.answer = answer }

@@ -2,15 +2,17 @@
 // Copyright 2026 The Trunkcall Authors
 internal import Synchronization
 
-/// Counts one subchannel's calls in flight, for policies that look at load.
+/// Counts one subchannel's calls in flight, for policies that choose by load.
 ///
 /// The loops of the subchannel's connections write it, pickers on any loop read it; a reader may be
 /// a few calls behind.
 public final class LoadCounter: Sendable, Hashable {
   private let count = Atomic<Int>(0)
 
+  /// Starts at 0.
   public init() {}
 
+  /// Calls that were sent and have not ended.
   public var callsInFlight: Int { count.load(ordering: .relaxed) }
 
   package func began() { count.wrappingAdd(1, ordering: .relaxed) }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A load-balancing policy, easy tier: one connection per endpoint, kept by the library; only the
-/// choice among those that are ready is yours.
+/// A load-balancing policy, easy tier: the library keeps one connection per endpoint, the policy
+/// only chooses among those that are READY.
 ///
 /// ```swift
 /// struct LeastLoaded: PickPolicy {
@@ -17,7 +17,7 @@
 public protocol PickPolicy: Sendable {
   /// As in the service config, e.g. `least_loaded`.
   static var name: String { get }
-  /// Called whenever the set of ready subchannels changes, or what is known of them.
+  /// Called whenever the set of READY subchannels changes, or an endpoint's weight or attributes.
   /// - Parameter ready: never empty; in the resolver's order.
   init(_ ready: [ReadySubchannel])
   /// Chooses one for a call. Each event loop owns a copy: plain mutation, no lock.
@@ -26,6 +26,7 @@ public protocol PickPolicy: Sendable {
 
 /// A connected server that a ``PickPolicy`` may choose.
 public struct ReadySubchannel: Sendable, Hashable {
+  /// The same for as long as the endpoint's identity is the same.
   public let id: SubchannelID
   /// With its weight and attributes as the resolver last reported them.
   public let endpoint: Endpoint

@@ -29,7 +29,7 @@ package struct ReadySet: Sendable {
   private var position: [SubchannelID: Int] = [:]
   private var readyCount = 0
   private var connectingCount = 0
-  /// What the last failed attempt, or the empty or failed resolution, said.
+  /// The error of the last failed attempt, or the note of an empty or failed resolution.
   private var lastError = "nothing resolved yet"
   private var resolved = false
 
@@ -51,13 +51,13 @@ package struct ReadySet: Sendable {
       lastError = note
       actions.changed(state)
     case .subchannel(let id, let state, let error):
-      guard let i = position[id] else { return }  // closed a moment ago
+      guard let i = position[id] else { return }  // closed before
       child(i, to: state, error, &actions)
     case .completed, .exitIdle: break  // children are never left idle
     }
   }
 
-  /// The picker for the state of now; `make` gets the ready ones, at least one.
+  /// The picker for the present state; `make` gets the READY subchannels, at least one.
   package func picker(_ make: ([ReadySubchannel]) -> any Picker) -> any Picker {
     switch state {
     case .ready:
@@ -98,11 +98,11 @@ package struct ReadySet: Sendable {
     readyCount = children.count { $0.phase == .ready }
     connectingCount = children.count { $0.phase == .connecting }
     if children.isEmpty {
-      // gRFC A61: an empty list is a failure, and the resolver hears that it was bad.
-      lastError = resolution.note ?? "the resolver knows no address"
+      // gRFC A61: an empty list is a failure, and the resolver is asked again.
+      lastError = resolution.note ?? "the resolver reported no address"
       actions.resolveAgain()
     } else if children.map(\.endpoint) == before {
-      return  // nothing to publish: pickers keep their place
+      return  // nothing to publish: pickers keep their position
     }
     actions.changed(state)
   }
@@ -117,7 +117,7 @@ package struct ReadySet: Sendable {
     case .transientFailure:
       set(i, .failed)
       lastError = error ?? lastError
-      actions.resolveAgain()  // 34: on entering TF and after every full pass of failures
+      actions.resolveAgain()  // gRFC A61: on entering TRANSIENT_FAILURE and after each pass
     case .idle:
       if before.phase == .ready { actions.resolveAgain() }
       if before.phase != .failed { set(i, .connecting) }

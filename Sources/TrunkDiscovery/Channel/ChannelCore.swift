@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkWire
 
-/// A channel's brain: resolution in, load balancing policy inside, connections and pickers out. No
-/// I/O, no clock.
+/// The state of a channel as a value: takes resolutions, runs the load-balancing policy, puts out
+/// commands for connections, and pickers. No I/O, no clock.
 ///
 /// ```
 ///   IDLE ── exitIdle ──► (resolver) ── resolution ──► policy's own state
@@ -15,7 +15,7 @@ internal import TrunkWire
 /// - A bad config never replaces a good one; a channel that never had one fails calls with the
 ///   parse error (gRFC A21).
 /// - Another policy takes over gracefully (load-balancing.md): until it is READY, FAILED or
-///   IDLE, a READY old one goes on serving. Then the old one's subchannels are closed.
+///   IDLE, a READY old one continues to serve. Then the old one's subchannels are closed.
 package struct ChannelCore: Sendable {
   package enum Event: Sendable {
     case resolution(Resolution)
@@ -55,7 +55,7 @@ package struct ChannelCore: Sendable {
 
   package private(set) var state = ConnectivityState.idle
   package private(set) var serviceConfig: ServiceConfig?
-  /// What the resolver said last, for the diagnostics.
+  /// The resolver's last report, for the diagnostics of a failed call.
   package private(set) var resolver = ResolverStatus()
   /// Why the last service config was refused, for the diagnostics.
   package private(set) var configError: ServiceConfigError?
@@ -65,7 +65,7 @@ package struct ChannelCore: Sendable {
   private var serving: PolicySlot?
   /// The policy that will take over.
   private var pending: PolicySlot?
-  /// The picker while no policy serves.
+  /// The picker's answer while no policy serves.
   private var constantPick = Pick.wait
   private var dirty = true
 
@@ -77,7 +77,7 @@ package struct ChannelCore: Sendable {
     self.actions = BalancerActions(random: random)
   }
 
-  /// The picker for the state of now, if it changed since the last time. Ask at most once a tick.
+  /// The picker for the present state, if it changed since the last call. Call at most once a tick.
   package mutating func takePicker() -> (any Picker)? {
     guard dirty else { return nil }
     dirty = false
@@ -173,7 +173,7 @@ extension ChannelCore {
         pending = slot
       }
     } catch {
-      // The policy knows its own fields only; the path is from the config's root.
+      // The policy names its own fields only; the full path starts at the config's root.
       guard error.path.hasPrefix(choice.name), !choice.path.isEmpty else { throw error }
       let rest = error.path.dropFirst(choice.name.count)
       throw ServiceConfigError(path: choice.path + rest, error.reason)

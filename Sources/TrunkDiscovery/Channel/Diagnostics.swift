@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 package import TrunkWire
 
-/// Why no server could take a call, in the words of the parts that know:
+/// The diagnostics of a call that no server could take, one line per source:
 ///
 /// ```
 /// no server for consul:///helloworld
@@ -11,10 +11,10 @@ package import TrunkWire
 /// last try   10.0.0.7:50051 connection refused, 12 s ago (attempt 4, next in 3.1 s)
 /// ```
 package struct Diagnostics: Sendable, Hashable {
-  /// One address that does not work.
+  /// One address that failed.
   package struct FailedAddress: Sendable, Hashable {
     package var failure: AddressFailure
-    /// When its subchannel tries again; nil if that is under way, or waits for a call.
+    /// When its subchannel tries again; nil if an attempt is under way, or it waits for a call.
     package var nextAttempt: UInt64?
     package init(_ failure: AddressFailure, nextAttempt: UInt64?) {
       self.failure = failure
@@ -25,11 +25,11 @@ package struct Diagnostics: Sendable, Hashable {
   /// A connection attempt under way.
   package struct Attempt: Sendable, Hashable {
     package enum Phase: Sendable, Hashable {
-      /// The look-up of a host, TCP.
+      /// Looking up the host, or connecting by TCP.
       case connecting
-      /// TCP is there.
+      /// TCP is connected, TLS is not.
       case handshaking
-      /// TLS, if there is any, is there.
+      /// TCP, and TLS if it is used, are connected.
       case waitingForSettings(isSecure: Bool)
     }
     package var address: Address
@@ -43,16 +43,16 @@ package struct Diagnostics: Sendable, Hashable {
     }
   }
 
-  /// More addresses than this are counted, not listed.
+  /// Addresses beyond this number are counted, not listed.
   package static let maximumAddresses = 4
 
-  /// As the user wrote it, without secrets.
+  /// The target as the application wrote it, secrets redacted.
   package var target: String
-  /// Names the resolver where its note does not.
+  /// The resolver's scheme, used where its note does not name the resolver.
   package var scheme: String
   package var resolver: ResolverStatus
   package var configError: ServiceConfigError?
-  /// What a policy said that none of the other lines says.
+  /// The policy's error, if no other line contains it.
   package var balancer: String?
   package var attempts: [Attempt]
   package var failedAddresses: [FailedAddress]
@@ -73,7 +73,7 @@ package struct Diagnostics: Sendable, Hashable {
   /// The status message.
   package var message: String { "no server for \(target)" }
 
-  /// The status, its diagnostics told as of `now`.
+  /// The error, its diagnostics with times relative to `now`.
   package func error(_ code: RPCError.Code = .unavailable, now: UInt64) -> RPCError {
     RPCError(code, message, diagnostics: text(now: now))
   }
@@ -90,7 +90,7 @@ package struct Diagnostics: Sendable, Hashable {
     if oldest.count > Diagnostics.maximumAddresses {
       lines.append(line("", "and to \(oldest.count - Diagnostics.maximumAddresses) more addresses"))
     }
-    // The latest first: that is the one to look at.
+    // The latest failure first: it is the one most likely to matter.
     let sorted = failedAddresses.sorted { $0.failure.at > $1.failure.at }
     for one in sorted.prefix(Diagnostics.maximumAddresses) {
       lines.append(line("last try", addressText(one, now)))
@@ -102,7 +102,7 @@ package struct Diagnostics: Sendable, Hashable {
   }
 
   private func line(_ label: String, _ text: String) -> String {
-    // What peers and agents said may have any shape; a line stays a line.
+    // Text from peers and agents may contain line breaks: each fact is one line.
     let flat = String(text.map { $0.isNewline ? " " : $0 })
     return label + String(repeating: " ", count: 11 - label.count) + flat
   }
@@ -125,7 +125,7 @@ package struct Diagnostics: Sendable, Hashable {
     }
   }
 
-  /// A note may say who speaks, before its first ": ", scheme first: "consul 127.0.0.1:8500: 3 …".
+  /// A note may name its source before its first ": ", scheme first: "consul 127.0.0.1:8500: 3 …".
   private func named(_ note: String) -> (name: String, rest: String) {
     let marker: [Character] = [":", " "]
     let characters = Array(note)
@@ -177,7 +177,7 @@ package struct Diagnostics: Sendable, Hashable {
   }
 }
 
-/// `0.4 s`, `12 s`, `3 min`, `2 h`: two figures are enough for a reader.
+/// `0.4 s`, `12 s`, `3 min`, `2 h`: two digits.
 private func span(_ nanoseconds: UInt64) -> String {
   let tenths = nanoseconds / 100_000_000
   if tenths < 100 { return "\(tenths / 10).\(tenths % 10) s" }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// One policy in a channel, and the subchannels that are its.
+/// One policy in a channel, and the subchannels that it opened.
 struct PolicySlot: Sendable {
   private(set) var choice: BalancerChoice
-  /// As the policy last said; CONNECTING before it said anything.
+  /// The policy's last `.changed`; CONNECTING before the first one.
   private(set) var state = ConnectivityState.connecting
   private(set) var open: Set<SubchannelID> = []
   private var balancer: any Balancer
@@ -40,7 +40,7 @@ struct PolicySlot: Sendable {
       case .connect(let id):
         if open.contains(id) { out.append(.connect(id)) }
       case .close(let id):
-        // A policy that closes twice harms nobody else.
+        // A policy may close a subchannel twice, or one that it did not open: ignored.
         if open.remove(id) != nil { out.append(.close(id)) }
       case .changed(let new):
         state = new
@@ -51,7 +51,7 @@ struct PolicySlot: Sendable {
     return published
   }
 
-  /// Closes what the policy has open.
+  /// Closes the subchannels that the policy has open.
   mutating func close(_ out: inout [ChannelCore.Action]) {
     for id in open.sorted(by: { $0.raw < $1.raw }) { out.append(.close(id)) }
     open.removeAll()

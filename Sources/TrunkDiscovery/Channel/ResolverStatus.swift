@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What a resolver said last, and when.
+/// A resolver's last report or failure, and its time.
 package struct ResolverStatus: Sendable, Hashable {
   package enum Outcome: Sendable, Hashable {
-    /// Nothing heard yet.
+    /// Nothing reported yet.
     case silent
     case answered(endpoints: Int, note: String?)
-    /// It goes on with what it knew before.
+    /// The registry did not answer; the resolver keeps its earlier endpoints.
     case unanswered(note: String)
     case failed(String)
   }
@@ -16,7 +16,7 @@ package struct ResolverStatus: Sendable, Hashable {
   package private(set) var at: UInt64 = 0
   /// Failures since the last answer.
   package private(set) var failures = 0
-  /// When `resolve` is called again; whoever runs the resolver sets it.
+  /// When `resolve` is called again; set by the driver of the resolver.
   package var nextAttempt: UInt64?
 
   package init() {}

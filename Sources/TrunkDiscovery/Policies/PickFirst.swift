@@ -2,41 +2,49 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkWire
 
-/// `pick_first`, the default: one connection, to the first address that answers.
+/// `pick_first`, the default: one connection, to the first address that can be connected to (gRFC
+/// A61, A62).
 ///
 /// It has a single subchannel over all addresses of all endpoints, families interleaved (RFC 8305
-/// §4); the subchannel does the happy eyeballs. Its states are the policy's, except:
+/// §4); the subchannel races them (happy eyeballs). The policy's state is the subchannel's, except:
 /// - TRANSIENT_FAILURE is sticky until READY (gRFC A62);
 /// - READY -> IDLE stays idle until a call wants a connection.
 public struct PickFirst: Balancer {
+  /// `pick_first`.
   public static var name: String { "pick_first" }
 
+  /// `{"shuffleAddressList": bool}`.
   public struct Config: Sendable, Hashable {
-    /// Spreads clients over the servers (gRFC A62); false unless set.
+    /// Shuffles the endpoints of each resolution, which spreads clients over the servers (gRFC
+    /// A62). Default false.
     public var shuffleAddressList = false
+    /// By default no shuffling.
     public init(shuffleAddressList: Bool = false) { self.shuffleAddressList = shuffleAddressList }
   }
 
+  /// - Throws: ``ServiceConfigError`` if `shuffleAddressList` is no boolean.
   public static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Config {
     let fields = try JSONReader(JSONValue(parsing: json), path: name)
     return Config(shuffleAddressList: try fields.bool("shuffleAddressList") ?? false)
   }
 
   private var config: Config
-  /// As resolved, before shuffling: an unchanged answer changes nothing.
+  /// As resolved, before shuffling: the same list again changes nothing.
   private var endpoints: [Endpoint.Identity] = []
   private var subchannel: (id: SubchannelID, endpoint: Endpoint)?
   private var state = ConnectivityState.connecting
   private var lastError = "nothing resolved yet"
 
+  /// Without a subchannel until the first resolution.
   public init(_ config: Config) { self.config = config }
 
-  /// The next resolution is shuffled, or not; the connection stays.
+  /// Holds from the next resolution; the connection stays.
   public mutating func reconfigure(_ config: Config) -> Bool {
     self.config = config
     return true
   }
 
+  /// See ``Balancer/handle(_:_:)``.
   public mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions) {
     switch event {
     case .resolved(let resolution): replace(resolution, &actions)
@@ -44,7 +52,7 @@ public struct PickFirst: Balancer {
       guard subchannel == nil else { return }
       turn(.transientFailure, note, &actions)
     case .subchannel(let id, let state, let error):
-      guard id == subchannel?.id else { return }  // closed a moment ago
+      guard id == subchannel?.id else { return }  // closed before
       follow(state, error, &actions)
     case .exitIdle:
       if let subchannel, state == .idle { actions.connect(subchannel.id) }
@@ -52,6 +60,7 @@ public struct PickFirst: Balancer {
     }
   }
 
+  /// Picks the one subchannel when READY, else waits or fails.
   public mutating func makePicker() -> any Picker {
     switch (state, subchannel) {
     case (.ready, let subchannel?): SinglePicker(id: subchannel.id)
@@ -64,12 +73,12 @@ public struct PickFirst: Balancer {
   private mutating func replace(_ resolution: Resolution, _ actions: inout BalancerActions) {
     let usable = resolution.endpoints.filter { !$0.addresses.isEmpty }
     guard !usable.isEmpty else {
-      // gRFC A61: an empty list is a failure, and the resolver hears that it was bad.
+      // gRFC A61: an empty list is a failure, and the resolver is asked again.
       if let subchannel { actions.close(subchannel.id) }
       subchannel = nil
       endpoints = []
       actions.resolveAgain()
-      turn(.transientFailure, resolution.note ?? "the resolver knows no address", &actions)
+      turn(.transientFailure, resolution.note ?? "the resolver reported no address", &actions)
       return
     }
     let identities = usable.map(\.identity)
@@ -86,7 +95,8 @@ public struct PickFirst: Balancer {
     }
     subchannel = (id, merged)
     actions.update(id, merged)
-    // If its address is gone, the connection ends and a new one is made at once; else a no-op.
+    // If its address is no longer listed, the connection ends and a new one is made; else no
+    // effect.
     if state != .idle { actions.connect(id) }
   }
 
@@ -105,7 +115,7 @@ public struct PickFirst: Balancer {
     switch new {
     case .ready: turn(.ready, nil, &actions)
     case .transientFailure:
-      actions.resolveAgain()  // 34: on entering TF and after every full pass of failures
+      actions.resolveAgain()  // gRFC A61: on entering TRANSIENT_FAILURE and after each pass
       turn(.transientFailure, error, &actions)
     case .connecting: if state != .transientFailure { turn(.connecting, nil, &actions) }
     case .idle:
@@ -142,8 +152,8 @@ private func shuffled(
   return result
 }
 
-/// RFC 8305 §4: address families take turns, the first address's family first; order within a
-/// family is kept. What is no IPv6 literal counts as the other family.
+/// RFC 8305 §4: address families alternate, the first address's family first; order within a family
+/// is kept. Whatever is not an IPv6 literal counts as the other family.
 private func interleaved(_ addresses: [Address]) -> [Address] {
   func isV6(_ address: Address) -> Bool {
     if case .host(let host, _) = address { IPLiteral.isV6(host) } else { false }

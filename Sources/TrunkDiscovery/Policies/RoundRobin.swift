@@ -3,19 +3,24 @@
 
 /// `round_robin`: every endpoint is kept connected, calls go to the ready ones in turn.
 public struct RoundRobin: Balancer {
+  /// `round_robin`.
   public static var name: String { "round_robin" }
   /// It has no settings; unknown fields are ignored (gRFC A21).
   public static func parse(_ json: [UInt8]) throws(ServiceConfigError) {}
 
   private var set = ReadySet()
 
+  /// Without subchannels until the first resolution.
   public init(_ config: Void) {}
+  /// True: there is nothing to change.
   public mutating func reconfigure(_ config: Void) -> Bool { true }
 
+  /// See ``Balancer/handle(_:_:)``.
   public mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions) {
     set.handle(event, &actions)
   }
 
+  /// Picks the READY subchannels in turn; waits or fails if there is none.
   public mutating func makePicker() -> any Picker {
     set.picker { RoundRobinPicker(ready: $0.map(\.id)) }
   }

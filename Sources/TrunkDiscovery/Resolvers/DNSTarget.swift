@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A `dns:` target, read: `dns:///host[:port]`, `dns://server[:53]/host[:port]`, `dns:host[:port]`
+/// The parts of a `dns:` target: `dns:///host[:port]`, `dns://server[:53]/host[:port]`,
+/// `dns:host[:port]`
 /// (naming.md).
 package struct DNSTarget: Sendable, Hashable {
   /// A name or an IP literal without brackets.

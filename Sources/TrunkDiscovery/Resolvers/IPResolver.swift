@@ -4,13 +4,19 @@
 /// `ipv4:a:p,b:p` and `ipv6:[a]:p,[b]:p`: a list of addresses, each an endpoint of its own. The
 /// port is 443 where none is written (naming.md).
 public struct IPResolver: Resolver {
+  /// The address family, which is also the scheme.
   public enum Family: String, Sendable, Hashable { case ipv4, ipv6 }
 
+  /// The only family it accepts.
   public let family: Family
+  /// `ipv4` or `ipv6`.
   public var scheme: String { family.rawValue }
 
+  /// A resolver for one of the two schemes.
   public init(_ family: Family) { self.family = family }
 
+  /// - Throws: ``TargetError`` for an authority, an empty list, or what is no literal of the
+  ///   family.
   public func validate(_ target: Target) throws(TargetError) { _ = try addresses(in: target) }
 
   /// The first address: a list is no `:authority`.
@@ -18,6 +24,7 @@ public struct IPResolver: Resolver {
     String(target.endpoint.prefix { $0 != "," })
   }
 
+  /// Reports the addresses once and returns when the channel closes.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     try await session.reportForGood(addresses(in: target).map { Endpoint($0) })
   }

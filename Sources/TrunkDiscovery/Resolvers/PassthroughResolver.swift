@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// `passthrough:///host:port`: the endpoint is the address. A name is looked up when connecting.
+/// `passthrough:///host:port`: the target's path is the address (naming.md). A name is looked up
+/// when connecting.
 public struct PassthroughResolver: Resolver {
+  /// `passthrough`.
   public var scheme: String { "passthrough" }
+  /// It has no settings.
   public init() {}
 
+  /// - Throws: ``TargetError`` for an authority, or a missing or malformed host or port.
   public func validate(_ target: Target) throws(TargetError) { _ = try address(in: target) }
 
+  /// Reports the address once and returns when the channel closes.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     try await session.reportForGood([Endpoint(address(in: target))])
   }
@@ -31,7 +36,7 @@ public struct PassthroughResolver: Resolver {
 }
 
 extension ResolverSession {
-  /// For resolvers whose answer never changes: reports it and waits for the channel's end.
+  /// For resolvers whose result never changes: reports it and waits until the channel closes.
   func reportForGood(_ endpoints: [Endpoint]) async throws {
     report(Resolution(endpoints))
     while true { try await refreshRequested() }
@@ -39,8 +44,7 @@ extension ResolverSession {
 }
 
 extension Target {
-  /// For schemes in which `scheme://authority/…` means nothing: `passthrough://host:1` is a
-  /// mistake.
+  /// For schemes in which `scheme://authority/…` has no meaning: `passthrough://host:1` is refused.
   func rejectAuthority() throws(TargetError) {
     guard !authority.isEmpty else { return }
     throw error(

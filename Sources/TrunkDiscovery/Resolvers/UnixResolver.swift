@@ -3,22 +3,29 @@
 
 /// `unix:path`, `unix:///absolute/path` and `unix-abstract:name` (naming.md).
 public struct UnixResolver: Resolver {
+  /// The namespace of the socket's name, which is also the scheme.
   public enum Namespace: String, Sendable, Hashable {
+    /// The file system.
     case path = "unix"
-    /// Linux only.
+    /// Linux's abstract socket namespace (`unix(7)`); Linux only.
     case abstract = "unix-abstract"
   }
 
+  /// The only namespace it accepts.
   public let namespace: Namespace
+  /// `unix` or `unix-abstract`.
   public var scheme: String { namespace.rawValue }
 
+  /// A resolver for one of the two schemes.
   public init(_ namespace: Namespace) { self.namespace = namespace }
 
+  /// - Throws: ``TargetError`` for an authority, an empty path or name, or more than 107 bytes.
   public func validate(_ target: Target) throws(TargetError) { _ = try address(in: target) }
 
   /// `localhost`, as in the other gRPC implementations: a path is no `:authority`.
   public func authority(of target: Target) -> String { "localhost" }
 
+  /// Reports the path once and returns when the channel closes.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     try await session.reportForGood([Endpoint(address(in: target))])
   }
@@ -33,7 +40,7 @@ public struct UnixResolver: Resolver {
           ? "missing path; allowed: unix:path, unix:///absolute/path"
           : "missing name; allowed: unix-abstract:name")
     }
-    // sockaddr_un has 108 bytes, of which the NUL (at the end, or in front) takes one.
+    // sockaddr_un has 108 bytes, one of them for the NUL (at the end, or in front).
     guard target.path.utf8.count <= 107 else {
       throw target.error(
         .malformed, column: target.pathColumn,

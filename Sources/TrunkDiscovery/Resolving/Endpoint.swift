@@ -10,6 +10,7 @@ public enum Address: Sendable, Hashable {
   /// A name in Linux's abstract socket namespace, without the leading NUL.
   case unixAbstract(String)
 
+  /// Short for ``host(_:_:)``.
   public init(_ host: String, _ port: UInt16) { self = .host(host, port) }
 }
 
@@ -24,23 +25,25 @@ extension Address: CustomStringConvertible {
   }
 }
 
-/// One logical server: any of its addresses will do (gRFC A61).
+/// One logical server, reachable at any of its addresses (gRFC A61).
 ///
 /// Its identity is its addresses, server name and instance id; a change of weight or attributes
 /// closes no connection.
 public struct Endpoint: Sendable, Hashable {
   /// In order of preference; never empty when it comes from a built-in resolver.
   public var addresses: [Address]
-  /// Replaces the name in the target for this endpoint: in `:authority`, and as the name that its
-  /// TLS certificate is checked for. An empty one is none.
+  /// Replaces the target's name for this endpoint: in `:authority`, and as the name that its TLS
+  /// certificate is verified against. Empty is as nil.
   public var serverName: String?
-  /// Tells apart two instances that share an address over time, e.g. Consul's node and service id.
+  /// Distinguishes instances that have one address at different times, e.g. Consul's node and
+  /// service id.
   public var instanceID: String?
-  /// Relative weight, 1...65535; 1 unless the resolver knows better.
+  /// Relative weight, 1...65535; 1 unless the resolver has another.
   public var weight: UInt32
-  /// What the resolver knows besides: tags, metadata, zone. Keys are the resolver's own.
+  /// Further facts from the resolver: tags, metadata, zone. Each resolver defines its keys.
   public var attributes: [String: String]
 
+  /// - Parameter addresses: in order of preference.
   public init(
     _ addresses: [Address], serverName: String? = nil, instanceID: String? = nil,
     weight: UInt32 = 1, attributes: [String: String] = [:]
@@ -52,35 +55,42 @@ public struct Endpoint: Sendable, Hashable {
     self.attributes = attributes
   }
 
+  /// An endpoint without a server name, instance id or attributes.
   public init(_ addresses: Address..., weight: UInt32 = 1) {
     self.init(addresses, weight: weight)
   }
 
   /// What must be equal for a connection to be kept.
   public struct Identity: Sendable, Hashable {
+    /// See ``Endpoint/addresses``.
     public let addresses: [Address]
+    /// See ``Endpoint/serverName``.
     public let serverName: String?
+    /// See ``Endpoint/instanceID``.
     public let instanceID: String?
   }
+  /// A connection is kept while this stays equal.
   public var identity: Identity {
     Identity(addresses: addresses, serverName: serverName, instanceID: instanceID)
   }
 }
 
-/// What a name stands for right now. Always the whole set, never a difference.
+/// The present result of a name's resolution. Always the whole set, never a difference.
 public struct Resolution: Sendable, Hashable {
+  /// All endpoints; empty: the name exists and no server is known.
   public var endpoints: [Endpoint]
   /// The service config that came with the name, parsed; nil if the resolver has none.
   public var serviceConfig: ServiceConfig?
   /// Why the service config that came with the name was refused. The channel keeps the last good
   /// one, and fails calls with this if it never had one (gRFC A21).
   public var serviceConfigError: ServiceConfigError?
-  /// Shown in the diagnostics of a failed call, e.g. "3 instances, 0 passing (3 critical)".
+  /// One line for the diagnostics of a failed call, e.g. "3 instances, 0 passing (3 critical)".
   public var note: String?
-  /// False: the registry could not be asked or refused to answer; the endpoints are what was known
-  /// before, and the note says why. Default true.
+  /// False: the registry could not be asked or refused to answer; the endpoints are the last known
+  /// ones, and the note gives the reason. Default true.
   public var isAnswer = true
 
+  /// A result with ``isAnswer`` true.
   public init(_ endpoints: [Endpoint], serviceConfig: ServiceConfig? = nil, note: String? = nil) {
     self.endpoints = endpoints
     self.serviceConfig = serviceConfig

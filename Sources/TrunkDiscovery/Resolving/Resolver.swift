@@ -4,9 +4,9 @@
 /// Turns names of one URI scheme into endpoints.
 ///
 /// `resolve` runs for as long as the channel is in use and is cancelled with it. Report whole
-/// snapshots. A poller awaits ``ResolverSession/refreshRequested()`` between looks; a watcher never
-/// calls it. Throwing means "resolution failed": the channel keeps its last snapshot, backs off
-/// (1 s, x1.6, at most 120 s, gRPC's connection-backoff), and calls `resolve` again. Returning ends
+/// snapshots. A poller awaits ``ResolverSession/refreshRequested()`` between queries; a watcher
+/// never calls it. Throwing means "resolution failed": the channel keeps its last snapshot, backs
+/// off (1 s, x1.6, at most 120 s, connection-backoff.md), and calls `resolve` again. Returning ends
 /// resolution for good with the last snapshot in force.
 public protocol Resolver: Sendable {
   /// Lower case, as written before the first colon of a target.
@@ -15,6 +15,8 @@ public protocol Resolver: Sendable {
   func validate(_ target: Target) throws(TargetError)
   /// The `:authority` of calls to this target; the default is the target's endpoint (its path).
   func authority(of target: Target) -> String
+  /// Resolves until cancelled; reports by ``ResolverSession/report(_:)``.
+  /// - Throws: if resolution failed; the channel calls it again after the back-off.
   func resolve(_ target: Target, _ session: ResolverSession) async throws
   /// The least time between two returns of ``ResolverSession/refreshRequested()``; nil, the
   /// default: the channel's minimum re-resolution interval.
@@ -22,16 +24,20 @@ public protocol Resolver: Sendable {
 }
 
 extension Resolver {
+  /// nil: the channel's minimum re-resolution interval.
   public var refreshInterval: Duration? { nil }
+  /// Accepts every target.
   public func validate(_ target: Target) throws(TargetError) {}
+  /// The target's endpoint: its path without the leading slash.
   public func authority(of target: Target) -> String { target.endpoint }
 }
 
-/// A resolver's line to its channel.
+/// What one run of a resolver uses to talk to its channel.
 public struct ResolverSession: Sendable {
   let onReport: @Sendable (Resolution) -> Void
   let onRefresh: @Sendable () async throws -> Void
 
+  /// For tests of a resolver; a channel makes its own.
   public init(
     onReport: @escaping @Sendable (Resolution) -> Void,
     onRefresh: @escaping @Sendable () async throws -> Void
@@ -40,16 +46,17 @@ public struct ResolverSession: Sendable {
     self.onRefresh = onRefresh
   }
 
-  /// Hands the channel a new snapshot. An empty one is an answer too: calls fail with its note.
+  /// Gives the channel a new snapshot. An empty one is a result too: calls fail with its note.
   public func report(_ resolution: Resolution) { onReport(resolution) }
 
-  /// Suspends until the channel would like a fresher answer (a connection failed, a GOAWAY came, a
-  /// call found no server), no more often than ``Resolver/refreshInterval`` says, else the
+  /// Suspends until the channel asks for a fresher result (a connection failed, a GOAWAY came, a
+  /// call found no server), no more often than ``Resolver/refreshInterval``, else than the
   /// channel's minimum re-resolution interval (30 s, as in grpc-go).
   /// - Throws: `CancellationError` when the channel closes.
   public func refreshRequested() async throws {
     try await onRefresh()
-    // A session of somebody's own may return when it is cancelled: no resolver's loop goes on then.
+    // The closure of a session made by an application may return when it is cancelled: a resolver's
+    // loop must end then.
     try Task.checkCancellation()
   }
 }

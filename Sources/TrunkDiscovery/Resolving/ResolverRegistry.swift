@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The resolvers a channel knows, by scheme. A value: handed to a channel, never global.
+/// The resolvers of a channel, by scheme. A value: handed to a channel, never global.
 public struct ResolverRegistry: Sendable {
   private var byScheme: [String: any Resolver] = [:]
   /// Used for a target without a scheme, or with an unknown one (naming.md).
   public var defaultScheme = "dns"
 
+  /// Empty.
   public init() {}
 
   /// Those that need no look-up: `passthrough`, `ipv4`, `ipv6`, `unix`, `unix-abstract`.
@@ -22,14 +23,17 @@ public struct ResolverRegistry: Sendable {
 
   /// Adds a resolver; one with the same scheme is replaced.
   public mutating func register(_ resolver: any Resolver) { byScheme[resolver.scheme] = resolver }
+  /// The resolver of a scheme in lower case; nil if there is none.
   public subscript(scheme: String) -> (any Resolver)? { byScheme[scheme] }
+  /// Of all resolvers it holds, sorted.
   public var schemes: [String] { byScheme.keys.sorted() }
 
-  /// The resolver for a target, and the target as that resolver has accepted it, its scheme set.
+  /// The resolver for a target, and the target after that resolver's `validate`, its scheme set.
   ///
-  /// No scheme, or one that nobody has and that is not followed by `//` (`localhost:50051`), means
-  /// the default scheme (naming.md: `dns:///` + target).
-  /// - Throws: ``TargetError``: malformed, unknown scheme, or what the resolver's `validate` says.
+  /// No scheme, or an unknown one that is not followed by `//` (`localhost:50051`), means the
+  /// default scheme (naming.md: `dns:///` + target).
+  /// - Throws: ``TargetError``: malformed, unknown scheme, or the error of the resolver's
+  ///   `validate`.
   public func find(_ text: String) throws(TargetError) -> (Target, any Resolver) {
     let target = try Target.parse(text)
     if let scheme = target.scheme, let resolver = byScheme[scheme] {
@@ -59,7 +63,7 @@ public struct ResolverRegistry: Sendable {
       "unknown scheme \"\(scheme)\"\(hint(scheme)); allowed: \(schemes.joined(separator: ", "))")
   }
 
-  /// Consul's resolver is in a module of its own, which the channel has to be given.
+  /// Consul's resolver is in a module of its own and has to be registered.
   private func hint(_ scheme: String) -> String {
     if scheme == "consul" {
       return ": add the resolver with resolvers: [.consul()], of the module TrunkConsul"

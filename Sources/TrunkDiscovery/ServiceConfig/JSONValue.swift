@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import FoundationEssentials
 
-/// JSON of any shape, for configs whose shape is somebody else's.
+/// JSON of any shape, for configs of policies that this module does not know.
 package enum JSONValue: Sendable, Hashable {
   case null
   case bool(Bool)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// One `methodConfig` of a service config. What the application says for a call wins where it is
+/// One `methodConfig` of a service config. The application's setting for a call wins where it is
 /// stricter (service_config.md).
 public struct MethodConfig: Sendable, Hashable {
   /// The effective deadline is the earlier of this and the application's.
   public var timeout: Duration?
-  /// Used only when the application did not say.
+  /// Used only when the application did not set it.
   public var waitForReady: Bool?
   /// Bytes of one message sent; the effective limit is the smaller of this and the application's.
   public var maxRequestMessageBytes: Int?
@@ -14,8 +14,10 @@ public struct MethodConfig: Sendable, Hashable {
   public var maxResponseMessageBytes: Int?
   /// At most one of `retryPolicy` and ``hedgingPolicy`` is there.
   public var retryPolicy: RetryPolicy?
+  /// See ``HedgingPolicy``.
   public var hedgingPolicy: HedgingPolicy?
 
+  /// A config that sets nothing but the given fields.
   public init(
     timeout: Duration? = nil, waitForReady: Bool? = nil, maxRequestMessageBytes: Int? = nil,
     maxResponseMessageBytes: Int? = nil, retryPolicy: RetryPolicy? = nil,

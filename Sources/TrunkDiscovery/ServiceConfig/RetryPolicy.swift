@@ -2,13 +2,17 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkWire
 
-/// `retryPolicy` of a method (gRFC A6): try again, one attempt after the other.
+/// `retryPolicy` of a method (gRFC A6): further attempts one after the other.
 public struct RetryPolicy: Sendable, Hashable {
   /// Counts the original; at least 2, as written: the channel's cap (5) is applied when it is used.
   public var maxAttempts: Int
+  /// Upper bound of the delay before the second attempt; more than zero.
   public var initialBackoff: Duration
+  /// The bound does not grow beyond this; more than zero.
   public var maxBackoff: Duration
+  /// The bound's factor from attempt to attempt; more than 0.
   public var backoffMultiplier: Double
+  /// A status of these is retried; never empty.
   public var retryableStatusCodes: Set<RPCError.Code>
 
   /// - Throws: ``ServiceConfigError`` for what the JSON form does not allow either: fewer than 2
@@ -80,12 +84,12 @@ public struct HedgingPolicy: Sendable, Hashable {
   }
 }
 
-/// `retryThrottling` (gRFC A6): stops retries when too much fails. In thousandths, of which A6
-/// keeps three decimals.
+/// `retryThrottling` (gRFC A6): no retries while too many calls fail. In thousandths: A6 keeps
+/// three decimals.
 public struct RetryThrottling: Sendable, Hashable {
-  /// 1...1,000,000
+  /// The bucket's size, 1...1,000,000 thousandths.
   public var maxMilliTokens: Int
-  /// At least 1.
+  /// What a successful call gives back, in thousandths; at least 1.
   public var milliTokenRatio: Int
 
   /// - Parameters:

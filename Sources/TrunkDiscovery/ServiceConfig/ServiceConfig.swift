@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What a service's owner says about how to call it: the JSON of gRPC's service config
-/// (`service_config.proto`, A2, A6, A21, A24).
+/// The settings that a service's owner publishes for its clients: the JSON of gRPC's service config
+/// (`service_config.proto`, gRFC A2, A6, A21, A24).
 ///
 /// Unknown fields are ignored; one bad known field rejects the whole config.
 public struct ServiceConfig: Sendable, Hashable {
   /// `loadBalancingConfig`, in order of preference; nil if absent. The channel takes the first that
   /// it knows.
   public var balancers: [BalancerChoice]?
-  /// `loadBalancingPolicy`, the older way to name one.
+  /// `loadBalancingPolicy`, the older field for one policy.
   public var balancer: String?
   /// `retryThrottling`, for all calls of the channel.
   public var retryThrottling: RetryThrottling?
-  /// `healthCheckConfig.serviceName` (A17).
+  /// `healthCheckConfig.serviceName` (gRFC A17).
   public var healthCheckService: String?
   private var methods: [String: MethodConfig] = [:]
 
@@ -34,8 +34,8 @@ public struct ServiceConfig: Sendable, Hashable {
     for method in try fields.objects("methodConfig") ?? [] { try add(method) }
   }
 
-  /// Fields that are read and checked, and that this library does not act on yet: whoever takes the
-  /// config into force says so.
+  /// Fields that are parsed and checked, and that this library does not act on yet: the channel
+  /// logs them.
   package var unsupportedFields: [String] {
     var fields: [String] = []
     if retryThrottling != nil { fields.append("retryThrottling") }
@@ -92,7 +92,7 @@ public struct ServiceConfig: Sendable, Hashable {
     return service.isEmpty ? "" : "/\(service)/\(method)"
   }
 
-  /// A24: a list of objects, each with the policy's name as its only key.
+  /// gRFC A24: a list of objects, each with the policy's name as its only key.
   private static func balancers(
     _ fields: JSONReader
   ) throws(ServiceConfigError) -> [BalancerChoice]? {

@@ -5,8 +5,10 @@
 public struct ServiceConfigError: Error, Sendable, Hashable, CustomStringConvertible {
   /// E.g. `loadBalancingConfig[0].round_robin`.
   public var path: String
+  /// One line: what is wrong and what is allowed.
   public var reason: String
 
+  /// For policies that parse a config (``Balancer/parse(_:)``).
   public init(path: String, _ reason: String) {
     self.path = path
     self.reason = reason

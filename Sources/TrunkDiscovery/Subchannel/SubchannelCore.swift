@@ -2,38 +2,38 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkWire
 
-/// The life of one subchannel: a connection to one of an endpoint's addresses, made again as often
-/// as the policy asks, never more often than the backoff allows (connection-backoff.md).
+/// One subchannel: a connection to one of an endpoint's addresses, made again whenever the policy
+/// asks, no more often than the back-off allows (connection-backoff.md).
 ///
 /// ```
 ///   IDLE ── connect ──► CONNECTING ── first address READY, others abandoned ──► READY
 ///    ▲ ▲                 ▲   │                                                    │
 ///    │ │      connect    │   └─ every address failed ──► TRANSIENT_FAILURE        │
 ///    │ │      was asked ─┴──────────── backoff over ───────┘                      │
-///    │ └───────────────── backoff over, nobody asked ──────┘                      │
+///    │ └───────────────── backoff over, no `connect` ──────┘                      │
 ///    └──── the connection ended, a GOAWAY came, or its address left the list ◄────┘
 /// ```
 /// - A pass tries the addresses in order, the next one 250 ms after the last began or as soon as
 ///   one fails (RFC 8305 §5); the first whose SETTINGS arrive wins.
 /// - Backoff runs from the start of a pass to the start of the next; an attempt may take until the
-///   backoff deadline, at least 20 s (5.4).
+///   backoff deadline, at least 20 s (connection-backoff.md).
 /// - After backoff the subchannel reports IDLE and waits for `connect`, as in gRFC A61; a `connect`
-///   that came during backoff is remembered and goes straight to CONNECTING. That a policy shows
-///   failure until READY (A62) is the policy's business.
-/// - SETTINGS reset the backoff, so a server that hangs up after them would be called in a tight
-///   loop. After two connections in a row to one address that were of no use (``ConnectionUse``: no
-///   call was answered) that address rests for a backoff of its own, from the start of the last
-///   one; others go before it, and where all rest the state is TRANSIENT_FAILURE. A connection that
-///   answered a call ends the count, whenever and however it ended: proxies and servers close
-///   connections after a number of requests, an age or an idle time. One that no call wanted counts
-///   only if it ended before a call could have come
+///   that came during backoff is kept and leads straight to CONNECTING. Showing failure until READY
+///   (gRFC A62) is done by the policy.
+/// - SETTINGS reset the backoff, so a server that closes right after them would be connected to in
+///   a tight loop. After two connections in a row to one address on which no call was answered
+///   (``ConnectionUse``) that address has a backoff of its own, from the start of the last one;
+///   other addresses are tried before it, and where all are in backoff the state is
+///   TRANSIENT_FAILURE. A connection that answered a call resets the count, whenever and however it
+///   ended: proxies and servers close connections after a number of requests, an age or an idle
+///   time. One on which no call was sent counts only if it ended within 250 ms
 ///   (docs/decisions/0023-use-decides-about-the-next-connection.md).
 package struct SubchannelCore: Sendable {
   /// RFC 8305 §5, "Connection Attempt Delay".
   package static let attemptDelay: UInt64 = 250_000_000
-  /// 5.4, MIN_CONNECT_TIMEOUT.
+  /// connection-backoff.md, MIN_CONNECT_TIMEOUT.
   package static let minimumConnectTimeout: UInt64 = 20_000_000_000
-  /// An unused connection that lasted as long was there for calls, and none came.
+  /// An unused connection that lasted this long does not count as of no use: no call was waiting.
   private static let minimumUsableTime: UInt64 = 250_000_000
 
   private struct Attempt: Sendable {
@@ -45,7 +45,7 @@ package struct SubchannelCore: Sendable {
     /// Not tried yet, in order.
     var waiting: [Address]
     var attempts: [Attempt] = []
-    /// When the next address may begin though none has failed.
+    /// When the next address may start if none has failed by then.
     var nextStart: UInt64
     var backoffDeadline: UInt64
     /// Addresses that failed in this pass.
@@ -67,14 +67,14 @@ package struct SubchannelCore: Sendable {
   private struct UnproductiveUse: Sendable {
     var count = 0
     var backoff: Backoff
-    /// The next one begins no earlier.
+    /// The next attempt starts no earlier.
     var notBefore: UInt64 = 0
-    /// As many may be chance.
+    /// This many in a row have no consequence.
     static let toleratedCount = 1
     var isProven: Bool { count > UnproductiveUse.toleratedCount }
   }
   private var unproductive: [Address: UnproductiveUse] = [:]
-  /// As configured, for each address anew.
+  /// The configured backoff, copied for each address.
   private let freshBackoff: Backoff
   /// Connections that ended with calls under way.
   private var undecided: [UInt32: Attempt] = [:]
@@ -97,7 +97,7 @@ package struct SubchannelCore: Sendable {
     }
   }
 
-  /// What last went wrong with each address, in the endpoint's order; none for those that work.
+  /// The last failure of each address, in the endpoint's order; none for addresses that work.
   package var failures: [AddressFailure] { endpoint.addresses.compactMap { history[$0] } }
 
   /// When the next pass begins; nil unless it waits for that.
@@ -156,7 +156,8 @@ extension SubchannelCore {
       phase = .backingOff(until: until, wanted: true)
       actions.append(.timer(at: until))
       let why = history[first].map { "\(first) \($0.error)" }
-      actions.append(.report(.transientFailure, error: why ?? "connections were of no use"))
+      actions.append(
+        .report(.transientFailure, error: why ?? "connections ended before a call was answered"))
       return
     }
     actions.append(.report(.connecting, error: nil))
@@ -167,17 +168,17 @@ extension SubchannelCore {
   }
 
   /// The addresses that may be tried, once each: those that were of no use last, and only when
-  /// their rest is over.
+  /// their backoff has ended.
   private func candidates(_ now: UInt64) -> [Address] {
     var seen: Set<Address> = []
     let awake = endpoint.addresses.filter { seen.insert($0).inserted && restEnd($0) <= now }
     return awake.filter { restEnd($0) == 0 } + awake.filter { restEnd($0) > 0 }
   }
 
-  /// 0 for an address that does not rest.
+  /// 0 for an address without a backoff of its own.
   private func restEnd(_ address: Address) -> UInt64 { unproductive[address]?.notBefore ?? 0 }
 
-  /// Starts what may start, ends the pass if nothing is left.
+  /// Starts the attempts that are due, ends the pass if nothing is left.
   private mutating func proceed(
     _ pass: Pass, _ now: UInt64, _ actions: inout [SubchannelAction]
   ) {
@@ -254,7 +255,7 @@ extension SubchannelCore {
     pass.failed.insert(attempt.address)
     pass.lastError = "\(attempt.address) \(error)"
     note(attempt.address, error, now, attempt: (history[attempt.address]?.attempt ?? 0) + 1)
-    pass.nextStart = now  // RFC 8305 §5: a failure lets the next one go at once
+    pass.nextStart = now  // RFC 8305 §5: after a failure the next attempt starts at once
     proceed(pass, now, &actions)
   }
 
@@ -310,8 +311,8 @@ extension SubchannelCore {
   ) {
     let old = Set(endpoint.addresses)
     let listed = Set(new.addresses)
-    // Another server name means another certificate and `:authority`: what was made for the old one
-    // is of no use.
+    // Another server name means another certificate and `:authority`: connections made for the old
+    // one cannot be used.
     let sameServer = new.serverName == endpoint.serverName
     endpoint = new
     history = history.filter { listed.contains($0.key) }
@@ -332,11 +333,11 @@ extension SubchannelCore {
       }
       var begun = pass.failed.union(pass.attempts.map(\.address))
       pass.waiting = candidates(now).filter { begun.insert($0).inserted }
-      // Nothing under way any more: no reason to wait.
+      // No attempt is under way: no reason to wait.
       if pass.attempts.isEmpty { pass.nextStart = now }
       proceed(pass, now, &actions)
     case .backingOff(let until, _):
-      // Addresses that were never tried need not wait for the others' backoff.
+      // Addresses that were never tried do not wait for the others' backoff.
       var seen = old
       let fresh = new.addresses.filter { seen.insert($0).inserted }
       guard !fresh.isEmpty else { return }

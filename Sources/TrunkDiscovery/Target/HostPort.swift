@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A host and perhaps a port: `name`, `name:50051`, `10.0.0.7:50051`, `[::1]:50051`, `[::1]`,
+/// A host and an optional port: `name`, `name:50051`, `10.0.0.7:50051`, `[::1]:50051`, `[::1]`,
 /// `::1`.
 public struct HostPort: Sendable, Hashable {
   /// A name or an IP literal, without brackets; never empty.
@@ -9,16 +9,19 @@ public struct HostPort: Sendable, Hashable {
   /// nil if none was written.
   public let port: UInt16?
 
+  /// Nothing is checked; ``init(parsing:)`` checks.
   public init(host: String, port: UInt16?) {
     self.host = host
     self.port = port
   }
 
-  /// What is wrong with a text that should be a host and port.
+  /// Why a text is no host and port.
   public struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
+    /// For the ``TargetError`` about it.
     public let kind: TargetError.Kind
     /// In characters from the start of the text, from 0.
     public let offset: Int
+    /// One line: what is wrong and what is allowed.
     public let reason: String
     public var description: String { reason }
   }
@@ -115,15 +118,17 @@ extension HostPort: CustomStringConvertible {
 }
 
 extension Target {
-  /// The endpoint as a host and perhaps a port.
+  /// The endpoint as a host and an optional port.
+  /// - Throws: ``TargetError`` as of ``hostPort(_:column:)``.
   public func endpointHostPort() throws(TargetError) -> HostPort {
     try hostPort(endpoint, column: endpointColumn)
   }
 
-  /// The authority as a host and perhaps a port; nil if it is empty.
+  /// The authority as a host and an optional port; nil if it is empty.
+  /// - Throws: ``TargetError`` for a user or password, or as of ``hostPort(_:column:)``.
   public func authorityHostPort() throws(TargetError) -> HostPort? {
     guard !authority.isEmpty else { return nil }
-    // Said before the port is looked at: an error must not quote a password as one.
+    // Checked before the port: an error must not quote a password as one.
     guard !authority.contains("@") else {
       throw error(
         .malformed, column: authorityColumn, "no user or password is allowed; allowed: host[:port]")
@@ -131,8 +136,9 @@ extension Target {
     return try hostPort(authority, column: authorityColumn)
   }
 
-  /// A part of this target as a host and perhaps a port.
+  /// A part of this target as a host and an optional port.
   /// - Parameter column: where the part begins in the target's text.
+  /// - Throws: ``TargetError`` with the kind and reason of ``HostPort/Failure``.
   public func hostPort(_ part: some StringProtocol, column: Int) throws(TargetError) -> HostPort {
     do throws(HostPort.Failure) {
       return try HostPort(parsing: part)

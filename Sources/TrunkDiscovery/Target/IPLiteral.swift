@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Tells IP addresses from names, without a look-up and without the C library.
+/// Distinguishes IP addresses from names, without a look-up and without the C library.
 package enum IPLiteral {
   /// Four decimal numbers of 0...255 (RFC 3986 §3.2.2, IPv4address; no octal, no leading zeros).
   package static func isV4(_ text: some StringProtocol) -> Bool {

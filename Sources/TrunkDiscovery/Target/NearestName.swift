@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What somebody may have meant who wrote a name that is not known.
+/// The known name that an unknown one was most likely meant to be.
 enum NearestName {
   /// `, did you mean round_robin?`; empty where nothing is near.
   static func hint(_ name: String, among known: [String]) -> String {
-    // A longer name is no near miss, and not worth the comparing.
+    // A longer name is no misspelling, and comparing it costs too much.
     guard name.utf8.count <= 64 else { return "" }
     let nearest = known.map { (name: $0, distance: distance(name.lowercased(), $0)) }
       .min { $0.distance < $1.distance }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What a channel connects to, taken apart (naming.md, RFC 3986 §3):
+/// The parts of what a channel connects to (naming.md, RFC 3986 §3):
 /// `scheme://authority/endpoint?parameters`, `scheme:endpoint`, or an endpoint alone.
 ///
 /// Percent escapes are decoded in every part. An endpoint alone has no scheme: the channel's
-/// registry says which one to use (``ResolverRegistry/find(_:)``).
+/// registry chooses one (``ResolverRegistry/find(_:)``).
 public struct Target: Sendable, Hashable {
   /// In lower case; nil if none was written.
   public internal(set) var scheme: String?
@@ -20,10 +20,12 @@ public struct Target: Sendable, Hashable {
 
   /// Where the parts begin in ``text``, in characters from 1: for errors.
   public let authorityColumn: Int
+  /// As ``authorityColumn``, of the path.
   public let pathColumn: Int
 
   /// One `name=value` behind the `?`.
   public struct Parameter: Sendable, Hashable {
+    /// Percent escapes decoded.
     public let name: String
     /// Empty for a name without `=`.
     public let value: String
@@ -46,8 +48,8 @@ public struct Target: Sendable, Hashable {
     parameters.filter { $0.name == name }.map(\.value)
   }
 
-  /// Takes a target apart. `localhost:50051` has the scheme `localhost` here, as RFC 3986 says;
-  /// ``ResolverRegistry/find(_:)`` knows better.
+  /// Splits a target. `localhost:50051` has the scheme `localhost` here, as by RFC 3986;
+  /// ``ResolverRegistry/find(_:)`` takes it as a host.
   /// - Throws: ``TargetError`` for an empty target or a broken percent escape.
   public static func parse(_ text: String) throws(TargetError) -> Target {
     try TargetParser(text).parse()
@@ -58,8 +60,9 @@ public struct Target: Sendable, Hashable {
     TargetError(kind, target: text, column: column, reason)
   }
 
-  /// Refuses the first parameter that is not in `known`, and names those that are: a parameter
-  /// that is silently ignored hides a mistake.
+  /// Refuses the first parameter that is not in `known`, and names those that are: a parameter that
+  /// is silently ignored hides a mistake.
+  /// - Throws: ``TargetError`` of kind `.unknownParameter`.
   public func rejectUnknownParameters(known: [String]) throws(TargetError) {
     guard let unknown = parameters.first(where: { !known.contains($0.name) }) else { return }
     let allowed =
@@ -73,11 +76,11 @@ public struct Target: Sendable, Hashable {
 }
 
 extension Target: CustomStringConvertible {
-  /// What the user wrote, with the characters of secrets replaced by `*`.
+  /// The text as written, with the characters of secrets replaced by `*`.
   public var description: String { Target.redacted(text) }
 
-  /// Stars out a password (`//user:password@`) and the values of parameters that sound secret,
-  /// one star a character so that columns stay true.
+  /// Replaces a password (`//user:password@`) and the values of parameters with names of secrets,
+  /// one `*` a character so that columns stay valid.
   static func redacted(_ text: String) -> String {
     var characters = Array(text)
     let query = characters.firstIndex(of: "?") ?? characters.count

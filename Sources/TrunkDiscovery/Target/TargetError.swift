@@ -3,6 +3,7 @@
 
 /// A target that cannot be used: where it is wrong, and what is allowed there.
 public struct TargetError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// The class of fault, for programs; ``reason`` is for people.
   public enum Kind: Sendable, Hashable {
     /// Breaks the grammar: a bad percent escape, an unclosed bracket, a letter no host may have.
     case malformed
@@ -24,8 +25,9 @@ public struct TargetError: Error, Sendable, Hashable, CustomStringConvertible {
     case badBalancer
   }
 
+  /// What kind of fault.
   public var kind: Kind
-  /// As the user wrote it, secrets (passwords, tokens) starred out.
+  /// As written, secrets (passwords, tokens) replaced by `*`.
   public var target: String
   /// Where the fault is, in characters of what the user wrote, from 1; 0 if the fault is not in the
   /// target.
@@ -33,6 +35,7 @@ public struct TargetError: Error, Sendable, Hashable, CustomStringConvertible {
   /// One line: what is wrong and what is allowed.
   public var reason: String
 
+  /// For resolvers; ``Target/error(_:column:_:)`` fills in the target.
   public init(_ kind: Kind, target: String, column: Int, _ reason: String) {
     self.kind = kind
     self.target = Target.redacted(target)

@@ -2,18 +2,18 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkWire
 
-/// When a server lets go of a connection in good order (gRFC A9). A value: no I/O, no clock; the
-/// jitter comes from its maker.
+/// When a server closes a connection in order (gRFC A9). A value: no I/O, no clock; the jitter is
+/// an argument.
 ///
 /// ```
 ///   serving ── no call for `maxIdle` ──────► drain(.maxIdle) ──┐
 ///      └────── `maxAge` (±10 %) has passed ──► drain(.maxAge) ──┴── calls after `grace` ──► close
 /// ```
-/// Its owner calls `check` when the time it was given has come; the end of a call needs no check,
-/// as `idleSince` says it all.
+/// Its owner calls `check` at the time it was given; the end of a call needs no check, as
+/// `idleSince` has it.
 package struct ConnectionLife: Sendable {
   package struct Settings: Sendable, Hashable {
-    /// Nanoseconds; nil is for ever.
+    /// Nanoseconds; nil: without limit.
     package var maxIdle: UInt64?
     package var maxAge: UInt64?
     package var grace: UInt64?
@@ -36,9 +36,9 @@ package struct ConnectionLife: Sendable {
     case wait(until: UInt64)
     /// GOAWAY in two steps; the reason is its debug text.
     case drain(Reason)
-    /// The grace is over: what still runs is cut off.
+    /// The grace is over: calls still under way are ended.
     case close
-    /// Nothing is due any more.
+    /// No further check is needed.
     case done
   }
 
@@ -48,7 +48,7 @@ package struct ConnectionLife: Sendable {
   private let grace: UInt64?
   private let endOfAge: UInt64?
 
-  /// Ages differ by up to this much, so that clients do not all come back at once.
+  /// Ages differ by up to this factor, so that clients do not all reconnect at once.
   package static let jitter = 0.1
 
   package init(
@@ -64,7 +64,7 @@ package struct ConnectionLife: Sendable {
     }
   }
 
-  /// - Parameter idleSince: since when there has been no call; nil while there are some.
+  /// - Parameter idleSince: the end of the last call; nil while there are calls.
   package mutating func check(now: UInt64, idleSince: UInt64?) -> Step {
     switch phase {
     case .serving:

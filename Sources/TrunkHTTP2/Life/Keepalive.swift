@@ -2,24 +2,23 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkWire
 
-/// When to ask a silent peer whether it lives (gRFC A8, both sides). A value: no I/O, no clock.
+/// When to send a keepalive PING to a silent peer (gRFC A8, both sides). A value: no I/O, no clock.
 ///
 /// ```
-///   listening ── nothing read for `time` ──► asked ── any byte ──► listening
+///   listening ── nothing read for `time` ──► pinged ── any byte ─► listening
 ///    ▲      │                                  └── `timeout` without a byte ──► dead
 ///    │ call │ no calls, and those are needed
 ///    └── dormant
 /// ```
-/// 1. The time counts from the last byte *read*, whatever it belonged to.
-/// 2. A connection without calls is left alone unless `withoutCalls`; a ping that is out already is
-///    still judged.
-/// 3. Its owner calls `check` when the time it was given has come, and after `dormant` when a call
-///    begins.
+/// 1. The time counts from the last byte *read*, of any frame.
+/// 2. A connection without calls gets no PING unless `withoutCalls`; one that was sent before still
+///    has its timeout.
+/// 3. Its owner calls `check` at the time it was given, and after `dormant` when a call begins.
 package struct Keepalive: Sendable {
   package struct Settings: Sendable, Hashable {
-    /// Silence after which the peer is asked.
+    /// Silence after which a PING is sent.
     package var time: UInt64
-    /// How long it may take to say anything then.
+    /// Time for any byte after that PING.
     package var timeout: UInt64
     package var withoutCalls: Bool
 
@@ -31,18 +30,18 @@ package struct Keepalive: Sendable {
   }
 
   package enum Step: Sendable, Hashable {
-    /// Check again then.
+    /// Check again at that time.
     case wait(until: UInt64)
-    /// Send a PING, and check again then.
+    /// Send a PING, and check again at that time.
     case ping(checkAt: UInt64)
     /// Check when a call begins.
     case dormant
-    /// Nothing came within the timeout: close.
+    /// Nothing was received within the timeout: close.
     case dead
   }
 
   package let settings: Settings
-  /// When the ping went out that is unanswered.
+  /// When the unanswered PING was sent.
   private var asked: UInt64?
 
   package init(_ settings: Settings) { self.settings = settings }
@@ -51,7 +50,7 @@ package struct Keepalive: Sendable {
     if let asked {
       if lastRead < asked {
         let end = asked.saturatingAdd(settings.timeout)
-        // An answer that comes late must not put off the next question.
+        // A late answer must not delay the next PING.
         return now >= end ? .dead : .wait(until: min(end, now.saturatingAdd(settings.time)))
       }
       self.asked = nil
@@ -60,7 +59,7 @@ package struct Keepalive: Sendable {
     let due = lastRead.saturatingAdd(settings.time)
     if now < due { return .wait(until: due) }
     asked = now
-    // Where the time is the shorter one, the next ping may be due before the timeout is over.
+    // If `time` is shorter, the next PING may be due before the timeout is over.
     return .ping(checkAt: now.saturatingAdd(min(settings.time, settings.timeout)))
   }
 }

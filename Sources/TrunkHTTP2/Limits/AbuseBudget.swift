@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What one client may do to a server's connection that is legal, frame by frame, and an attack
-/// when there is no end to it. A value: no I/O, no clock.
+/// Counts the frames of a client that are legal one by one, and an attack without limit. A value:
+/// no I/O, no clock.
 ///
 /// ```
 ///   within budget ── one more than a budget holds ──► offended, for good: GOAWAY ENHANCE_YOUR_CALM
 /// ```
-/// Each budget is a burst and a rate, so that a long life adds nothing up.
+/// Each budget is a burst and a rate, so that the age of a connection does not matter.
 package struct AbuseBudget: Sendable {
   package struct Limits: Sendable, Hashable {
-    /// RST_STREAM frames that the client made us send by violating a stream (CVE-2025-8671,
+    /// RST_STREAM frames that the client caused by violating a stream (CVE-2025-8671,
     /// "MadeYouReset"). 200 in 30 s is swift-nio-http2's value.
     package var provokedResets = RateLimit(burst: 200, perSecond: 200.0 / 30)
-    /// Calls that the client takes back before their handlers have begun (CVE-2023-44487, "rapid
-    /// reset"). Those of running handlers count nowhere: each holds a slot until its handler ends.
+    /// Calls that the client resets before their handlers have started (CVE-2023-44487, "rapid
+    /// reset"). Those of running handlers are not counted: each holds a slot until its handler
+    /// ends.
     package var earlyResets = RateLimit(burst: 10_000, perSecond: 1_000)
-    /// Frames that bring nothing (CVE-2019-9512 to 9518).
+    /// Frames without content (CVE-2019-9512 to 9518).
     package var idleFrames = RateLimit(burst: 1_000, perSecond: 100)
     /// WINDOW_UPDATE frames beyond ten for each DATA frame sent.
     package var windowUpdates = RateLimit(burst: 1_000, perSecond: 100)
@@ -28,13 +29,13 @@ package struct AbuseBudget: Sendable {
     case provokedResets, earlyResets, idleFrames, windowUpdates, pings
   }
 
-  /// WINDOW_UPDATE frames that each DATA frame sent is good for: one for the stream and one for the
+  /// WINDOW_UPDATE frames allowed for each DATA frame sent: one for the stream and one for the
   /// connection are usual.
   package static let updatesPerDataFrame = 10
 
   package private(set) var offence: Offence?
   package private(set) var watch = FrameCounter()
-  /// A frame that nghttp2 would let pass is a connection error.
+  /// A frame that nghttp2 accepts and that is a connection error.
   package private(set) var violation: FrameCounter.Violation?
   private var provokedResets: RateBudget
   private var earlyResets: RateBudget
@@ -51,7 +52,7 @@ package struct AbuseBudget: Sendable {
     self.pings = pings
   }
 
-  /// Bytes that nghttp2 has not seen yet. After an offence it must not see them.
+  /// Received bytes, before nghttp2 gets them. After an offence it must not get them.
   package mutating func received(_ bytes: UnsafeRawBufferPointer, now: UInt64) {
     var counts = FrameCounter.Counts()
     watch.scan(bytes, &counts)
@@ -68,15 +69,15 @@ package struct AbuseBudget: Sendable {
   /// A stream that the client had ended is closed.
   package mutating func streamClosed(_ stream: UInt32) { watch.closed(stream) }
 
-  /// DATA frames of ours.
+  /// DATA frames sent by this side.
   package mutating func dataSent(_ frames: Int = 1) {
-    // Not without end: an hour's download is not a licence for a flood.
+    // Bounded: a long download must not allow a flood.
     freeUpdates += min(frames, 1_000) * AbuseBudget.updatesPerDataFrame
     freeUpdates = min(freeUpdates, 10_000)
   }
 
-  /// RST_STREAM of ours. What the server does of its own accord (it is done early, it is full, the
-  /// trailers are stuck) is not the client's fault.
+  /// RST_STREAM sent by this side. Resets for the server's own reasons (response complete, limit
+  /// reached, trailers stuck) are not counted.
   package mutating func resetSent(_ code: UInt32, now: UInt64) {
     switch code {
     case HTTP2ErrorCode.noError, HTTP2ErrorCode.refusedStream, HTTP2ErrorCode.cancel: break
@@ -84,7 +85,7 @@ package struct AbuseBudget: Sendable {
     }
   }
 
-  /// A call ended by its client before its handler had begun.
+  /// A call ended by its client before its handler had started.
   package mutating func resetEarly(now: UInt64) {
     if !earlyResets.take(now: now) { note(.earlyResets) }
   }

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Reads the heads of a client's frames before nghttp2 sees the bytes: what the library lets pass
-/// without a word (unknown frames, PRIORITY, empty DATA) leaves no other trace. A value.
+/// Reads the frame headers of a client before nghttp2 gets the bytes: frames that nghttp2 ignores
+/// silently (unknown types, PRIORITY, empty DATA) cannot be counted otherwise. A value.
 ///
 /// ```
 ///   preface ── 24 bytes ──► head ── 9 bytes ──► payload ── length bytes ──► head …
 /// ```
-/// Broken framing is nghttp2's to find. What it lets pass although it must not is found here:
-/// PRIORITY on stream 0 (RFC 9113 §6.3), which it ignores once RFC 7540's priorities are off, and
-/// HEADERS and DATA on streams that it has forgotten (``UsedStreams``).
+/// Broken framing is detected by nghttp2. Violations that it accepts are detected here: PRIORITY on
+/// stream 0 (RFC 9113 §6.3), which it ignores once RFC 7540's priorities are off, and HEADERS and
+/// DATA on streams that it has no state of any more (``UsedStreams``).
 package struct FrameCounter: Sendable {
-  /// What the bytes since the last call came to.
+  /// The frames of the bytes since the last call.
   package struct Counts: Sendable, Hashable {
-    /// Frames that are legal and bring nothing: empty DATA without END_STREAM, PRIORITY, SETTINGS,
-    /// unknown types.
+    /// Frames that are legal and without content: empty DATA without END_STREAM, PRIORITY,
+    /// SETTINGS, unknown types.
     package var idleFrames = 0
     package var windowUpdates = 0
-    /// Heads of any kind.
+    /// Frame headers of any type.
     package var frames = 0
     /// The first frame that ends the connection.
     package var violation: Violation?
   }
 
-  /// A frame that nghttp2 lets pass and that is a connection error.
+  /// A frame that nghttp2 accepts and that is a connection error.
   package enum Violation: Sendable, Hashable {
     case priorityOnConnection
     /// HEADERS or DATA on a closed stream that the client had ended or reset (RFC 9113 §5.1).
@@ -32,9 +32,9 @@ package struct FrameCounter: Sendable {
     case passedOverStream(UInt32)
   }
 
-  /// A header block has begun and its last byte has not come.
+  /// A header block has begun and has not ended.
   package var isInHeaderBlock: Bool { blockOpen }
-  /// Counts header blocks, so that "the same block still" can be told.
+  /// Counts header blocks, so that a later look can tell whether it is still the same one.
   package private(set) var headerBlocks: UInt64 = 0
 
   private var prefaceLeft = 24
@@ -47,7 +47,8 @@ package struct FrameCounter: Sendable {
   private var payloadLeft = 0
   private var blockOpen = false
   private var blockEndsHere = false
-  /// A padded DATA frame without END_STREAM, whose first byte will tell whether it is all padding.
+  /// The length of a padded DATA frame without END_STREAM, whose first byte shows whether it is all
+  /// padding.
   private var paddedLength: Int?
   private var used = UsedStreams()
   private enum Stage { case head, payload }
@@ -149,7 +150,7 @@ extension FrameCounter.Violation {
     }
   }
 
-  /// The debug text of the GOAWAY, in nghttp2's manner.
+  /// The debug text of the GOAWAY, in nghttp2's form.
   package var text: String {
     switch self {
     case .priorityOnConnection: "PRIORITY: stream_id == 0"

@@ -11,14 +11,14 @@ internal import TrunkWire
 /// ```
 /// 1. A ping is too early within `interval` of the last one, or within two hours where there is no
 ///    call and pings without calls are not permitted.
-/// 2. The first ping after HEADERS or DATA were *sent* is free and clears the strikes: a peer that
-///    estimates its bandwidth (grpc-go) sends one for each small message, for ever.
+/// 2. The first ping after HEADERS or DATA were *sent* is allowed and clears the strikes: a peer
+///    that estimates its bandwidth (grpc-go) sends one for each small message, without end.
 package struct PingPolicy: Sendable {
   package enum Verdict: Sendable, Hashable { case allowed, strike, tooMany }
 
-  /// Pings that come too early before one is too many.
+  /// Pings that may come too early before the next one is too many.
   package static let strikes = 2
-  /// Between two pings where there is no call (A8).
+  /// Between two pings without a call (gRFC A8).
   package static let intervalWithoutCalls: UInt64 = 2 * 3_600 * 1_000_000_000
 
   private let interval: UInt64

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// So many at once, and so many a second after that.
+/// `burst` events at once, and `perSecond` a second after that.
 package struct RateLimit: Sendable, Hashable {
   package var burst: Int
   package var perSecond: Double
@@ -15,7 +15,7 @@ package struct RateLimit: Sendable, Hashable {
 /// Counts against a RateLimit: a leaking bucket that is kept as the instant at which it will be
 /// empty (GCRA), so that counting is an addition and a comparison.
 package struct RateBudget: Sendable {
-  /// Nanoseconds that one event is worth.
+  /// Nanoseconds per event.
   private let interval: UInt64
   private let tolerance: UInt64
   private var emptyAt: UInt64 = 0

@@ -2,21 +2,21 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CNGHTTP2
 
-/// What a server holds its client to, and how it parts from one that overdraws.
+/// The limits of a server's client, and the end of a connection that exceeds them.
 extension HTTP2Session {
-  /// The budget that the peer has overdrawn, if any: ``kill(_:_:)`` is due.
+  /// The budget that the peer has exceeded, if any: ``kill(_:_:)`` is due.
   package var offence: AbuseBudget.Offence? { abuse?.offence }
 
-  /// The header block whose end is outstanding, by number.
+  /// The header block that has not ended, by number.
   package var openHeaderBlock: UInt64? {
     guard let watch = abuse?.watch, watch.isInHeaderBlock else { return nil }
     return watch.headerBlocks
   }
 
-  /// A call ended by the peer before its handler had begun.
+  /// A call ended by the peer before its handler had started.
   package func noteEarlyReset() { abuse?.resetEarly(now: now) }
 
-  /// GOAWAY, and nothing behind it; open streams are cut off.
+  /// Sends GOAWAY, and nothing after it; open streams end at once.
   package func kill(_ code: UInt32, _ debugText: String) {
     guard termination == .no, !isClosed else { return }
     goAwaySent = true
@@ -25,7 +25,7 @@ extension HTTP2Session {
     submitGoAway(code, debugText)
   }
 
-  /// A frame that nghttp2 would let pass is a connection error (RFC 9113 §5.4.1).
+  /// A frame that nghttp2 accepts and that is a connection error (RFC 9113 §5.4.1).
   func refuse(_ what: FrameCounter.Violation) {
     guard termination == .no, !isClosed else { return }
     connectionError = what.code
@@ -41,7 +41,7 @@ extension HTTP2Session {
 
   func resetGoes(_ id: Int32, _ code: UInt32) {
     abuse?.resetSent(code, now: now)
-    // Its owner knows of its own; nghttp2 sends one for what the server did.
+    // The owner knows of its own resets; nghttp2 sends one for a violation by the server.
     guard role == .client, refusals[id] == nil else { return }
     withStream(id) { stream in
       if !stream.isReset { refusals[id] = "it breaks HTTP/2's rules" }
@@ -64,7 +64,7 @@ extension HTTP2Session {
     hasSentSincePing = true
   }
 
-  /// HEADERS of a stream are on their way: its first, or its trailers.
+  /// HEADERS of a stream are being sent: its first, or its trailers.
   func headersGo(_ id: Int32) {
     hasSentSincePing = true
     // A server's stream is known to its peer from the start.

@@ -2,13 +2,13 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CNGHTTP2
 
-/// What nghttp2 reports, turned into events of sessions and streams.
+/// nghttp2's callbacks as events of sessions and streams.
 extension HTTP2Session {
   func onBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) {
     let id = frame.pointee.hd.stream_id
     blockOwner = nil
     if role == .server, frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
-      // An owner that closed from within a callback hears of nothing more.
+      // After an owner has closed from within a callback, no event follows.
       guard !isTerminated, let delegate else { return }
       // RFC 9113 §5.1.2: a stream error.
       if limitIsKnown, streams.count >= settings.maxConcurrentStreams {
@@ -25,8 +25,8 @@ extension HTTP2Session {
     }
   }
 
-  /// The limit is counted here: for nghttp2 the announced one is advice to the peer only. The block
-  /// is decoded to its end, or HPACK would be out of step (CVE-2023-32731).
+  /// The limit is enforced here: for nghttp2 the announced one is advice to the peer only. The
+  /// block is decoded to its end, since HPACK's state would differ otherwise (CVE-2023-32731).
   func onHeader(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     // Blocks do not interleave (RFC 9113 §4.3): the field is of the block that began last.
     blockOwner?._withUnsafeGuaranteedRef { stream in

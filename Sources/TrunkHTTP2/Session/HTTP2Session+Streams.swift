@@ -2,10 +2,11 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CNGHTTP2
 
-/// The table of a session's streams: who is in it, who hears what, and when an object may go.
+/// The table of a session's streams: its entries, its events, and when an object may be released.
 ///
 /// ```
-///   insert ──► in the table ── closed by nghttp2, reset unsent, connection lost ──► gone ──► let go of
+///   insert ──► in the table ── closed by nghttp2, reset unsent, connection lost ──► gone
+///   gone ── nghttp2 has returned ──► released
 /// ```
 /// Callbacks borrow their streams, so that a stream which has left the table stays until nghttp2
 /// has returned.
@@ -45,8 +46,8 @@ extension HTTP2Session {
   private func received(_ stream: HTTP2Stream, _ bytes: UnsafeRawBufferPointer) {
     stream.unconsumed &+= Int32(truncatingIfNeeded: bytes.count)
     buffered += bytes.count
-    // The connection's credit goes back at once, so that one slow reader does not stall its
-    // neighbours, unless too much lies unread altogether.
+    // The connection's window is restored at once, so that one slow reader does not block the other
+    // streams, unless too many bytes are unread altogether.
     if buffered <= settings.maxBufferedBytes {
       _ = nghttp2_session_consume_connection(pointer, bytes.count)
     } else {
@@ -86,7 +87,7 @@ extension HTTP2Session {
     delegate?.settingsReceived()
   }
 
-  /// nghttp2 found a frame of the peer's wrong: the stream will be reset by this side.
+  /// nghttp2 found a frame of the peer invalid: this side will reset the stream.
   func frameRefused(_ id: Int32, _ code: Int32) {
     defer { lastLibraryError = "" }
     guard id > 0 else { return }
@@ -137,16 +138,16 @@ extension HTTP2Session {
     stream.closed(reason)
   }
 
-  /// Nothing of nghttp2 is on the stack that could borrow a stream.
+  /// Releases the streams in ``closedStreams``: no frame of nghttp2 on the stack borrows one.
   func release() {
     guard !closedStreams.isEmpty else { return }
     latest = nil
-    // Another's header block may have come in part: its rest has to find it.
+    // A header block may have been received in part: its rest needs its stream.
     if blockOwner?._withUnsafeGuaranteedRef({ $0.tableIndex < 0 }) == true { blockOwner = nil }
     closedStreams.removeAll(keepingCapacity: true)
   }
 
-  /// The stream that a callback is about, borrowed: it is there until nghttp2 returns.
+  /// The stream of a callback, borrowed: it exists until nghttp2 returns.
   @inline(__always)
   func withStream(_ id: Int32, _ body: (HTTP2Stream) -> Void) {
     if let latest, latest._withUnsafeGuaranteedRef({ $0.id == id }) {
@@ -161,7 +162,7 @@ extension HTTP2Session {
     stream._withUnsafeGuaranteedRef(body)
   }
 
-  /// A peer's stream, which nghttp2 knows by its number from now on.
+  /// A stream of the peer, which nghttp2 has by its number from now on.
   func adopt(_ stream: HTTP2Stream) {
     let borrowed = Unmanaged.passUnretained(stream)
     nghttp2_session_set_stream_user_data(pointer, stream.id, borrowed.toOpaque())
@@ -170,7 +171,7 @@ extension HTTP2Session {
   }
 
   /// Requests that wait for MAX_CONCURRENT_STREAMS stay in nghttp2's queue until others end, even
-  /// when they were cancelled or GOAWAY has come: their owners are told now.
+  /// when they were cancelled or GOAWAY was received: they are closed here.
   func closeUnsent() {
     guard role == .client, hasCancelledUnsent else { return }
     hasCancelledUnsent = false
@@ -186,7 +187,7 @@ extension HTTP2Session {
     release()
   }
 
-  /// Tells writers of room only when nghttp2 is not in the middle of something.
+  /// Calls ``HTTP2Stream/writable()`` only outside of nghttp2's calls.
   func notifyWritable() {
     guard !writable.isEmpty else { return }
     let streams = writable

@@ -6,10 +6,10 @@ internal import CNGHTTP2
 ///
 /// ```
 ///   receive(bytes) --> stream and session events          drain { bytes } <-- submitted frames
-///   open -> (GOAWAY sent or received) draining -> finished (wants neither to read nor to write)
+///   open -> (GOAWAY sent or received) draining -> finished (neither reads nor writes)
 /// ```
-/// Never leaves its loop. What is wrong is either the peer's doing, a connection error that nghttp2
-/// answers with GOAWAY, or the end of one stream; nothing traps on what a peer sends.
+/// Bound to its loop. A fault is the peer's, a connection error that nghttp2 answers with GOAWAY,
+/// or the end of one stream; nothing traps on what a peer sends.
 package final class HTTP2Session {
   package enum Role: Sendable { case client, server }
 
@@ -17,7 +17,7 @@ package final class HTTP2Session {
   package let settings: HTTP2Settings
   /// Outlives the session, which it owns. Not weak: that would make every retain of it slow.
   @exclusivity(unchecked) package unowned var delegate: (any HTTP2SessionDelegate)?
-  /// Scratch for the next header block.
+  /// The next header block to send.
   @exclusivity(unchecked) package var headers = HeaderList()
   /// The same for callers of other modules, where `unchecked` has no effect.
   package func withHeaders(_ body: (inout HeaderList) -> Void) { body(&headers) }
@@ -25,9 +25,9 @@ package final class HTTP2Session {
   /// Of the block in ``headers``.
   package var headerListSize: Int { headers.size }
 
-  /// A server's SETTINGS, as they go out: see ``firstFrame()``.
+  /// A server's SETTINGS frame as sent: see ``firstFrame()``.
   @exclusivity(unchecked) private var greeting: [UInt8]?
-  /// Servers: the peer knows how many streams it may open.
+  /// Servers: the peer has acknowledged its limit of streams.
   @exclusivity(unchecked) var limitIsKnown = false
 
   let pointer: OpaquePointer
@@ -38,47 +38,48 @@ package final class HTTP2Session {
   @exclusivity(unchecked) var heldBack = 0
   @exclusivity(unchecked) private(set) var isReceiving = false
   @exclusivity(unchecked) var isDraining = false
-  /// The DATA frame that `drain` is to put out itself.
+  /// The DATA frame that `drain` is to send itself.
   @exclusivity(unchecked) var planned: PlannedData?
-  /// It has, which nghttp2 has yet to hear.
+  /// It was sent, and nghttp2 has to count it.
   @exclusivity(unchecked) var plannedIsOut = false
-  /// `drain` is asked for already, or is at work.
+  /// `drain` is requested already, or is running.
   @exclusivity(unchecked) private var flushIsDue = false
-  /// The stream that nghttp2 spoke of last, mostly the next one as well.
+  /// The stream of nghttp2's last callback, in most cases the next one's as well.
   @exclusivity(unchecked) var latest: Unmanaged<HTTP2Stream>?
-  /// Whose header block is coming in; it may take several reads, with anything sent between them.
+  /// The stream whose header block is being received; that may take several reads, with frames sent
+  /// between them.
   @exclusivity(unchecked) var blockOwner: Unmanaged<HTTP2Stream>?
-  /// Streams that have closed while nghttp2 was at work: callbacks borrow theirs, so none may go
-  /// before it has returned.
+  /// Streams that were closed while nghttp2 was running: callbacks borrow theirs, so none may be
+  /// released before it has returned.
   @exclusivity(unchecked) var closedStreams: [HTTP2Stream] = []
-  /// nghttp2 was fed its last byte: a connection error, or the end (SECURITY.md: CVE-2026-27135).
+  /// nghttp2 gets no more bytes: a connection error, or the end (CVE-2026-27135).
   @exclusivity(unchecked) package internal(set) var isTerminated = false
-  /// The connection is gone: nghttp2's pointers to streams are stale.
+  /// The connection is closed: nghttp2's pointers to streams are stale.
   @exclusivity(unchecked) var isClosed = false
-  /// Clients: streams that may have to be closed although nghttp2 has not come to them.
+  /// Clients: there may be streams to close that nghttp2 still has in its queue.
   @exclusivity(unchecked) var hasCancelledUnsent = false
   @exclusivity(unchecked) package internal(set) var goAwaySent = false
   @exclusivity(unchecked) package internal(set) var goAwayReceived = false
   @exclusivity(unchecked) package internal(set) var peerSettingsSeen = false
-  /// The code of a GOAWAY that nghttp2 sent for what the peer did.
+  /// The code of a GOAWAY that nghttp2 sent for an error of the peer.
   @exclusivity(unchecked) package internal(set) var connectionError: UInt32?
-  /// Bytes that streams have queued and nghttp2 has not pulled.
+  /// Bytes that streams have queued and nghttp2 has not taken.
   package var queuedBytes: Int { queued }
   @exclusivity(unchecked) var queued = 0
-  /// Streams whose HEADERS have not gone out (clients: above the peer's MAX_CONCURRENT_STREAMS).
+  /// Streams whose HEADERS were not sent (clients: above the peer's MAX_CONCURRENT_STREAMS).
   @exclusivity(unchecked) package internal(set) var unsentStreams = 0
-  /// The peer broke the protocol: why nghttp2 ends the connection, in words.
+  /// The peer violated HTTP/2: nghttp2's reason for ending the connection.
   @exclusivity(unchecked) package internal(set) var violation: String?
 
-  /// What the peer takes as a header list, in bytes as ``HeaderList/size`` counts; `.max` while it
-  /// has not said.
+  /// The peer's SETTINGS_MAX_HEADER_LIST_SIZE, counted as ``HeaderList/size``; `.max` before its
+  /// SETTINGS.
   @exclusivity(unchecked) package internal(set) var peerHeaderListLimit = Int.max
-  /// Why this side reset streams, in words, until they are closed.
+  /// Why this side reset streams, until they are closed.
   @exclusivity(unchecked) var refusals: [Int32: String] = [:]
-  /// nghttp2's words for what it is about to refuse.
+  /// nghttp2's text about what it is about to refuse.
   @exclusivity(unchecked) var lastLibraryError = ""
 
-  // What the peer is held to (servers)
+  // Limits of the peer (servers)
   @exclusivity(unchecked) var abuse: AbuseBudget?
   @exclusivity(unchecked) var now: UInt64 = 0
   @exclusivity(unchecked) var dataFramesSent = 0
@@ -87,8 +88,8 @@ package final class HTTP2Session {
   @exclusivity(unchecked) var termination = Termination.no
 
   /// - Parameters:
-  ///   - abuse: what the peer may do; nil lets it do anything.
-  ///   - pages: where nghttp2's session lies; nil: wherever malloc puts it.
+  ///   - abuse: the peer's budgets; nil: no limits.
+  ///   - pages: memory for nghttp2's session; nil: malloc's.
   package init(
     _ role: Role, settings: HTTP2Settings, delegate: (any HTTP2SessionDelegate)? = nil,
     abuse: AbuseBudget? = nil, pages: (any SessionPages)? = nil
@@ -105,7 +106,7 @@ package final class HTTP2Session {
   }
 
   deinit {
-    // What is left of streams must not look for their session.
+    // Streams that still exist must not access their session.
     for stream in streams { stream.isClosed = true }
     nghttp2_session_del(pointer)
     arena?.close()
@@ -113,11 +114,11 @@ package final class HTTP2Session {
 
   // MARK: Bytes
 
-  /// Feeds received bytes. After a connection error or an ``offence`` nothing more is fed; drain,
-  /// then close.
+  /// Takes received bytes. After a connection error or an ``offence`` further bytes are dropped;
+  /// drain, then close.
   /// - Parameter now: nanoseconds, for the budgets.
   package func receive(_ bytes: UnsafeRawBufferPointer, now: UInt64 = 0) {
-    // Once GOAWAY went out for good nghttp2 wants nothing more.
+    // After the last GOAWAY nghttp2 reads nothing more.
     guard !isTerminated, nghttp2_session_want_read(pointer) != 0 else { return }
     self.now = now
     if abuse != nil {
@@ -139,8 +140,8 @@ package final class HTTP2Session {
     if nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
   }
 
-  /// Hands serialised frames to `sink`, one by one and those with large payloads in pieces, until
-  /// there are none or it has enough; the frame under way is finished then.
+  /// Passes serialised frames to `sink`, one by one and those with large payloads in pieces, until
+  /// there are none or `sink` returns false; the frame under way is completed then.
   package func drain(now: UInt64 = 0, _ sink: (UnsafeRawBufferPointer) -> Bool) {
     self.now = now
     flushIsDue = true
@@ -160,7 +161,7 @@ package final class HTTP2Session {
         continue
       }
       more = sink(UnsafeRawBufferPointer(start: data, count: count))
-      // The type of a frame is its fourth byte: behind GOAWAY nothing else is worth sending.
+      // The type of a frame is its fourth byte: after GOAWAY nothing else is sent.
       if termination == .goAwayPending, count >= 9, data[3] == UInt8(NGHTTP2_GOAWAY.rawValue) {
         termination = .over
       }
@@ -190,7 +191,7 @@ package final class HTTP2Session {
     }
   }
 
-  /// Frames that wait to be sent, those of DATA aside.
+  /// Frames that wait to be sent, DATA excepted.
   package var outboundFrames: Int { nghttp2_session_get_outbound_queue_size(pointer) }
 
   /// Streams that the peer's MAX_CONCURRENT_STREAMS holds up (clients): more than can go out at
@@ -207,13 +208,13 @@ package final class HTTP2Session {
 
   package var openStreams: Int { streams.count }
 
-  /// A copy of the table, for whoever has to tell every stream something.
+  /// A copy of the table, for callers that close or change every stream.
   package var allStreams: [HTTP2Stream] { streams }
 
   /// Opens a stream with the block in ``headers`` (clients). Streams above the peer's
   /// MAX_CONCURRENT_STREAMS wait inside nghttp2.
-  /// - Returns: false when no stream can be opened on this connection any more; the stream is then
-  ///   of no use, and hears nothing.
+  /// - Returns: false if no stream can be opened on this connection any more; the stream then
+  ///   cannot be used, and gets no event.
   package func open(_ stream: HTTP2Stream) -> Bool {
     guard !isTerminated, !goAwayReceived, !goAwaySent else { return false }
     let id = headers.withFields { NGHTTP2.submitRequest(pointer, $0, $1, stream) }
@@ -225,15 +226,14 @@ package final class HTTP2Session {
     return true
   }
 
-  /// Answers with the block in ``headers`` (servers); the body and end come from the stream's
-  /// queue.
+  /// Sends the block in ``headers`` (servers); body and end follow from the stream's queue.
   package func respond(_ stream: HTTP2Stream) {
     headers.withFields { NGHTTP2.submitResponse(pointer, $0, $1, stream, hasBody: true) }
     headers.removeAll()
     setNeedsFlush()
   }
 
-  /// Answers with the block in ``headers`` and nothing else: Trailers-Only, or an HTTP error.
+  /// Sends the block in ``headers`` with END_STREAM: Trailers-Only, or an HTTP error.
   package func respondAndEnd(_ stream: HTTP2Stream) {
     headers.withFields { NGHTTP2.submitResponse(pointer, $0, $1, stream, hasBody: false) }
     headers.removeAll()
@@ -248,7 +248,7 @@ package final class HTTP2Session {
 
   // MARK: Connection
 
-  /// - Parameter payload: comes back in `pingAcknowledged`.
+  /// - Parameter payload: returned in `pingAcknowledged`.
   package func ping(_ payload: UInt64) {
     withUnsafeBytes(of: payload) {
       _ = nghttp2_submit_ping(
@@ -258,16 +258,16 @@ package final class HTTP2Session {
     setNeedsFlush()
   }
 
-  /// First step of a graceful stop: "no more streams, please", with room for those under way
-  /// (RFC 9113 §6.8).
+  /// First step of a graceful stop: GOAWAY with the highest stream number, so that streams under
+  /// way from the client are accepted (RFC 9113 §6.8).
   package func announceShutdown() {
     guard !goAwaySent, !isTerminated else { return }
     _ = nghttp2_submit_shutdown_notice(pointer)
     setNeedsFlush()
   }
 
-  /// Second step, or the only one of a client: GOAWAY with the last stream taken. Open streams go
-  /// on.
+  /// Second step, or the only one of a client: GOAWAY with the last accepted stream. Open streams
+  /// continue.
   package func goAway(_ code: UInt32 = HTTP2ErrorCode.noError, _ debugText: String = "") {
     guard !goAwaySent, !isTerminated else { return }
     goAwaySent = true
@@ -282,13 +282,13 @@ package final class HTTP2Session {
     setNeedsFlush()
   }
 
-  /// The connection is gone: every stream left is closed with `reason`.
+  /// The connection is closed: every stream left is closed with `reason`.
   package func close(_ reason: StreamCloseReason = .connectionLost) {
     isTerminated = true
     isClosed = true
     while let stream = streams.last {
       remove(stream)
-      // nghttp2 may be in the middle of `receive`, and meet the stream again.
+      // nghttp2 may be running `receive`, and come to the stream again.
       nghttp2_session_set_stream_user_data(pointer, stream.id, nil)
       finishStream(stream, stream.headersSent || role == .server ? reason : .notSent)
     }
@@ -305,10 +305,10 @@ package final class HTTP2Session {
     setNeedsFlush()
   }
 
-  /// nghttp2 refuses streams above the limit that it was told from the moment it was told it,
-  /// although the peer cannot know before it has read our SETTINGS (RFC 9113 §6.5.3 has it in force
-  /// with the acknowledgement). So nghttp2 is told the higher bound of a peer that does not know
-  /// yet, the peer is told the limit, and ``HTTP2Session/onBeginHeaders(_:)`` holds it to that.
+  /// nghttp2 refuses streams above the limit from the moment it is set, although the peer cannot
+  /// know it before it has read the SETTINGS (RFC 9113 §6.5.3: it is in force with the
+  /// acknowledgement). So nghttp2 gets the higher bound for a peer that has not acknowledged, the
+  /// peer gets the limit, and ``HTTP2Session/onBeginHeaders(_:)`` enforces that.
   private func firstFrame() -> [UInt8]? {
     var data: UnsafePointer<UInt8>?
     let count = nghttp2_session_mem_send(pointer, &data)

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Hears what concerns the connection as a whole.
+/// Gets the events of the connection as a whole.
 package protocol HTTP2SessionDelegate: AnyObject {
-  /// A peer's stream begins (servers): make its object.
+  /// A stream of the peer begins (servers): returns its object.
   func streamArrives(_ id: Int32, _ session: HTTP2Session) -> HTTP2Stream
   /// The peer's SETTINGS arrived; the first time completes the handshake.
   func settingsReceived()
-  /// The peer has taken note of ours.
+  /// The peer has acknowledged this side's SETTINGS.
   func settingsAcknowledged()
   func pingAcknowledged(_ payload: UInt64)
-  /// No new streams are taken; those above `lastStreamID` were not processed.
+  /// The peer takes no new streams; those above `lastStreamID` were not processed.
   func goAwayReceived(_ lastStreamID: Int32, _ code: UInt32, _ debugText: String)
-  /// There is something to send: arrange for a call of `drain`.
+  /// There are frames to send: `drain` must be called.
   func needsFlush()
 }
 

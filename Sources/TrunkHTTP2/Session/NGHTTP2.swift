@@ -2,7 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CNGHTTP2
 
-/// The C library's shapes: sessions with our options, callbacks that find their Swift objects.
+/// nghttp2's C interface: sessions with this library's options, and callbacks with their Swift
+/// objects.
 ///
 /// Callbacks are formed in nonisolated functions; they run only inside `receive` and `drain`, on
 /// the session's loop. None returns an error that is fatal to the session (CVE-2023-35945).
@@ -12,7 +13,7 @@ enum NGHTTP2 {
   // As above.
   nonisolated(unsafe) private static let options: OpaquePointer? = makeOptions()
 
-  /// - Parameter arena: where its lasting parts lie; nil: wherever malloc puts them.
+  /// - Parameter arena: memory for its lasting parts; nil: malloc's.
   static func makeSession(_ role: HTTP2Session.Role, in arena: SessionArena?) -> OpaquePointer {
     var session: OpaquePointer?
     func make(_ memory: UnsafeMutablePointer<nghttp2_mem>?) -> Int32 {
@@ -22,7 +23,7 @@ enum NGHTTP2 {
       }
     }
     let status = arena.map { $0.open(make) } ?? make(nil)
-    // Fails only when memory is out, where Swift itself would have trapped a moment later.
+    // Fails only without memory, where Swift itself would trap.
     guard status == 0, let session else { fatalError("nghttp2: out of memory") }
     return session
   }
@@ -53,11 +54,11 @@ enum NGHTTP2 {
     }
   }
 
-  /// What a failure of `mem_recv` is on the wire.
+  /// The error code on the wire for a failure of `mem_recv`.
   static func errorCode(_ code: Int32) -> UInt32 {
     switch code {
     case NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue: HTTP2ErrorCode.protocolError
-    // More than 1,000 answers to PINGs and SETTINGS that the peer does not read.
+    // More than 1,000 acknowledgements of PINGs and SETTINGS that the peer does not read.
     case NGHTTP2_ERR_FLOODED.rawValue: HTTP2ErrorCode.enhanceYourCalm
     default: HTTP2ErrorCode.internalError
     }
@@ -80,17 +81,17 @@ enum NGHTTP2 {
     guard nghttp2_option_new(&option) == 0 else { return nil }
     nghttp2_option_set_no_auto_window_update(option, 1)
     nghttp2_option_set_no_closed_streams(option, 1)
-    // gRPC C++, Python and Go send values with spaces at their edges; to lose a call's status for
-    // that helps nobody (RFC 9113 §8.2.1 would have it malformed).
+    // gRPC C++, Python and Go send values with spaces at their edges (malformed by RFC 9113
+    // §8.2.1); refusing them would lose the call's status.
     nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1)
-    // A peer may announce 2^32-1: our encoder's table stays small.
+    // A peer may announce 2^32-1: this side's encoder keeps a small table.
     nghttp2_option_set_max_deflate_dynamic_table_size(option, 4096)
-    // What a client assumes until the server's SETTINGS say otherwise, as grpc-go does.
+    // A client's assumption before the server's SETTINGS, as in grpc-go.
     nghttp2_option_set_peer_max_concurrent_streams(option, 100)
-    // CVE-2024-28182; 8 is the default of those that have it.
+    // CVE-2024-28182; 8 is the default of versions that have the option.
     _ = trunk_option_set_max_continuations(option, 8)
-    // Out of the way: it would cut off a client that cancels a lot in good faith. AbuseBudget
-    // counts what matters instead (docs/decisions/0008-resets-are-counted-by-what-they-cost.md).
+    // Turned off: it would end the connection of a legitimate client that cancels many calls.
+    // AbuseBudget counts by cost (docs/decisions/0008-resets-are-counted-by-what-they-cost.md).
     _ = trunk_option_set_stream_reset_rate_limit(option, 1 << 32, 1 << 32)
     return option
   }
@@ -123,7 +124,7 @@ enum NGHTTP2 {
       return 0
     }
     // Before, not after: nghttp2 reports a frame as sent only when it is asked for the next one,
-    // and a connection lost in between must not pass for one that never carried the request.
+    // and a connection lost in between must not count as one that did not carry the request.
     nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { _, frame, user in
       if let frame {
         switch UInt32(frame.pointee.hd.type) {
@@ -139,7 +140,7 @@ enum NGHTTP2 {
       }
       return 0
     }
-    // Our own headers were too large for nghttp2 (64 KiB): nothing else would end the stream.
+    // The headers were too large for nghttp2 (64 KiB): nothing else would end the stream.
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { _, frame, _, user in
       if let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue {
         NGHTTP2.withSession(user) { session in
@@ -150,7 +151,7 @@ enum NGHTTP2 {
       return 0
     }
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
-      // The server is done before the client: RFC 9113 §8.1, and gRPC's "RST_STREAM NO_ERROR".
+      // The server ends before the client: RFC 9113 §8.1, and gRPC's "RST_STREAM NO_ERROR".
       if let frame, UInt32(frame.pointee.hd.type) == NGHTTP2_HEADERS.rawValue,
         frame.pointee.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
       {
@@ -163,7 +164,7 @@ enum NGHTTP2 {
       }
       return 0
     }
-    // In front of the callback below, with the name of the field that it is about.
+    // Called before the callback below, with the name of the field.
     nghttp2_session_callbacks_set_error_callback2(callbacks) { _, _, text, length, user in
       if let text {
         let bytes = UnsafeRawBufferPointer(start: text, count: length)
@@ -171,7 +172,7 @@ enum NGHTTP2 {
       }
       return 0
     }
-    // nghttp2 refuses a frame of the peer's, mostly by a reset of the stream.
+    // nghttp2 refuses a frame of the peer, in most cases by resetting the stream.
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) {
       _, frame, code, user in
       if let frame {
@@ -201,7 +202,7 @@ enum NGHTTP2 {
     return callbacks
   }
 
-  /// Callbacks run inside a method of the session: it is there.
+  /// Callbacks run inside a method of the session: it exists.
   @inline(__always)
   private static func withSession(
     _ user: UnsafeMutableRawPointer?, _ body: (HTTP2Session) -> Void

@@ -2,20 +2,20 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CNGHTTP2
 
-/// Lends a session the pages that its lasting parts lie in: a driver's, as memory is the operating
-/// system's.
+/// Lends a session the pages for its lasting parts; implemented by a driver, which has the
+/// operating system's memory.
 package protocol SessionPages: AnyObject, Sendable {
-  /// ``SessionArena/size`` zeroed bytes that begin a page; nil: the session lies in malloc's
+  /// ``SessionArena/size`` zeroed bytes that begin a page; nil: the session is in malloc's
   /// memory.
   func take() -> UnsafeMutableRawPointer?
-  /// Whatever lies there is not needed any more.
+  /// The pages are not needed any more.
   func release(_ pages: UnsafeMutableRawPointer)
 }
 
-/// The pages of one session (docs/decisions/0014-sessions-lie-in-pages-of-their-own.md). Never
-/// leaves its loop.
+/// The pages of one session (docs/decisions/0014-sessions-lie-in-pages-of-their-own.md). Bound to
+/// its loop.
 package struct SessionArena {
-  /// Bytes. nghttp2 1.52 uses 25,500 of them; what does not fit comes from malloc.
+  /// Bytes. nghttp2 1.52 uses 25,500 of them; the rest comes from malloc.
   package static let size = 32 << 10
 
   private let pages: any SessionPages
@@ -40,6 +40,6 @@ package struct SessionArena {
     return status
   }
 
-  /// When nghttp2 has deleted the session.
+  /// Called after nghttp2 has deleted the session.
   func close() { pages.release(base) }
 }

@@ -3,25 +3,26 @@
 internal import CNGHTTP2
 internal import DequeModule
 
-/// What a header block is, seen from the side that receives it.
+/// The kind of a received header block.
 public enum HeaderBlockKind: Sendable { case request, response, trailers }
 
+/// Why a stream was closed.
 public enum StreamCloseReason: Sendable, Hashable {
-  /// Both sides are done, or RST_STREAM with this code came or went.
+  /// Both sides have ended, or RST_STREAM with this code was received or sent.
   case code(UInt32)
   /// The peer did not see the stream: it was never sent.
   case notSent
   /// The peer did not process it: REFUSED_STREAM, or above GOAWAY's last id (RFC 9113 §8.7).
   case refused
-  /// This side reset it for a violation of HTTP/2 by the peer; in words.
+  /// This side reset it for a violation of HTTP/2 by the peer; the reason.
   case refusedHere(String)
-  /// The connection went away under it.
+  /// The connection ended.
   case connectionLost
 }
 
-/// One stream of an ``HTTP2Session``. Never leaves its loop.
+/// One stream of an ``HTTP2Session``. Bound to its loop.
 ///
-/// Its owner is a subclass, so that a call is one object and an event one jump:
+/// Its owner is a subclass, so that a call is one object and an event one virtual call:
 /// ```
 ///   opened -> header* headersEnded -> data* -> [header* headersEnded(trailers)] -> ended? ->
 ///   closed
@@ -29,15 +30,15 @@ public enum StreamCloseReason: Sendable, Hashable {
 /// `open` and `public` because Swift has no subclasses across the modules of a package otherwise;
 /// this module is no product.
 open class HTTP2Stream {
-  // In an order that wastes nothing: there may be many.
+  // In an order without padding: there may be many.
   @exclusivity(unchecked) package internal(set) final var id: Int32
   /// Position in the session's table.
   @exclusivity(unchecked) final var tableIndex: Int32 = -1
-  // The session closes all its streams before it ends, and a closed stream does not touch it.
+  // The session closes all its streams before it ends, and a closed stream does not access it.
   final let owner: Unmanaged<HTTP2Session>
 
   @exclusivity(unchecked) final var isClosed = false
-  /// The stream's HEADERS were serialised; the peer may see them (clients).
+  /// The stream's HEADERS were serialised; the peer may have them (clients).
   @exclusivity(unchecked) package internal(set) final var headersSent = false
   /// Reset by its owner.
   @exclusivity(unchecked) final var isReset = false
@@ -77,7 +78,7 @@ open class HTTP2Stream {
 
   package final var isOpen: Bool { !isClosed }
   package final var isAboveMark: Bool { queued > HTTP2Stream.writeMark }
-  /// Everything including the end has been handed to nghttp2.
+  /// Everything up to END_STREAM was passed to nghttp2.
   package final var isLocallyDone: Bool { end == .sent }
   /// The peer has sent END_STREAM.
   package final var isRemotelyDone: Bool { peerEnded }
@@ -90,27 +91,27 @@ open class HTTP2Stream {
     owner._withUnsafeGuaranteedRef(body)
   }
 
-  // MARK: What the owner hears, on the session's loop
+  // MARK: Events for the owner, on the session's loop
 
-  /// One field of the block at hand; the bytes are gone after the call. The connection must not be
-  /// closed from here.
+  /// One field of the current block; the bytes are valid during the call. The connection must not
+  /// be closed inside.
   open func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {}
-  /// `tooLarge`: the list went past the limit, and fields were left out.
+  /// `tooLarge`: the list exceeded the limit, and fields were left out.
   open func headersEnded(_ kind: HeaderBlockKind, endStream: Bool, tooLarge: Bool) {}
-  /// Give the bytes back to the peer's window with ``consume(_:)`` once they are used.
+  /// Add the bytes to the peer's window with ``consume(_:)`` once they are used.
   open func data(_ bytes: UnsafeRawBufferPointer) { consume(bytes.count) }
-  /// The peer has sent everything.
+  /// The peer has sent END_STREAM.
   open func ended() {}
   /// Queued bytes fell below ``writeMark``; called only after it was above.
   open func writable() {}
-  /// Add the trailers; asked after ``finishWithTrailers()``, when the body is out.
+  /// Adds the trailers; called after ``finishWithTrailers()``, when the body was sent.
   open func addTrailers(_ headers: inout HeaderList) {}
-  /// Called exactly once, and last.
+  /// Called exactly once, as the last event.
   open func closed(_ reason: StreamCloseReason) {}
 
   // MARK: Sending
 
-  /// Queues bytes. Nothing happens on a closed or finished stream.
+  /// Queues bytes. No effect on a closed or finished stream.
   package final func write(_ bytes: [UInt8]) {
     guard !isClosed, end == .open, !bytes.isEmpty else { return }
     if queued == 0 {
@@ -127,14 +128,14 @@ open class HTTP2Stream {
     resume()
   }
 
-  /// END_STREAM after what is queued (clients).
+  /// END_STREAM after the queued bytes (clients).
   package final func finish() {
     guard !isClosed, end == .open else { return }
     end = .endStream
     resume()
   }
 
-  /// Trailers after what is queued (servers); the handler is asked for them when the time comes.
+  /// Trailers after the queued bytes (servers); ``addTrailers(_:)`` is called for them then.
   package final func finishWithTrailers() {
     guard !isClosed, end == .open else { return }
     end = .trailers
@@ -147,10 +148,10 @@ open class HTTP2Stream {
     withSession { $0.submitReset(self, code) }
   }
 
-  /// Returns all that has been received to the peer's window.
+  /// Adds all received bytes to the peer's window.
   package final func consumeAll() { consume(Int(unconsumed)) }
 
-  /// Returns received bytes to the peer's window.
+  /// Adds received bytes to the peer's window.
   package final func consume(_ count: Int) {
     guard count > 0, !isClosed else { return }
     let returned = min(Int32(clamping: count), unconsumed)
@@ -166,8 +167,8 @@ open class HTTP2Stream {
     }
   }
 
-  /// nghttp2 asks for up to `room` bytes of DATA. Few are copied to `target`; many stay where they
-  /// are until the frame goes out, and are handed over then.
+  /// nghttp2 takes up to `room` bytes of DATA. Few are copied to `target`; many stay in the queue
+  /// until the frame is sent.
   final func pull(
     _ target: UnsafeMutablePointer<UInt8>, _ room: Int, _ flags: UnsafeMutablePointer<UInt32>
   ) -> Int {
@@ -205,7 +206,7 @@ open class HTTP2Stream {
     return count
   }
 
-  /// Takes `count` bytes off the queue, piece by piece.
+  /// Removes `count` bytes from the queue, piece by piece.
   @inline(__always)
   final func handOver(_ count: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
     var left = count
@@ -229,7 +230,7 @@ open class HTTP2Stream {
     }
   }
 
-  /// Frees what is queued; the stream is gone.
+  /// Frees the queue of a closed stream.
   final func discard() {
     isClosed = true
     withSession { $0.queued -= queued }

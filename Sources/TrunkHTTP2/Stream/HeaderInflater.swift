@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CNGHTTP2
 
-/// HPACK blocks back into fields, without a session: for peers that speak in single frames.
+/// Decodes HPACK blocks without a session: for peers that send single frames.
 package final class HeaderInflater {
   package struct Failure: Error {}
 

@@ -3,22 +3,22 @@
 internal import CNGHTTP2
 package import TrunkWire
 
-/// A header block on its way out, in nghttp2's form. One per session, made with its first block and
-/// used again for every further one: nghttp2 copies what is not static.
+/// A header block to send, in nghttp2's form. One per session, made with its first block and reused
+/// for every further one: nghttp2 copies what is not static.
 public struct HeaderList: ~Copyable {
   private var fields = HeaderList.none
   private var capacity = 0
   private(set) var count = 0
-  /// Bytes that this block counts for under the peer's limit: names, values, and 32 for each field
-  /// (RFC 9113 §10.5.1). Added up when it is asked for: most blocks are not.
+  /// The size of this block under the peer's limit: names, values, and 32 for each field (RFC 9113
+  /// §10.5.1). Computed on access: most blocks do not need it.
   package var size: Int {
     (0..<count).reduce(0) { $0 + fields[$1].namelen + fields[$1].valuelen + 32 }
   }
   // Bytes that are neither static nor owned by the caller for the length of the call. Chunks, so
-  // that pointers into them stay good while more is added.
+  // that pointers into them stay valid while more is added.
   private var arena: [UnsafeMutableRawBufferPointer] = []
 
-  /// In place of no fields; nobody reads or writes it.
+  /// For an empty block; never read or written.
   nonisolated(unsafe) private static let none = UnsafeMutablePointer<nghttp2_nv>.allocate(
     capacity: 1)
   private static let firstCapacity = 8
@@ -36,7 +36,7 @@ public struct HeaderList: ~Copyable {
     arena.removeAll(keepingCapacity: true)
   }
 
-  /// Both lie in the program's text and are referred to, not copied.
+  /// Both are in the program's text and are referenced, not copied.
   package mutating func add(_ name: StaticString, _ value: StaticString) {
     append(
       name.utf8Start, name.utf8CodeUnitCount, value.utf8Start, value.utf8CodeUnitCount,
@@ -87,7 +87,7 @@ public struct HeaderList: ~Copyable {
       fields = larger
       capacity = more
     }
-    // nghttp2 takes mutable pointers for the sake of C and writes to none of them.
+    // nghttp2's C interface takes mutable pointers and writes to none of them.
     (fields + count).initialize(
       to: nghttp2_nv(
         name: UnsafeMutablePointer(mutating: name), value: UnsafeMutablePointer(mutating: value),

@@ -5,7 +5,7 @@
 internal import TrunkProtobuf
 public import Trunkcall
 
-// Fails to compile if Trunkcall has moved on: then run protoc-gen-trunkcall again.
+// Does not compile with a Trunkcall of another stub format: run protoc-gen-trunkcall again.
 private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 public nonisolated enum Grpc_Health_V1_Health {
@@ -63,7 +63,7 @@ public nonisolated enum Grpc_Health_V1_Health {
   /// Calls `grpc.health.v1.Health`.
   public nonisolated struct Client: _Trunkcall.ServiceClient {
     public var invoker: any _Trunkcall.CallInvoker
-    /// For every call; what a call brings of its own wins, field by field.
+    /// For every call; a field that a call sets itself wins.
     public var options = _Trunkcall.CallOptions()
 
     public init(_ invoker: any _Trunkcall.CallInvoker) {

@@ -3,8 +3,8 @@
 internal import DequeModule
 internal import Glibc
 
-/// A few helper threads for one kind of calls that block. They start on demand and end when idle.
-/// Kinds are apart, so that look-ups which hang hold up neither files nor the other address family.
+/// A few helper threads for one kind of blocking calls. They start on demand and end when idle.
+/// Kinds are separate, so that look-ups that hang delay neither files nor the other address family.
 ///
 /// ```
 ///   run ── queue is full ──► error
@@ -17,10 +17,10 @@ package final class BlockingWork: Sendable {
   package static let lookUps = BlockingWork(threads: 4)
   package static let lookUpsIPv4 = BlockingWork(threads: 4)
   package static let lookUpsIPv6 = BlockingWork(threads: 4)
-  /// Certificate files, and memory that is given back.
+  /// Certificate files, and returning memory to the system.
   package static let files = BlockingWork(threads: 2)
 
-  /// What waits for a thread of one kind at most.
+  /// Calls of one kind that may wait for a thread.
   package static let waitingLimit = 1_000
 
   private struct Work: Sendable {
@@ -30,7 +30,7 @@ package final class BlockingWork: Sendable {
   private struct State: Sendable {
     var queue = Deque<Work>()
     var running = 0
-    /// Threads of `running` that have taken nothing yet.
+    /// Threads of `running` that have not taken work yet.
     var starting = 0
     var waiting: Int { max(0, queue.count - starting) }
     var lastNumber: UInt64 = 0
@@ -39,19 +39,19 @@ package final class BlockingWork: Sendable {
   private let threads: Int
   private let waitingLimit: Int
 
-  /// - Parameter threads: at most; further work waits in line.
+  /// - Parameter threads: at most; further work waits.
   package init(threads: Int, waiting: Int = BlockingWork.waitingLimit) {
     self.threads = threads
     waitingLimit = waiting
   }
 
-  /// How much waits for a thread.
+  /// The number of calls that wait for a thread.
   package var waiting: Int { state.withLock { $0.waiting } }
 
   /// Runs `body` on a helper thread; not at all if the time is over, or the caller was cancelled,
   /// before a thread is free.
-  /// - Throws: `SocketError` (`isTimeout`) when it takes longer, or when ``waitingLimit`` is
-  ///   reached; `CancellationError`.
+  /// - Throws: `SocketError` (`isTimeout`) if it takes longer, or if ``waitingLimit`` is reached;
+  ///   `CancellationError`.
   package func run<R: Sendable>(
     timeout: Duration, _ what: String, _ body: @escaping @Sendable () -> R
   ) async throws -> R {
@@ -87,7 +87,7 @@ package final class BlockingWork: Sendable {
     }
   }
 
-  /// What is in the way.
+  /// Why the work is refused; nil if it was queued.
   private func submit(_ work: Work) -> String? {
     enum Place {
       case full
@@ -110,7 +110,7 @@ package final class BlockingWork: Sendable {
     case .inLine: return nil
     case .needsThread:
       if startThread() { return nil }
-      // Threads that run will come to it; without any, nobody would.
+      // Running threads will take it; without any it would wait without end.
       let isLost = state.withLock { state in
         state.running -= 1
         state.starting -= 1
@@ -150,7 +150,7 @@ package final class BlockingWork: Sendable {
     }
   }
 
-  /// Takes the first result; a later one is dropped.
+  /// Keeps the first result; a later one is dropped.
   private final class Outcome<R: Sendable>: Sendable {
     private struct Slot: Sendable {
       var result: Result<R, any Error>?

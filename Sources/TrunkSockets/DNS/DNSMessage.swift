@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The answer of a DNS server, read (RFC 1035 §4; AAAA: RFC 3596). Reads anything without trapping:
-/// what does not parse throws, and compression pointers may only point backwards, so that a name
-/// ends.
+/// Parses a DNS server's answer (RFC 1035 §4; AAAA: RFC 3596). No input traps: what does not parse
+/// throws, and compression pointers may only point backwards, so that a name ends.
 package struct DNSMessage: Sendable, Hashable {
   /// A domain name in wire form without compression, ASCII letters in lower case: two names are
   /// equal exactly if their bytes are (RFC 4343).
@@ -33,7 +32,7 @@ package struct DNSMessage: Sendable, Hashable {
   /// Records of class IN and a type that is known here.
   package var answers: [Record]
 
-  /// What is wrong with the bytes, and where.
+  /// What is malformed, and where.
   package struct Failure: Error, Sendable, Hashable, CustomStringConvertible {
     package var offset: Int
     package var reason: String
@@ -76,7 +75,7 @@ package struct DNSMessage: Sendable, Hashable {
     found.compactMap { if case .text(let bytes) = $0 { bytes } else { nil } }
   }
 
-  /// A chain of aliases ends after as many steps as there are records: then it is a circle.
+  /// A chain of aliases ends after as many steps as there are records: then it is a cycle.
   private var found: [RecordData] {
     guard var name = question else { return [] }
     for _ in 0...answers.count {
@@ -110,7 +109,7 @@ private struct DNSReader {
     return bytes[offset..<(offset + count)]
   }
 
-  /// Nil for a record that is of no interest.
+  /// Nil for a record of another class or type.
   mutating func record() throws(DNSMessage.Failure) -> DNSMessage.Record? {
     let owner = try name()
     let type = try uint16()
@@ -149,7 +148,7 @@ private struct DNSReader {
 
   mutating func name() throws(DNSMessage.Failure) -> DNSMessage.Name { try name(at: &offset) }
 
-  /// RFC 1035 §3.1 and §4.1.4. Leaves `position` behind the name as it stands there.
+  /// RFC 1035 §3.1 and §4.1.4. Leaves `position` behind the name in place.
   private func name(at position: inout Int) throws(DNSMessage.Failure) -> DNSMessage.Name {
     var name: DNSMessage.Name = []
     var cursor = position

@@ -2,8 +2,9 @@
 // Copyright 2026 The Trunkcall Authors
 internal import CTrunkLinux
 
-/// Asks DNS itself, past /etc/hosts and nsswitch: for a chosen server, and for records other than
-/// addresses. libresolv does the asking (UDP, then TCP if the answer was cut), on helper threads.
+/// Queries DNS itself, not /etc/hosts and nsswitch: for a chosen server, and for records other than
+/// addresses. libresolv sends the queries (UDP, then TCP if the answer was truncated), on helper
+/// threads.
 package enum DNSQuery {
   /// The servers of /etc/resolv.conf, or one of the caller's.
   package enum Server: Sendable, Hashable {
@@ -14,10 +15,10 @@ package enum DNSQuery {
 
   /// IPv6 and IPv4 addresses of `name`, in this order (RFC 6724's preference), to connect to at
   /// `port`. Empty if the name has none.
-  /// - Parameter partial: gets the addresses of one family when the server keeps silent about the
-  ///   other (RFC 8305 §3); false if they are enough, else the result has both, or what came in
-  ///   time.
-  /// - Throws: `SocketError` that says what the server said, `CancellationError`.
+  /// - Parameter partial: gets the addresses of one family if the server does not answer for the
+  ///   other in time (RFC 8305 §3); false if they are enough, else the result has both, or what
+  ///   came in time.
+  /// - Throws: `SocketError` with the server's error, `CancellationError`.
   package static func addresses(
     of name: String, port: UInt16, from server: Server, timeout: Duration,
     partial: @Sendable ([SocketAddress]) -> Bool = { _ in true }
@@ -36,7 +37,7 @@ package enum DNSQuery {
   }
 
   /// The TXT records of `name`, each one's strings joined; empty if there are none.
-  /// - Throws: `SocketError` that says what the server said, `CancellationError`.
+  /// - Throws: `SocketError` with the server's error, `CancellationError`.
   package static func texts(
     of name: String, from server: Server, timeout: Duration
   ) async throws -> [[UInt8]] {

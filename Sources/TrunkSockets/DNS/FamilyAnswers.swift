@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What is known of a name whose IPv6 and IPv4 addresses are asked for apart: one family's answer
-/// does not wait for the other's for longer than a moment (RFC 8305 §3).
+/// The answers for a name whose IPv6 and IPv4 addresses are queried separately: one family's answer
+/// waits for the other's for at most 50 ms (RFC 8305 §3).
 ///
 /// ```
 ///   none ── addresses ──► one ── other answered ──────────────► both
 ///    │                     └── 50 ms ──► given out ── other ───► both
-///    └── no address, error: its own answer says nothing, the other is waited for
+///    └── no address, error: its own answer is not used, the other is waited for
 /// ```
 struct FamilyAnswers {
   enum Family: Sendable { case v6, v4 }
@@ -18,9 +18,9 @@ struct FamilyAnswers {
   }
   enum Next {
     case wait
-    /// Tell `delayPassed` after ``resolutionDelay``.
+    /// Call `delayPassed` after ``resolutionDelay``.
     case waitBriefly
-    /// These are known for now; the other family is still asked for.
+    /// These are known for now; the other family is still queried.
     case partial([SocketAddress])
     case complete
   }
@@ -54,9 +54,9 @@ struct FamilyAnswers {
 }
 
 extension FamilyAnswers {
-  /// Asks for both families at once.
-  /// - Parameter partial: gets what one family brought when the other keeps silent; false if that
-  ///   is enough.
+  /// Queries both families at once.
+  /// - Parameter partial: gets one family's addresses when the other is not answered; false if they
+  ///   are enough.
   static func gather(
     delay: Duration = resolutionDelay, by ask: @escaping @Sendable (Family) async -> Answer,
     partial: @Sendable ([SocketAddress]) -> Bool

@@ -7,7 +7,7 @@ internal import Glibc
 /// threads since it blocks.
 package enum HostLookup {
   /// All addresses, in the system's order (RFC 6724); a literal is answered at once.
-  /// - Throws: `SocketError` that says what the look-up said, `CancellationError`.
+  /// - Throws: `SocketError` with the look-up's error, `CancellationError`.
   package static func addresses(
     of destination: Destination, timeout: Duration
   ) async throws -> [SocketAddress] {
@@ -16,8 +16,8 @@ package enum HostLookup {
     return try await system(host, port, timeout)
   }
 
-  /// The addresses to connect to: all of them, or those of one family if a DNS server keeps silent
-  /// about the other (RFC 8305 §3).
+  /// The addresses to connect to: all of them, or those of one family if a DNS server does not
+  /// answer for the other (RFC 8305 §3).
   /// - Throws: as ``addresses(of:timeout:)``.
   package static func firstAddresses(
     of destination: Destination, timeout: Duration
@@ -26,7 +26,7 @@ package enum HostLookup {
   }
 
   /// As ``addresses(of:timeout:)``.
-  /// - Parameter partial: gets the addresses of one family when the other keeps silent; false if
+  /// - Parameter partial: gets the addresses of one family when the other is not answered; false if
   ///   they are enough, else the result has both, or what came in time.
   package static func addresses(
     of destination: Destination, timeout: Duration, partial: @Sendable ([SocketAddress]) -> Bool
@@ -42,11 +42,11 @@ package enum HostLookup {
     }
   }
 
-  /// `getaddrinfo` returns when both families are answered or given up, after 5 s or more. So the
-  /// families are asked for apart as well when it takes longer than an answer usually does.
+  /// `getaddrinfo` returns when both families are answered or have timed out, after 5 s or more. So
+  /// the families are queried separately as well when it takes longer than usual.
   static let headStart: Duration = .milliseconds(200)
 
-  /// What `together` says; before that, what `apart` finds of one family.
+  /// The result of `together`; before it comes, what `apart` finds of one family.
   static func preferringUnblocked(
     headStart: Duration = headStart, delay: Duration = FamilyAnswers.resolutionDelay,
     together: @escaping @Sendable () async throws -> [SocketAddress],
@@ -93,7 +93,7 @@ package enum HostLookup {
     try await BlockingWork.lookUps.run(timeout: timeout, "look-up of \(host)") {
       let result = lookUp(host, port, AF_UNSPEC, AI_ADDRCONFIG)
       if case .success = result { return result }
-      // A machine with nothing but a loopback device has no "configured" address family.
+      // A machine with only a loopback device has no "configured" address family.
       return lookUp(host, port, AF_UNSPEC, 0)
     }.get()
   }
@@ -118,7 +118,7 @@ package enum HostLookup {
     }
   }
 
-  /// What this machine calls itself; nil if it does not say.
+  /// This machine's host name; nil if it has none.
   package static var localName: String? {
     var name = [CChar](repeating: 0, count: Int(HOST_NAME_MAX) + 1)
     guard gethostname(&name, name.count - 1) == 0 else { return nil }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Deadlines that any thread sets and takes back, behind one timer of a loop.
+/// Deadlines that any thread sets and removes, behind one timer of a loop.
 ///
-/// To set a loop's timer from another thread wakes that loop, which costs more than a call within
-/// the process. So the timer is moved only for a deadline earlier than all it knows of, and one
-/// that was taken back leaves it as it is: when it goes off it looks for the next. With equal
-/// timeouts that is one wake-up in the length of a timeout, however many calls there were.
+/// Setting a loop's timer from another thread wakes that loop, which costs more than a call within
+/// the process. So the timer is moved only for a deadline earlier than all set ones, and removing a
+/// deadline leaves it as it is: when it fires it is set to the next. With equal timeouts that is
+/// one wake-up per timeout, however many calls there were.
 ///
-/// `@unchecked Sendable`: the timer is touched on its loop only, the rest is behind the lock.
+/// `@unchecked Sendable`: the timer is accessed on its loop only, the rest is guarded by the lock.
 package final class DeadlineQueue: @unchecked Sendable {
   /// One deadline.
   ///
-  /// `@unchecked Sendable`: what it has is touched under the lock of its queue only.
+  /// `@unchecked Sendable`: its state is accessed under the lock of its queue only.
   package final class Entry: HeapTimer, @unchecked Sendable {
     var deadline: UInt64 = 0
     var heapIndex = -1
@@ -22,10 +22,10 @@ package final class DeadlineQueue: @unchecked Sendable {
     package init() {}
   }
 
-  /// `@unchecked Sendable`: for the lock's sake.
+  /// `@unchecked Sendable`: accessed under the lock only.
   private struct State: @unchecked Sendable {
     var heap = TimerHeap<Entry>()
-    /// When the timer goes off, or will once its loop has heard of it; `.max` for never.
+    /// When the timer fires, or will once its loop has run the posted job; `.max` for never.
     var armed = UInt64.max
     var loop: EventLoop?
   }
@@ -36,7 +36,7 @@ package final class DeadlineQueue: @unchecked Sendable {
   package init() {}
 
   deinit {
-    // Nobody waits: owners keep their queue. The timer may still be set.
+    // No deadline is set: owners hold their queue. The timer may still be set.
     guard let timer = timer.map({ LoopBound($0, on: $0.loop) }) else { return }
     timer.loop.run { timer.value.cancel() }
   }
@@ -44,7 +44,7 @@ package final class DeadlineQueue: @unchecked Sendable {
   /// Deadlines that are set.
   package var count: Int { state.withLock { $0.heap.count } }
 
-  /// Keeps the owner until the deadline has passed or is taken back.
+  /// Holds the owner until the deadline has passed or is removed.
   package func add(_ entry: Entry, of owner: any DeadlineOwner, at deadline: UInt64) {
     let loop: EventLoop? = state.withLock { state in
       entry.owner = owner
@@ -58,9 +58,9 @@ package final class DeadlineQueue: @unchecked Sendable {
     loop.run { self.arm(loop) }
   }
 
-  /// Nothing happens if it has passed or was taken back already.
+  /// No effect if it has passed or was removed before.
   package func remove(_ entry: Entry) {
-    // Let go of outside of the lock, as what goes with it may come back here.
+    // Released outside of the lock: its deinit may call back.
     let owner = state.withLock { state in
       state.heap.remove(entry)
       return DeadlineQueue.release(entry)
@@ -99,9 +99,9 @@ package final class DeadlineQueue: @unchecked Sendable {
   }
 }
 
-/// Whoever has a deadline in a ``DeadlineQueue``.
+/// The owner of a deadline in a ``DeadlineQueue``.
 package protocol DeadlineOwner: AnyObject, Sendable {
-  /// Called on the queue's loop, at most once, when the time has come; the deadline is not set any
-  /// more.
+  /// Called on the queue's loop, at most once, when the time has come; the deadline is removed
+  /// then.
   func deadlinePassed()
 }

@@ -10,13 +10,13 @@ internal import Synchronization
 /// ```
 ///   run jobs -> flush dirty connections -> epoll_wait -> readiness events -> timers
 /// ```
-/// The loop has two faces for Swift concurrency: it is a `SerialExecutor` (isolation), and
+/// The loop has two executors for Swift concurrency: it is a `SerialExecutor` (isolation), and
 /// ``tasks`` is a `TaskExecutor` (where nonisolated code of a task runs). They are two objects
 /// because a task's job has to be run with `runSynchronously(on:)` of its own task executor; else
 /// every nonisolated call is enqueued anew.
 ///
-/// `@unchecked Sendable`: what is not `let`, atomic or behind `inbox`'s lock is touched only by the
-/// loop's own thread.
+/// `@unchecked Sendable`: what is not `let`, atomic or guarded by `inbox`'s lock is accessed only
+/// by the loop's own thread.
 package final class EventLoop: SerialExecutor, @unchecked Sendable {
   enum Job: Sendable {
     case task(UnownedJob, LoopTasks)
@@ -29,9 +29,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   package let counters = LoopCounters()
   /// Nanoseconds of `CLOCK_MONOTONIC`, read once a tick.
   @exclusivity(unchecked) package private(set) var now: UInt64 = Clock.now()
-  /// Received bytes land here before they are parsed; valid during a readiness event only.
+  /// The buffer for received bytes before they are parsed; valid during a readiness event only.
   let receiveBuffer: UnsafeMutableRawBufferPointer
-  /// Bytes on their way to one `send`.
+  /// Bytes for one `send`.
   @exclusivity(unchecked) var sendBuffer = OutputBuffer()
   /// The same before it is encrypted.
   @exclusivity(unchecked) var plainSendBuffer = OutputBuffer()
@@ -58,12 +58,13 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   static let receiveBufferSize = 64 * 1024
   /// One record of TLS (RFC 8446 §5.1).
   static let plainReceiveBufferSize = 16 * 1024
-  /// Rounds of jobs before the loop looks at its descriptors again.
+  /// Rounds of jobs before the loop polls its descriptors again.
   private static let roundsPerTick = 16
-  /// Times that it runs jobs and sends, as what is sent may bring new jobs, before it looks.
+  /// Times that it runs jobs and sends, as sending may lead to new jobs, before it polls.
   private static let roundsWithoutLook = 4
 
-  /// - Parameter busyPoll: how long a busy loop looks for work before it sleeps; default: not at all.
+  /// - Parameter busyPoll: how long a loop that has been busy polls before it blocks; default: not at
+  ///   all.
   package init(name: String = "trunk-loop", busyPoll: Duration = .zero) throws(SocketError) {
     self.name = name
     self.busyPoll = BusyPoll(limit: UInt64(max(0, busyPoll.nanoseconds)))
@@ -87,7 +88,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     plainReceiveBuffer.deallocate()
   }
 
-  // MARK: Who runs here
+  // MARK: Isolation
 
   /// Whether the caller runs on this loop's thread.
   package var isCurrent: Bool { thread.load(ordering: .relaxed) == UInt(pthread_self()) }
@@ -97,7 +98,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   package func enqueue(_ job: consuming ExecutorJob) { push(.serial(UnownedJob(job))) }
 
-  /// Runs `body` on the loop: at once if the caller is there, else as soon as the loop can.
+  /// Runs `body` on the loop: at once if the caller is on it, else as soon as the loop can.
   package func run(_ body: @escaping @Sendable () -> Void) {
     if isCurrent { body() } else { push(.block(body)) }
   }
@@ -110,20 +111,20 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
       local.append(job)
     } else {
       withInbox { $0.append(job) }
-      // The loop sets `sleeping` before it looks into the inbox a last time, so that a job pushed
-      // in between is either seen there or wakes it.
+      // The loop sets `sleeping` before it reads the inbox a last time, so that a job pushed in
+      // between is either read there or wakes it.
       if sleeping.exchange(false, ordering: .sequentiallyConsistent) { wake() }
       if thread.load(ordering: .acquiring) == EventLoop.noThread { runAfterStop() }
     }
   }
 
-  /// From a thread other than the loop's: ends its sleep.
+  /// Called on another thread than the loop's: ends its wait.
   private func wake() {
     counters.wokeUp()
     wakeup.signal()
   }
 
-  /// The inbox under its lock; a lock that somebody has is counted.
+  /// The inbox under its lock; contention is counted.
   private func withInbox<R: Sendable>(_ body: (inout [Job]) -> R) -> R {
     if inbox.isHeld { counters.contended() }
     return inbox.withLock(body)
@@ -155,7 +156,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     runJobs()
     flush()
     poller.close()
-    // What the last rounds left over joins what comes after the end.
+    // The jobs left by the last rounds are joined to those that come after the end.
     inbox.withLock { $0.insert(contentsOf: local, at: 0) }
     local = []
     thread.store(EventLoop.noThread, ordering: .sequentiallyConsistent)
@@ -163,8 +164,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   private func tick() {
-    // Who has sent goes on at once, a few times: a long stream need not ask for events after each
-    // message.
+    // After sending the loop runs again at once, a few times: a long stream need not poll for
+    // events after each message.
     for _ in 0..<EventLoop.roundsWithoutLook {
       runJobs()
       flush()
@@ -187,11 +188,11 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     fireTimers()
   }
 
-  /// A wait that looks before it sleeps, if that is worth while.
+  /// A wait that polls before it blocks, if recent waits were short.
   private func look(_ wait: Int32) -> Int {
     let start = Clock.now()
     if busyPoll.isWorthwhile {
-      // Whoever brings a job need not wake a loop that is awake.
+      // A job pushed to a polling loop need not wake it.
       sleeping.store(false, ordering: .sequentiallyConsistent)
       let end = start &+ busyPoll.limit
       while Clock.now() < end {
@@ -240,9 +241,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     dirty.removeAll(keepingCapacity: true)
   }
 
-  // MARK: Stopping (own groups only; the shared group lives as long as the process)
+  // MARK: Stopping (own groups only; the shared group exists as long as the process)
 
-  /// Ends the thread after the jobs at hand and joins it. Not callable on the loop itself.
+  /// Ends the thread after the jobs at hand and joins it. Must not be called on the loop itself.
   package func shutdown() {
     guard !stopping.exchange(true, ordering: .acquiringAndReleasing) else { return }
     precondition(!isCurrent, "a loop cannot join itself")
@@ -250,14 +251,15 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     pthread_join(handle, nil)
   }
 
-  /// A job that comes after the end still runs, so that no task hangs: on whoever brought it, who
-  /// is the loop's thread for as long, so that the job may touch what is the loop's.
+  /// A job that is pushed after the end still runs, so that no task hangs: on the thread that
+  /// pushed it, which counts as the loop's thread meanwhile, so that the job may access the loop's
+  /// state.
   private func runAfterStop() {
     repeat {
       let claim = thread.compareExchange(
         expected: EventLoop.noThread, desired: UInt(pthread_self()),
         ordering: .acquiringAndReleasing)
-      // Somebody else is at it, and looks again before it goes.
+      // Another thread runs them, and checks again before it returns.
       guard claim.exchanged else { return }
       while true {
         let jobs = inbox.withLock { jobs in
@@ -276,12 +278,12 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
 }
 
 extension EventLoop {
-  /// Runs `body` on the loop and brings its result back.
+  /// Runs `body` on the loop and returns its result.
   package func perform<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
     if isCurrent { return body() }
-    // The continuation orders what follows after `body`; the baton says so to the thread sanitizer
-    // where it is resumed before it is awaited. Checked, as it misreads an unsafe one altogether
-    // then.
+    // The continuation orders what follows after `body`; the baton shows that to the thread
+    // sanitizer where it is resumed before it is awaited. A checked continuation, as the sanitizer
+    // misreads an unsafe one in that case.
     let sanitizerFence = SanitizerFence()
     let result = await withCheckedContinuation { continuation in
       push(

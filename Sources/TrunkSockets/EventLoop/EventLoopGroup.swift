@@ -12,7 +12,7 @@ package final class EventLoopGroup: Sendable {
   /// stopped.
   package static let shared: EventLoopGroup = EventLoopGroup(upTo: defaultCount)
 
-  /// All of them, or none: those that were made before one failed have ended when this throws.
+  /// All of them, or none: loops made before one failed have ended when this throws.
   package convenience init(loops count: Int, busyPoll: Duration = .zero) throws(SocketError) {
     try self.init(loops: count) { (index) throws(SocketError) in
       try EventLoop(name: "trunk-loop-\(index)", busyPoll: busyPoll)
@@ -33,13 +33,13 @@ package final class EventLoopGroup: Sendable {
     loops = made
   }
 
-  /// As many as there are descriptors and threads for.
+  /// As many as the process has descriptors and threads for.
   private init(upTo count: Int) {
     var made: [EventLoop] = []
     do throws(SocketError) {
       for index in 0..<max(1, count) { made.append(try EventLoop(name: "trunk-loop-\(index)")) }
     } catch {
-      // Without descriptors for a single epoll there is nothing that a network library can do.
+      // Without descriptors for a single epoll the library cannot work.
       if made.isEmpty { fatalError("cannot make an event loop: \(error)") }
     }
     loops = made

@@ -2,9 +2,9 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// Carries a value that belongs to a loop through places that any thread can reach; only the loop
-/// may open it.
+/// may read it.
 ///
-/// `@unchecked Sendable`: the getter insists on the loop's thread.
+/// `@unchecked Sendable`: the getter requires the loop's thread.
 package struct LoopBound<Value>: @unchecked Sendable {
   package let loop: EventLoop
   private let stored: Value

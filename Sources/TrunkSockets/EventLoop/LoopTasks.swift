@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The task-executor face of an ``EventLoop``: `Task(executorPreference: loop.tasks)`.
+/// The task executor of an ``EventLoop``: `Task(executorPreference: loop.tasks)`.
 ///
-/// A server makes one per method, so that every job of a handler's task carries the method's
-/// ``RunMeter`` with it, however often the task suspends.
+/// A server makes one per method, so that every job of a handler's task has the method's
+/// ``RunMeter``, however often the task suspends.
 ///
 /// `@unchecked Sendable`: `owner` is set once, before the object is shared, and outlives it (loops
-/// end after everything that ran on them); the meter and `step` are touched on the loop's thread
+/// end after everything that ran on them); the meter and `step` are accessed on the loop's thread
 /// only.
 package final class LoopTasks: TaskExecutor, @unchecked Sendable {
   private unowned(unsafe) var owner: EventLoop?
@@ -16,11 +16,11 @@ package final class LoopTasks: TaskExecutor, @unchecked Sendable {
   @exclusivity(unchecked) private var isStepping = false
   @exclusivity(unchecked) private var step: UnownedJob?
 
-  /// The loop's own face; it attaches itself while it is made.
+  /// The loop's own executor; it attaches itself while it is made.
   init() { meter = nil }
   func attach(_ loop: EventLoop) { owner = loop }
 
-  /// A second face of the same loop, whose runs are measured.
+  /// A second executor of the same loop, whose runs are measured.
   package init(of loop: EventLoop, meter: RunMeter) {
     owner = loop
     self.meter = meter
@@ -36,8 +36,8 @@ package final class LoopTasks: TaskExecutor, @unchecked Sendable {
     }
   }
 
-  /// Resumes a task of this executor here and now, where it would wait for the loop's next round:
-  /// `resume` brings its job, which is then run. On the loop only, and not from within a job.
+  /// Resumes a task of this executor at once instead of in the loop's next round: `resume` enqueues
+  /// its job, which is then run. On the loop only, and not inside a job.
   package func runNow(_ resume: () -> Void) {
     isStepping = true
     resume()

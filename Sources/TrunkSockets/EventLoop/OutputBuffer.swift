@@ -3,7 +3,7 @@
 
 /// Bytes gathered for one `send`. One per loop, empty between connections.
 package struct OutputBuffer: ~Copyable {
-  /// A driver stops adding once this many bytes are in: they go out, then it is asked again.
+  /// A driver stops adding once this many bytes are in: they are sent, then it is asked again.
   package static let mark = 128 * 1024
 
   private var base = UnsafeMutableRawBufferPointer(start: nil, count: 0)

@@ -3,7 +3,7 @@
 internal import CTrunkLinux
 internal import Glibc
 
-/// What a descriptor is ready for, or asked about.
+/// The events that a descriptor is ready for, or registered for.
 struct Readiness: OptionSet {
   let rawValue: UInt8
   static let read = Readiness(rawValue: 1)
@@ -12,13 +12,13 @@ struct Readiness: OptionSet {
   static let failed = Readiness(rawValue: 4)
 }
 
-/// Owns a descriptor and hears when it is ready.
+/// Owns a descriptor and gets its readiness events.
 protocol ReadinessHandler: AnyObject {
   func ready(_ readiness: Readiness)
 }
 
-/// `epoll`, level-triggered. A registration is a slot with a generation, so that an event of this
-/// batch for a descriptor that was closed a moment ago reaches nobody.
+/// `epoll`, level-triggered. A registration is a slot with a generation, so that an event of the
+/// same batch for a descriptor closed in it is dropped.
 struct Poller {
   struct Token: Equatable {
     fileprivate let slot: UInt32
@@ -45,7 +45,7 @@ struct Poller {
   mutating func close() {
     guard descriptor >= 0 else { return }
     _ = Glibc.close(descriptor)
-    // Its number may soon be somebody else's.
+    // Its number may be reused by another descriptor.
     descriptor = -1
     events.deallocate()
     slots = []
@@ -84,7 +84,7 @@ struct Poller {
     release(token)
   }
 
-  /// Waits for events; -1 waits without limit. Returns how many there are to dispatch.
+  /// Waits for events; -1 waits without limit. Returns the number of events to dispatch.
   func wait(milliseconds: Int32) -> Int {
     Int(max(0, epoll_wait(descriptor, events, Int32(Poller.capacity), milliseconds)))
   }
@@ -103,7 +103,7 @@ struct Poller {
   }
 
   private mutating func release(_ token: Token) {
-    // A connection may be closed when its loop has ended, and its registrations with it.
+    // A connection may be closed after its loop has ended, and its registrations with it.
     guard token.slot < slots.count, slots[Int(token.slot)].generation == token.generation else {
       return
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Finds out whether a piece of work hogs its loop: uninterrupted runs of 1 ms and more.
+/// Detects a piece of work that hogs its loop: uninterrupted runs of 1 ms and more.
 ///
 /// ```
 ///   unsuspected --long run (wall clock)--> suspected --long run confirmed--> a verdict, and
@@ -9,13 +9,13 @@
 ///        ^                                     |
 ///        +--------- 1,000 runs without --------+
 /// ```
-/// The wall clock alone would blame a handler for the time in which the kernel gave the CPU to
-/// somebody else, so it only makes a suspect. The runs of a suspect are measured closely: a long
-/// one counts when the thread burnt the CPU for that long, or slept for that long. A lock that was
-/// held for a moment is no sleep, and neither is the wait for a processor that follows it on a busy
-/// machine.
+/// By the wall clock alone a handler would be charged with time in which the kernel gave the CPU to
+/// other threads, so that only makes it suspected. The runs of a suspected one are measured more
+/// closely: a long one counts if the thread used the CPU for that long, or slept for that long. A
+/// lock that was held for a short time is no sleep, and neither is the wait for a processor that
+/// follows it on a busy machine.
 ///
-/// Touched only by one loop's thread.
+/// Accessed only by one loop's thread.
 package final class RunMeter {
   /// An uninterrupted run of this many nanoseconds is too long for a loop.
   package static let longRun: UInt64 = 1_000_000
@@ -27,17 +27,15 @@ package final class RunMeter {
   /// Long runs seen, confirmed or not.
   @exclusivity(unchecked) package private(set) var longRuns: UInt64 = 0
   @exclusivity(unchecked) private var probationLeft = 0
-  /// When the piece of work under way began, and what the thread had used by then (of a suspect).
+  /// When the piece of work under way began, and the thread's usage by then (of a suspected one).
   @exclusivity(unchecked) private var start: UInt64 = 0
   @exclusivity(unchecked) private var usage = ThreadUsage()
-  /// What the thread had waited for a processor when a long run ended last: read for long runs
-  /// only.
+  /// The thread's run-queue wait when a long run ended last: read for long runs only.
   @exclusivity(unchecked) private var waited: UInt64?
   private let isWatching: Bool
   private let onHog: (_ nanoseconds: UInt64) -> Void
 
-  /// - Parameter isWatching: false where a verdict would change nothing; long runs are counted
-  ///   only.
+  /// - Parameter isWatching: false where a verdict has no effect; long runs are counted only.
   package init(isWatching: Bool = true, onHog: @escaping (_ nanoseconds: UInt64) -> Void) {
     self.isWatching = isWatching
     self.onHog = onHog
@@ -79,7 +77,7 @@ package final class RunMeter {
     guard taken >= RunMeter.longRun else { return }
     longRuns += 1
     probationLeft = RunMeter.probation
-    // Waits between the two long runs are taken for this one's: in doubt it is not blamed.
+    // Waits between the two long runs count for this one: in doubt it is not a verdict.
     let earlier = waited
     waited = ThreadUsage.runQueueWait()
     let wait = waited.flatMap { now in earlier.map { now &- $0 } }
@@ -90,14 +88,14 @@ package final class RunMeter {
 }
 
 extension ThreadUsage {
-  /// Whether a run of `taken` nanoseconds was the thread's own doing.
-  /// - Parameter waited: how long it had no processor meanwhile, at most; nil where the kernel does
-  ///   not say.
+  /// Whether a run of `taken` nanoseconds was caused by the thread itself.
+  /// - Parameter waited: how long it had no processor in that time, at most; nil if the kernel does
+  ///   not tell.
   func isHogging(since before: ThreadUsage, _ taken: UInt64, waited: UInt64?) -> Bool {
     let burnt = cpu &- before.cpu
     if burnt >= RunMeter.longRun { return true }
     guard voluntarySwitches != before.voluntarySwitches else { return false }
-    // Without the kernel's figures whoever gave up the CPU is taken to have slept.
+    // Without the kernel's figures a voluntary switch counts as sleep.
     guard let waited else { return true }
     let awake = burnt &+ waited
     return taken > awake && taken - awake >= RunMeter.longRun

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Knows its place in a ``TimerHeap``; -1 is none.
+/// Has its index in a ``TimerHeap``; -1 is none.
 protocol HeapTimer: AnyObject {
   var deadline: UInt64 { get set }
   var heapIndex: Int { get set }
 }
 
-/// A binary heap that knows where each timer lies, so that cancelling really removes it: a deadline
-/// far away must not outlive its call.
+/// A binary heap with each timer's index in the timer, so that cancelling removes it: a distant
+/// deadline must not outlive its call.
 struct TimerHeap<Timer: HeapTimer> {
   private var heap: [Timer] = []
 
@@ -17,7 +17,7 @@ struct TimerHeap<Timer: HeapTimer> {
   /// The one that is due next.
   var first: Timer? { heap.first }
 
-  /// Puts a timer in; one that lies here already is moved.
+  /// Adds a timer; one that is in the heap is moved.
   mutating func schedule(_ timer: Timer, at deadline: UInt64) {
     if timer.heapIndex >= 0 {
       let earlier = deadline < timer.deadline

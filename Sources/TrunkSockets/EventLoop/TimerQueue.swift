@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A timer of one loop. Subclass it, or give it an action; touched only on its loop.
+/// A timer of one loop. Subclass it, or give it an action; accessed only on its loop.
 package class LoopTimer: HeapTimer {
   package let loop: EventLoop
   /// `CLOCK_MONOTONIC` nanoseconds; meaningful while scheduled.
@@ -30,8 +30,8 @@ package class LoopTimer: HeapTimer {
 /// The timers of one loop.
 struct TimerQueue {
   private var heap = TimerHeap<LoopTimer>()
-  /// The first instant that has not been fired yet. What is scheduled for an earlier one is moved
-  /// here, or a timer that puts itself into the past would hold the loop.
+  /// The first instant that has not been fired yet. A timer for an earlier one is moved here;
+  /// otherwise a timer that schedules itself in the past would occupy the loop.
   private var horizon: UInt64 = 0
 
   var isEmpty: Bool { heap.isEmpty }
@@ -49,7 +49,7 @@ struct TimerQueue {
     return Int32(clamping: (first.deadline - now - 1) / 1_000_000 + 1)
   }
 
-  /// Fires what is due. A timer scheduled meanwhile for the past waits for the next tick.
+  /// Fires what is due. A timer scheduled for the past meanwhile waits for the next tick.
   mutating func popDue(_ now: UInt64) -> LoopTimer? {
     horizon = max(horizon, now == .max ? now : now + 1)
     guard let first = heap.first, first.deadline <= now else { return nil }

@@ -27,6 +27,6 @@ final class Wakeup: ReadinessHandler, Sendable {
     _ = read(descriptor, &count, 8)
   }
 
-  // Not at the loop's end: whoever pushed a job just before may be about to signal.
+  // Not at the loop's end: a thread that pushed a job just before may be about to signal.
   deinit { _ = Glibc.close(descriptor) }
 }

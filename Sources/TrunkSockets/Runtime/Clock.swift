@@ -3,7 +3,7 @@
 
 internal import Glibc
 
-/// `CLOCK_MONOTONIC` in nanoseconds: what deadlines and timers are kept in.
+/// `CLOCK_MONOTONIC` in nanoseconds: the unit of deadlines and timers.
 package enum Clock {
   @inline(__always)
   package static func now() -> UInt64 {
@@ -38,9 +38,9 @@ extension Duration {
   }
 }
 
-/// What the calling thread has used of its CPU.
+/// The calling thread's CPU usage.
 struct ThreadUsage {
   var cpu: UInt64 = 0
-  /// Times the thread gave up the CPU by itself: it waited for something.
+  /// Times the thread left the CPU voluntarily: it waited for something.
   var voluntarySwitches = 0
 }

@@ -3,25 +3,24 @@
 internal import CTrunkLinux
 internal import Synchronization
 
-/// Gives memory that nobody uses back to the system. glibc keeps what was freed for the next
-/// allocation of the same thread: after ten thousand connections have gone that is a hundred
-/// megabytes.
+/// Returns unused memory to the system. glibc keeps freed memory for the next allocation of the
+/// same thread: after ten thousand closed connections that is a hundred megabytes.
 package enum FreeMemory {
   private static let isDue = Atomic<Bool>(false)
   private static let isSet = Atomic<Bool>(false)
-  /// What has just been closed should be freed by then; and at most so often.
+  /// Objects just closed should be freed by then; also the least time between two trims.
   private static let delay: Duration = .seconds(1)
 
-  /// Lets the process keep up to `bytes` of freed memory at each heap's end, and take large blocks
-  /// from there. Left alone, glibc gives every large message's memory back as soon as it is freed,
-  /// and the next one pays for its pages anew. Process-wide; the first caller decides, and who has
-  /// set `MALLOC_…` or `GLIBC_TUNABLES` in the environment has decided already.
+  /// Lets the process keep up to `bytes` of freed memory at each heap's end, and allocate large
+  /// blocks from there. By default glibc returns every large message's memory as soon as it is
+  /// freed, and the next one has page faults again. Process-wide; the first caller decides, and
+  /// `MALLOC_…` or `GLIBC_TUNABLES` in the environment win.
   package static func keep(_ bytes: Int) {
     guard !isSet.exchange(true, ordering: .relaxed) else { return }
     trunk_keep_memory(max(0, bytes))
   }
 
-  /// Returns at once; a helper thread does it a little later, once for all who asked meanwhile.
+  /// Returns at once; a helper thread does it after ``delay``, once for all calls in that time.
   package static func trimSoon() {
     guard !isDue.exchange(true, ordering: .relaxed) else { return }
     Task.detached {

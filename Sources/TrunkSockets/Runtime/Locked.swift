@@ -2,19 +2,19 @@
 // Copyright 2026 The Trunkcall Authors
 package import Synchronization
 
-/// A `Mutex` whose order the thread sanitizer sees.
+/// A `Mutex` whose order is visible to the thread sanitizer.
 ///
 /// Under contention the toolchain's `Mutex` takes its lock in the runtime, which is not built with
-/// the sanitizer: it then reports every value that passes through the lock as a race. The baton
-/// says "after you" in terms that it knows; it costs a plain load and two plain stores, and tells
-/// others that the lock is held.
+/// the sanitizer: it then reports every value that passes through the lock as a race. The baton is
+/// an atomic that it knows; it costs a plain load and two plain stores, and shows others that the
+/// lock is held.
 package struct Locked<Value: Sendable & ~Copyable>: ~Copyable, Sendable {
   @usableFromInline let mutex: Mutex<Value>
   @usableFromInline let sanitizerFence = Atomic<UInt8>(0)
 
   @inlinable package init(_ value: consuming Value) { mutex = Mutex(value) }
 
-  /// Whether somebody has the lock at this moment: a hint, for counting.
+  /// Whether the lock is held at this moment: a hint, for counting.
   @inlinable package var isHeld: Bool { sanitizerFence.load(ordering: .relaxed) != 0 }
 
   @inlinable package borrowing func withLock<R: Sendable, E: Error>(

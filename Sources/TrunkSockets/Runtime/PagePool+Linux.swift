@@ -3,28 +3,28 @@
 internal import CTrunkLinux
 internal import Glibc
 
-/// Slots of whole pages, zeroed, for objects whose pages are mostly never touched; they come from
-/// the system in slabs of 64, and what is given back is the system's at once.
+/// Slots of whole pages, zeroed, for objects of whose pages most are never written; they come from
+/// the system in slabs of 64, and a returned slot's memory is the system's at once.
 ///
 /// ```
 ///   slab, aligned to its size:  | slot 0 | slot 1 | … | slot 63 |     free: one bit for each
 /// ```
-/// It lends nothing under the address and thread sanitizers, which would see no use after the end
-/// of a slot, nor where pages are larger than 4 KiB, where it would cost memory instead of saving
+/// It lends nothing under the address and thread sanitizers, which would not detect a use after a
+/// slot's end, nor where pages are larger than 4 KiB, where it would cost memory instead of saving
 /// it.
 package final class PagePool: Sendable {
   package let slotSize: Int
   private static let slotsPerSlab = 64
 
-  // Touched under the lock only.
+  // Accessed under the lock only.
   private final class Slab {
     let base: UnsafeMutableRawPointer
     var free = UInt64.max
-    /// In the list of those with free slots; -1 while it has none.
+    /// In the list of slabs with free slots; -1 while it has none.
     var index = -1
     init(_ base: UnsafeMutableRawPointer) { self.base = base }
   }
-  /// `@unchecked Sendable`: for the lock's sake.
+  /// `@unchecked Sendable`: accessed under the lock only.
   private struct State: @unchecked Sendable {
     var slabs: [UInt: Slab] = [:]
     var open: [Slab] = []
@@ -47,7 +47,7 @@ package final class PagePool: Sendable {
     }
   }
 
-  /// nil: the system has none, or the pool lends nothing here.
+  /// nil: the system has no memory, or the pool lends nothing here.
   package func take() -> UnsafeMutableRawPointer? {
     guard isUsable else { return nil }
     let slot = state.withLock { state -> UInt? in
@@ -66,14 +66,14 @@ package final class PagePool: Sendable {
   }
 
   package func release(_ slot: UnsafeMutableRawPointer) {
-    // Zero again when it is touched the next time.
+    // Zero again at its next use.
     madvise(slot, slotSize, Int32(MADV_DONTNEED))
     let address = UInt(bitPattern: slot)
     state.withLock { state in
       guard let slab = state.slabs[address & ~UInt(slabSize - 1)] else { return }
       if slab.free == 0 { PagePool.opened(slab, &state) }
       slab.free |= 1 << UInt64((address - UInt(bitPattern: slab.base)) / UInt(slotSize))
-      // One that is empty is kept, none of its pages is.
+      // An empty slab is kept, none of its pages is.
       guard slab.free == .max, state.open.count > 1 else { return }
       PagePool.closed(slab, &state)
       state.slabs[UInt(bitPattern: slab.base)] = nil
@@ -95,7 +95,7 @@ package final class PagePool: Sendable {
     slab.index = -1
   }
 
-  /// A slab that begins at a multiple of its size, so that a slot's address names it.
+  /// A slab that begins at a multiple of its size, so that a slot's address gives it.
   private func map() -> UnsafeMutableRawPointer? {
     let size = slabSize
     let flags = Int32(MAP_PRIVATE) | Int32(MAP_ANONYMOUS) | Int32(MAP_NORESERVE)
@@ -105,7 +105,7 @@ package final class PagePool: Sendable {
     let base = all + head
     if head > 0 { munmap(all, head) }
     munmap(base + size, size - head)
-    // A huge page would be there as a whole with its first byte.
+    // A huge page would be allocated as a whole with its first byte.
     madvise(base, size, Int32(MADV_NOHUGEPAGE))
     return base
   }

@@ -9,8 +9,8 @@ package enum TerminationSignals {
   // Read by the signal handler, which may only use an atomic and `write`.
   private static let descriptor = Atomic<Int32>(-1)
 
-  /// Suspends until the process is asked to stop; returns the signal's number. A second signal ends
-  /// the process as if nobody listened. One waiter at a time.
+  /// Suspends until the process gets SIGINT or SIGTERM; returns the signal's number. A second
+  /// signal has the default effect, which ends the process. One waiter at a time.
   /// - Throws: `CancellationError`, or `SocketError` when there is no descriptor left.
   package static func wait() async throws -> Int32 {
     let loop = EventLoopGroup.shared.next()
@@ -28,7 +28,7 @@ package enum TerminationSignals {
     descriptor.store(fd, ordering: .sequentiallyConsistent)
   }
 
-  /// Returns what was there before.
+  /// Returns the former action.
   fileprivate static func install(_ number: Int32) -> sigaction {
     var action = sigaction()
     action.__sigaction_handler.sa_handler = { number in
@@ -36,7 +36,7 @@ package enum TerminationSignals {
       let fd = TerminationSignals.descriptor.load(ordering: .sequentiallyConsistent)
       if fd >= 0 { _ = Glibc.write(fd, &value, 8) }
     }
-    // The default disposition comes back after the first one.
+    // The default disposition is restored after the first signal.
     action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND))
     var previous = sigaction()
     sigaction(number, &action, &previous)
@@ -46,7 +46,7 @@ package enum TerminationSignals {
 
 /// An eventfd that the handler writes the signal's number to.
 ///
-/// `@unchecked Sendable`: touched on its loop only.
+/// `@unchecked Sendable`: accessed on its loop only.
 private final class SignalWatch: ReadinessHandler, @unchecked Sendable {
   private var loop: EventLoop?
   private var fd: Int32 = -1

@@ -32,8 +32,8 @@ extension ThreadUsage {
       voluntarySwitches: trunk_thread_voluntary_switches())
   }
 
-  /// Nanoseconds that the calling thread was ready to run and had no processor; nil where the
-  /// kernel does not say. The second figure of `schedstat` (Linux,
+  /// Nanoseconds that the calling thread was ready to run and had no processor; nil if the kernel
+  /// does not tell. The second figure of `schedstat` (Linux,
   /// Documentation/scheduler/sched-stats.rst).
   static func runQueueWait() -> UInt64? {
     let file = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC)

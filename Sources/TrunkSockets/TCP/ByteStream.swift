@@ -3,15 +3,15 @@
 internal import DequeModule
 internal import Glibc
 
-/// A connection as async code sees it: connect, read, write, close. For protocols of few, small
-/// exchanges (the Consul agent's HTTP/1.1); HTTP/2 drives its connection on the loop directly.
+/// A connection for async code: connect, read, write, close. For protocols of few, small exchanges
+/// (the Consul agent's HTTP/1.1); HTTP/2 drives its connection on the loop directly.
 ///
 /// One reader and one writer at a time. Cancelling the waiting task closes the stream.
 package struct ByteStream: Sendable {
   private let core: LoopBound<ByteStreamCore>
 
-  /// Looks the host up, tries its addresses in order, and returns the first that answers.
-  /// - Parameter filter: makes what stands between the stream and its socket (TLS), on the loop.
+  /// Looks the host up, tries its addresses in order, and returns the first that connects.
+  /// - Parameter filter: makes the stream's TLS filter, on the loop.
   /// - Throws: `SocketError`, or `CancellationError`.
   package static func connect(
     to destination: Destination, on loop: EventLoop, timeout: Duration,
@@ -50,7 +50,7 @@ package struct ByteStream: Sendable {
   }
 
   /// Up to 64 KiB at once; empty at the end of the stream.
-  /// - Throws: `SocketError` (`isTimeout` when nothing came in time), `CancellationError`.
+  /// - Throws: `SocketError` (`isTimeout` if nothing came in time), `CancellationError`.
   package func read(timeout: Duration? = nil) async throws -> [UInt8] {
     try await perform(timeout) { $0.read($1, $2) }
   }
@@ -82,7 +82,7 @@ package struct ByteStream: Sendable {
   }
 }
 
-/// `@unchecked Sendable`: touched on its loop only.
+/// `@unchecked Sendable`: accessed on its loop only.
 private final class ConnectAttempt: @unchecked Sendable {
   private let loop: EventLoop
   private var connector: Connector?
@@ -145,7 +145,7 @@ final class ByteStreamCore: ConnectionDriver {
   private var readTimer: LoopTimer?
   private var writeTimer: LoopTimer?
 
-  /// Chunks kept for a slow reader before the socket is left alone.
+  /// Chunks kept for a slow reader before reading from the socket pauses.
   private static let chunks = 16
 
   init(_ connection: SocketConnection, _ filter: (any ByteFilter)? = nil) {

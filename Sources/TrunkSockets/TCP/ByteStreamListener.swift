@@ -3,7 +3,7 @@
 internal import DequeModule
 internal import Glibc
 
-/// Accepts ``ByteStream``s: what scripted servers in tests are made of.
+/// Accepts ``ByteStream``s: the base of scripted servers in tests.
 package final class ByteStreamListener: Sendable {
   private let core: LoopBound<Core>
   /// The bound port; 0 for a unix socket.

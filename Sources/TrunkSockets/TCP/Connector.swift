@@ -33,7 +33,7 @@ package final class Connector: ReadinessHandler {
     return connector
   }
 
-  /// Gives the attempt up without a word.
+  /// Ends the attempt; its completion is not called.
   package func cancel() {
     completion = nil
     let fd = release()
@@ -45,7 +45,7 @@ package final class Connector: ReadinessHandler {
       fd = try Socket.make(family: address.family)
       let status = address.withPointer { Glibc.connect(fd, $0, $1) }
       if status == 0 { return settleLater(.success(())) }
-      // EAGAIN: a unix socket whose backlog is full; there is nothing to wait on.
+      // EAGAIN: a unix socket whose backlog is full; there is no event to wait for.
       guard errno == EINPROGRESS else { throw SocketError("connect") }
       token = try loop.poller.add(fd, .write, self)
       let timer = LoopTimer(on: loop) { [weak self] in self?.settle(.failure(.timedOut("connect")))

@@ -7,7 +7,7 @@ internal import Glibc
 ///
 /// ```
 ///   accepting ── no room ──► held: the kernel's backlog holds clients ── resume() ──► accepting
-///       │                     └── timeout over, still no room: what waits is closed ──► held
+///       │                     └── timeout over, still no room: waiting clients are closed ─► held
 ///       └── no descriptors ──► paused for 50 ms ──► accepting
 /// ```
 package final class Listener: ReadinessHandler {
@@ -22,24 +22,24 @@ package final class Listener: ReadinessHandler {
   private var isHeld = false
   private var holdTimer: LoopTimer?
   private let paused: () -> Void
-  /// `accept4`; tests run it out of descriptors.
+  /// `accept4`; tests let it fail for want of descriptors.
   private let accept: (Int32) -> Int32
   /// Times that accepting had to pause because descriptors or memory ran out.
   package private(set) var pauses = 0
 
   /// Accepts per readiness event, so that a connect storm does not hold the loop.
   private static let acceptsPerEvent = 64
-  /// How long accepting pauses after EMFILE and its like: the kernel keeps the queue meanwhile.
+  /// How long accepting pauses after EMFILE and the like: the kernel keeps the queue in that time.
   private static let pause: Duration = .milliseconds(50)
   /// The kernel cuts it to `net.core.somaxconn`, which is 4,096 since Linux 5.4.
   private static let backlog: Int32 = 4_096
 
   /// Decides about the next connection, on the listener's loop.
   package struct Admission {
-    /// What takes the next connection; nil if there is no room: ``Listener/resume()`` is called
-    /// then when there is.
+    /// Takes the next connection; nil if there is no room: ``Listener/resume()`` is called when
+    /// there is.
     package var next: () -> ((AcceptedSocket) -> Void)?
-    /// A connection was closed since it had waited for room too long.
+    /// A connection was closed because it had waited for room too long.
     package var refused: () -> Void
     /// How long connections may wait for room.
     package var timeout: Duration
@@ -54,8 +54,8 @@ package final class Listener: ReadinessHandler {
     }
   }
 
-  /// Binds and listens; `accepted` runs on `loop` for every connection, `paused`
-  /// when descriptors or memory ran out.
+  /// Binds and listens; `accepted` runs on `loop` for every connection, `paused` when descriptors
+  /// or memory run out.
   package convenience init(
     on address: SocketAddress, loop: EventLoop, options: SocketOptions = SocketOptions(),
     paused: @escaping () -> Void = {}, accepted: @escaping (AcceptedSocket) -> Void
@@ -65,7 +65,7 @@ package final class Listener: ReadinessHandler {
       accepted: accepted)
   }
 
-  /// The same where there may be no room for a connection.
+  /// The same with a limit on connections.
   package convenience init(
     on address: SocketAddress, loop: EventLoop, options: SocketOptions,
     paused: @escaping () -> Void,
@@ -132,7 +132,7 @@ package final class Listener: ReadinessHandler {
   func ready(_ readiness: Readiness) {
     guard !isHeld else { return }
     for _ in 0..<Listener.acceptsPerEvent {
-      // Before it is asked: there may be room again while it says that there is none.
+      // Set before the call: there may be room again while it answers that there is none.
       isHeld = true
       guard let take = admission?.next() else { return hold() }
       isHeld = false
@@ -144,7 +144,7 @@ package final class Listener: ReadinessHandler {
       }
       switch errno {
       case EAGAIN: return
-      // That one connection failed (accept(2) names these): on to the next.
+      // That one connection failed (accept(2) lists these errors): accept the next.
       case EINTR, ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
         EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH:
         continue
@@ -166,7 +166,7 @@ package final class Listener: ReadinessHandler {
   }
 
   private func hold() {
-    // Resumed already; the clients are still there.
+    // Resumed already; the clients are still in the backlog.
     guard isHeld, let token else { return }
     loop.poller.change(fd, [], token)
     waitForRoom()
@@ -178,7 +178,7 @@ package final class Listener: ReadinessHandler {
     holdTimer = timer
   }
 
-  /// What lies in the backlog has waited in vain: closed, it may try elsewhere.
+  /// Clients in the backlog have waited too long: they are closed, and may try elsewhere.
   private func refuseWaiting() {
     guard isHeld, !isClosed else { return }
     for _ in 0..<Listener.refusalsPerTurn {
@@ -191,7 +191,7 @@ package final class Listener: ReadinessHandler {
   }
   private static let refusalsPerTurn = 4_096
 
-  /// A level-triggered listener without a free descriptor would spin. [CVE-2023-4785]
+  /// A level-triggered listener without a free descriptor would loop without end. [CVE-2023-4785]
   private func pauseAccepting() {
     guard let token else { return }
     pauses += 1
@@ -205,9 +205,9 @@ package final class Listener: ReadinessHandler {
     backOff = timer
   }
 
-  /// A socket file that nobody listens on any more would make bind fail with EADDRINUSE.
+  /// A socket file without a listener would make bind fail with EADDRINUSE.
   private static func removeStale(_ path: String, _ address: SocketAddress) {
-    // connect() refuses a regular file as well, and that one is not ours to remove.
+    // connect() refuses a regular file as well, and that one must not be removed.
     var status = stat()
     guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return }
     guard let probe = try? Socket.make(family: AF_UNIX) else { return }
@@ -225,6 +225,6 @@ package struct AcceptedSocket: Sendable {
   package func adopt(on loop: EventLoop) -> SocketConnection {
     SocketConnection(adopting: fd, on: loop, options: options)
   }
-  /// Turns the peer away.
+  /// Closes the connection without using it.
   package func close() { Socket.close(fd) }
 }

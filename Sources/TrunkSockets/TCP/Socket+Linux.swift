@@ -3,11 +3,11 @@
 internal import CTrunkLinux
 internal import Glibc
 
-/// What a TCP connection is set to.
+/// The options of a TCP connection.
 package struct SocketOptions: Sendable, Hashable {
   /// Idle time before the kernel probes the peer; nil turns the probes off. Default 60 s.
   package var keepAliveIdle: Duration? = .seconds(60)
-  /// How long sent bytes may stay unacknowledged before the connection is given up (gRFC A18,
+  /// How long sent bytes may stay unacknowledged before the connection is closed (gRFC A18,
   /// `TCP_USER_TIMEOUT`); nil leaves it to the kernel. Default 20 s.
   package var userTimeout: Duration? = .seconds(20)
 

@@ -70,7 +70,7 @@ package struct SocketAddress: Sendable {
     }
   }
 
-  /// - Throws: a path longer than `sun_path` (107 bytes).
+  /// - Throws: for a path longer than `sun_path` (107 bytes).
   package init(unix path: String, abstract: Bool = false) throws(SocketError) {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
@@ -83,7 +83,7 @@ package struct SocketAddress: Sendable {
     }
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
     assign(address)
-    // An abstract name ends where the length says; a path ends with its NUL.
+    // An abstract name ends by its length; a path ends with its NUL.
     length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count + (abstract ? 0 : 1))
   }
 
@@ -110,7 +110,7 @@ package struct SocketAddress: Sendable {
     }
   }
 
-  /// The address as it was asked for: an IP literal and port, or a unix path.
+  /// The address in the form of a target: an IP literal and port, or a unix path.
   package var destination: Destination {
     switch family {
     case AF_INET, AF_INET6:

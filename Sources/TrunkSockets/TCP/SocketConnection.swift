@@ -3,19 +3,19 @@
 internal import CTrunkLinux
 internal import Glibc
 
-/// The protocol above a connection's bytes: an HTTP/2 session, an HTTP/1.1 exchange.
+/// The protocol on a connection's bytes: an HTTP/2 session, an HTTP/1.1 exchange.
 ///
-/// Called on the connection's loop only. This is the byte-stream seam: a ``ByteFilter`` (TLS) fits
-/// between driver and socket without the driver noticing.
+/// Called on the connection's loop only. A ``ByteFilter`` (TLS) can be put between driver and
+/// socket without a change of the driver.
 package protocol ConnectionDriver: AnyObject {
-  /// Bytes arrived; they are gone after the call.
+  /// Bytes were received; they are valid during the call.
   func received(_ bytes: UnsafeRawBufferPointer)
-  /// Add what is to be sent, up to ``OutputBuffer/mark`` or a little more; asked again until it
-  /// adds nothing, but only while the socket takes it.
+  /// Add bytes to send, up to ``OutputBuffer/mark`` or a little more; called again until it adds
+  /// nothing, but only while the socket accepts them.
   func fill(_ output: inout OutputBuffer)
-  /// The connection is gone: nil when the peer closed it in order. Called exactly once.
+  /// The connection is closed: nil when the peer closed it in order. Called exactly once.
   func closed(_ error: SocketError?)
-  /// The socket did not take all that was filled in; the rest goes when it can.
+  /// The socket buffer is full; the rest is sent when it has room.
   func blocked()
 }
 
@@ -23,8 +23,8 @@ extension ConnectionDriver {
   package func blocked() {}
 }
 
-/// A connected, non-blocking socket on a loop: received bytes go to the driver, and what the driver
-/// has to send leaves in one `send` per tick. Never leaves its loop.
+/// A connected, non-blocking socket on a loop: received bytes go to the driver, and the driver's
+/// bytes are sent in one `send` per tick. Bound to its loop.
 package final class SocketConnection: ReadinessHandler, Flushable {
   package let loop: EventLoop
   private let fd: Int32
@@ -34,15 +34,16 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   @exclusivity(unchecked) package private(set) var filter: (any ByteFilter)?
   @exclusivity(unchecked) private var interest: Readiness = .read
   @exclusivity(unchecked) private var needsFlush = false
-  /// Set while the driver is done and only the rest of the bytes must go.
+  /// Set while the driver has ended and only the rest of its bytes is to be sent.
   @exclusivity(unchecked) private var closeAfterFlush = false
-  /// What the socket did not take; the driver is not asked for more before this is gone.
+  /// Bytes that the socket buffer had no room for; the driver is asked for more after they are
+  /// sent.
   @exclusivity(unchecked) private var unsent: [UInt8] = []
   @exclusivity(unchecked) private var unsentOffset = 0
   package let peer: SocketAddress?
   /// When bytes last arrived, `CLOCK_MONOTONIC` nanoseconds.
   @exclusivity(unchecked) package private(set) var lastReceived: UInt64
-  /// When the kernel last took bytes.
+  /// When the kernel last accepted bytes.
   @exclusivity(unchecked) package private(set) var lastSent: UInt64
 
   /// Reads per readiness event, so that one fast peer does not hold the loop.
@@ -61,8 +62,8 @@ package final class SocketConnection: ReadinessHandler, Flushable {
 
   @exclusivity(unchecked) package private(set) var isClosed = false
 
-  /// Begins to read. The connection keeps the driver until it is closed.
-  /// - Parameter filter: what stands between the two from the first byte on.
+  /// Begins to read. The connection holds the driver until it is closed.
+  /// - Parameter filter: between the two from the first byte on.
   package func start(_ driver: any ConnectionDriver, filter: (any ByteFilter)? = nil) {
     self.driver = driver
     self.filter = filter
@@ -81,7 +82,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   }
 
   @exclusivity(unchecked) private var isPaused = false
-  /// Stops or resumes reading: the peer then fills its own buffers.
+  /// Stops or resumes reading: the kernel's window is the limit for the peer then.
   // Through accessors: stored, other modules would check every access to it.
   package var readsPaused: Bool {
     get { isPaused }
@@ -92,22 +93,22 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     }
   }
 
-  /// Bytes that wait for the peer: those of the driver that the socket has not taken, and the
+  /// Bytes that wait for the peer: those of the driver that the socket has no room for, and the
   /// filter's.
   package var unsentCount: Int { restCount + (filter?.outputCount ?? 0) }
   private var restCount: Int { unsent.count - unsentOffset }
 
-  /// Whether the peer makes the filter answer (TLS: KeyUpdate) and does not read the answers. It is
-  /// not read from either, then, which bounds what waits for it.
+  /// Whether the peer makes the filter reply (TLS: KeyUpdate) and does not read the replies.
+  /// Reading from it pauses then, which bounds the bytes that wait for it.
   private var isChoked: Bool {
     guard let filter, restCount > 0 else { return false }
     return filter.outputCount >= SocketConnection.filterOutputLimit
   }
-  /// Bytes of a filter's own that may wait for the peer before nothing more is read. What one read
-  /// brings may come on top.
+  /// Bytes of a filter's own that may wait for the peer before reading pauses. Those of one read
+  /// may be added to it.
   static let filterOutputLimit = 16 * 1024
 
-  /// Closes at once, or after what is to be sent has been taken by the kernel.
+  /// Closes at once, or after the kernel has accepted all bytes.
   package func close(afterFlush: Bool = false) {
     guard !isClosed else { return }
     if afterFlush {
@@ -118,7 +119,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     }
   }
 
-  /// Closes with an error that the driver is told.
+  /// Closes with an error for the driver.
   package func fail(_ error: SocketError) { finish(error) }
 
   // MARK: Readiness
@@ -134,8 +135,8 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     }
   }
 
-  /// The peer is gone, but what it said before lies in the kernel still: a last answer, a GOAWAY.
-  /// Read even while reading is paused: it is no more than the socket's buffer holds.
+  /// The peer has closed, and its last bytes are in the kernel: a last response, a GOAWAY. Read
+  /// even while reading is paused: it is no more than the socket's buffer holds.
   private func receiveRest() {
     while !isClosed, let base = loop.receiveBuffer.baseAddress {
       let count = recv(fd, base, loop.receiveBuffer.count, 0)
@@ -168,7 +169,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     }
   }
 
-  /// Received bytes on their way to the driver.
+  /// Received bytes before they go to the driver.
   private func take(_ bytes: UnsafeRawBufferPointer) {
     guard let filter else {
       driver?.received(bytes)
@@ -181,11 +182,11 @@ package final class SocketConnection: ReadinessHandler, Flushable {
         return !isClosed
       }
       if isClosed { return }
-      // What the driver has had to say so far waited for the handshake.
+      // The driver's bytes have waited for the handshake.
       if filter.outputCount > 0 || filter.isOpen != wasOpen { setNeedsFlush() }
       if isEnd { finish(nil) }
     } catch {
-      // The peer is told why, if it can be.
+      // The alert for the peer is sent, if possible.
       loop.sendBuffer.removeAll()
       filter.drain(&loop.sendBuffer)
       if loop.sendBuffer.count > 0, restCount == 0 {
@@ -231,7 +232,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     do { try filter.send(loop.plainSendBuffer.bytes, &loop.sendBuffer) } catch { finish(error) }
   }
 
-  /// Everything is sent; a filter has a last word (TLS: close_notify).
+  /// Everything is sent; a filter adds its closing message (TLS: close_notify).
   private func closeInOrder() {
     if let filter {
       loop.sendBuffer.removeAll()
@@ -241,7 +242,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     finish(nil)
   }
 
-  /// Whether nothing is left over.
+  /// Whether all was sent.
   private func sendUnsent() -> Bool {
     guard restCount > 0 else { return true }
     let sent = unsent.withUnsafeBytes {
@@ -259,7 +260,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     return true
   }
 
-  /// Bytes taken; -1 when the connection failed (and is closed now).
+  /// The number of bytes accepted; -1 if the connection failed (and is closed now).
   private func send(_ bytes: UnsafeRawBufferPointer) -> Int {
     while true {
       let count = Glibc.send(fd, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
@@ -293,7 +294,7 @@ package final class SocketConnection: ReadinessHandler, Flushable {
     Socket.close(fd)
     unsent = []
     unsentOffset = 0
-    // What still holds this connection needs neither: keys and buffers of TLS go now.
+    // Whatever still holds this connection needs neither: TLS keys and buffers are released now.
     filter = nil
     let driver = driver
     self.driver = nil

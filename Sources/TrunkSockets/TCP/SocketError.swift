@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 internal import Glibc
 
-/// A system call, look-up or connection that failed, in words that a user can act on.
+/// A failed system call, look-up or connection, with a text for users.
 package struct SocketError: Error, Sendable, Hashable {
   /// The system call, or "connect", "look-up" …
   package var operation: String
@@ -29,7 +29,7 @@ package struct SocketError: Error, Sendable, Hashable {
 }
 
 extension SocketError: CustomStringConvertible {
-  /// `connection refused`, `address already in use`: as `strerror` says it, in lower case.
+  /// `connection refused`, `address already in use`: `strerror`'s text in lower case.
   package var description: String {
     if let detail { return detail }
     let text = String(cString: strerror(errno))

@@ -4,36 +4,37 @@
 
   /// How a server secures its connections: TLS 1.2 or 1.3, HTTP/2 by ALPN (RFC 9113 §3.2).
   public struct ServerTLS: Sendable {
-    /// What is asked of clients.
+    /// What is required of clients.
     public enum ClientCertificates: Sendable, Hashable {
-      /// Nothing. Default.
+      /// No certificate. Default.
       case none
-      /// A certificate if the client has one; one that cannot be verified is refused all the same.
+      /// A certificate if the client has one; one that cannot be verified is refused.
       case requested(TLSTrust)
-      /// A certificate.
+      /// A certificate that is verified.
       case required(TLSTrust)
     }
 
     /// The first is the default; the others are for the names in their certificates (SNI, RFC
     /// 6066). Files are read again while the server runs, see ``reloadInterval``.
     public var identities: [TLSIdentity]
+    /// Default ``ClientCertificates/none``.
     public var clientCertificates: ClientCertificates
-    /// Has the last word on a client's certificate; throwing refuses it, with the error as the
+    /// An additional check of a client's certificate; throwing refuses it, with the error as the
     /// reason. Called on an event loop: it must not block. Not called when a session is resumed.
     public var verify: (@Sendable (TLSPeer) throws -> Void)?
     /// Default 1.2.
     public var minimumVersion = TLSVersion.tls12
     /// OpenSSL's list for TLS 1.2. Default: forward secrecy and authenticated encryption only,
-    /// which leaves out everything that RFC 9113 appendix A prohibits.
+    /// which excludes everything that RFC 9113 appendix A prohibits.
     public var cipherList = "ECDHE+AESGCM:ECDHE+CHACHA20"
     /// OpenSSL's list for TLS 1.3; nil: all of them.
     public var cipherSuites: String?
-    /// How often certificates and keys in files are looked at; new connections get what is there,
-    /// old ones go on. A file that cannot be read or used leaves the old ones in force and is
-    /// logged.
-    /// Default 1 s; nil never looks.
+    /// How often certificates and keys in files are compared; new connections use the new ones, old
+    /// ones continue. A file that cannot be read or used leaves the old ones in force and is
+    /// logged. Default 1 s; nil: never.
     public var reloadInterval: Duration? = .seconds(1)
 
+    /// - Parameters: see the properties of the same names.
     public init(
       _ identities: TLSIdentity..., clientCertificates: ClientCertificates = .none,
       verify: (@Sendable (TLSPeer) throws -> Void)? = nil
@@ -45,10 +46,10 @@
   }
 
   extension ServerTLS {
-    /// What every file that it names holds now; nil for one that cannot be read.
+    /// The present contents of all its files; nil for one that cannot be read.
     package var fileContents: [[UInt8]?] { files.map { try? PEMReader.bytes($0, "file") } }
 
-    /// What the entries of ``fileContents`` are called.
+    /// The names of the entries of ``fileContents``, for errors.
     package var fileNames: [String] { files.map { PEMReader.name($0) } }
 
     private var files: [PEM] {

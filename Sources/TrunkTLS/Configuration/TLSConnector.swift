@@ -3,28 +3,27 @@
 #if TLS
   package import TrunkSockets
 
-  /// The TLS side of the connections that one client makes: to servers, or to a Consul agent.
+  /// The TLS configuration of the connections of one client: to servers, or to a Consul agent.
   ///
-  /// Files are read when the first connection is made, again as long as that fails, and looked at
+  /// Files are read when the first connection is made, again as long as that fails, and compared
   /// again with a later connection, at most once in ``ClientTLS/reloadInterval``; on a helper
-  /// thread, before the connection is. What changed counts for new connections; files that cannot
-  /// be used leave the old ones in force, and one that cannot be read says nothing about what it
-  /// holds.
+  /// thread, before the connection is made. Changes hold for new connections; files that cannot be
+  /// used leave the old ones in force, and one that cannot be read counts as unchanged.
   package final class TLSConnector: Sendable {
-    /// What became of files that are in use; each is told once.
+    /// A change of files in use; each is reported once.
     package enum Change: Sendable {
       case reloaded
-      /// They changed, and the old ones stay.
+      /// They changed, and the old ones are kept.
       case unusable(TLSError)
-      /// They cannot be looked at: why.
+      /// They cannot be read: why.
       case unreadable(String)
     }
 
     private struct State {
       var context: TLSContext?
-      /// Why there is none.
+      /// Why there is no context.
       var problem = TLSError("the certificate files were not read in time")
-      /// What the files held when they were looked at last.
+      /// The contents of the files when they were last compared.
       var contents: [[UInt8]?] = []
       var lookedAt: ContinuousClock.Instant?
       var unreadable: String?
@@ -43,11 +42,10 @@
       self.onNews = onNews
     }
 
-    /// What stands between a new connection and its socket; behind ``prepare(at:timeout:)``.
+    /// The TLS filter of a new connection; call it after ``prepare(at:timeout:)``.
     /// - Parameters:
-    ///   - name: expected in the server's certificate, unless ``ClientTLS/serverName`` says
-    ///     another.
-    ///   - server: tells apart servers whose sessions are resumed.
+    ///   - name: verified in the server's certificate, unless ``ClientTLS/serverName`` is set.
+    ///   - server: the key of sessions to resume.
     package func filter(name: String?, server: String) throws(SocketError) -> any ByteFilter {
       do throws(TLSError) {
         return try TLSEngine(
@@ -57,7 +55,7 @@
       }
     }
 
-    /// Whether nothing would be done by ``prepare(at:timeout:)``.
+    /// Whether ``prepare(at:timeout:)`` would do nothing.
     package func isReady(at now: ContinuousClock.Instant = .now) -> Bool {
       state.withLock { isReady($0, now) }
     }
@@ -68,8 +66,8 @@
       return state.lookedAt.map { now - $0 < interval } ?? false
     }
 
-    /// Reads the files if it is time to.
-    /// - Parameter timeout: how long that may take.
+    /// Reads the files if a comparison is due.
+    /// - Parameter timeout: the limit of that.
     package func prepare(
       at now: ContinuousClock.Instant = .now, timeout: Duration = .seconds(10)
     ) async {
@@ -86,14 +84,14 @@
         ) { TLSConnector.look(tls, application, before.context == nil ? nil : before.contents) }
         took(look)
       } catch is CancellationError {
-        // Whoever comes next looks.
+        // The next caller compares.
         state.withLock { $0.lookedAt = before.lookedAt }
       } catch {
         took(.unreadable("\(error)"))
       }
     }
 
-    /// What a look at the files has found.
+    /// The result of a comparison.
     private enum Look: Sendable {
       case unchanged
       case unreadable(String)
@@ -101,11 +99,11 @@
     }
 
     /// On a helper thread.
-    /// - Parameter known: what they held before; nil if none is in use.
+    /// - Parameter known: the contents before; nil if none is in use.
     private static func look(
       _ tls: ClientTLS, _ application: TLSContext.Application, _ known: [[UInt8]?]?
     ) -> Look {
-      // Read before they are used: a change in between is seen the next time.
+      // Read before they are used: a change in between is found the next time.
       let contents = tls.reloadInterval == nil ? [] : tls.fileContents
       if let known {
         if contents == known { return .unchanged }
@@ -159,7 +157,7 @@
   }
 
   extension ClientTLS {
-    /// What every file that it names holds now; nil for one that cannot be read.
+    /// The present contents of all its files; nil for one that cannot be read.
     fileprivate var fileContents: [[UInt8]?] { files.map { try? PEMReader.bytes($0, "file") } }
 
     fileprivate var fileNames: [String] {

@@ -4,16 +4,16 @@
   internal import COpenSSL
   internal import TrunkSockets
 
-  /// What the connections of one side have in common: certificates, trust, versions, ALPN.
+  /// The configuration that the connections of one side share: certificates, trust, versions, ALPN.
   ///
   /// `@unchecked Sendable`: nothing changes after `init`; OpenSSL counts references to an
   /// `SSL_CTX`, and guards what it changes inside, with locks of its own.
   package final class TLSContext: @unchecked Sendable {
-    /// Protocols that are spoken above TLS (RFC 7301).
+    /// Protocols on top of TLS (RFC 7301).
     package enum Application: Sendable {
-      /// HTTP/2, and only if the peer says so too.
+      /// HTTP/2, and only if the peer selects it too.
       case http2
-      /// HTTP/1.1, for the Consul agent, which may do without ALPN.
+      /// HTTP/1.1, for the Consul agent, which may not support ALPN.
       case http1
 
       var wire: [UInt8] {
@@ -29,11 +29,11 @@
     let application: Application
     let role: TLSRole
     let verify: (@Sendable (TLSPeer) throws -> Void)?
-    /// Whether the chain is checked before ``verify`` is asked.
+    /// Whether the chain is verified before ``verify`` is called.
     let checksChain: Bool
     let checksName: Bool
     let sessions: TLSSessions?
-    /// Servers: what else there is to choose from by SNI, each with the names it is for.
+    /// Servers: further contexts to select by SNI, each with the names of its certificate.
     private let others: [TLSContext]
 
     private init(
@@ -52,7 +52,8 @@
       self.checksName = checksName
       self.sessions = sessions
       self.others = others
-      // Buffers go back while a connection is idle; a write may be repeated from another place.
+      // Buffers are released while a connection is idle; a write may be repeated from another
+      // address.
       _ = trunk_ssl_ctx_set_mode(
         pointer,
         UInt(SSL_MODE_RELEASE_BUFFERS) | UInt(SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER))
@@ -82,7 +83,7 @@
         tls.resumesSessions
           ? Int(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL) : Int(SSL_SESS_CACHE_OFF))
       let wire = application.wire
-      // 0 is success for this one.
+      // This function returns 0 for success.
       guard SSL_CTX_set_alpn_protos(context.pointer, wire, UInt32(wire.count)) == 0 else {
         throw .openSSL("ALPN cannot be offered")
       }
@@ -122,18 +123,18 @@
         SSL_CTX_set_verify(
           context.pointer, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
       }
-      // Resumption by tickets, which cost the server no memory; one is enough for a connection.
+      // Resumption by tickets, which take no memory of the server; one is enough for a connection.
       trunk_ssl_ctx_set_session_cache_mode(context.pointer, Int(SSL_SESS_CACHE_OFF))
       SSL_CTX_set_num_tickets(context.pointer, 1)
-      // Tickets of clients with certificates are good for this context only.
+      // Tickets of clients with certificates are valid for this context only.
       let id = Array("trunkcall".utf8)
       SSL_CTX_set_session_id_context(context.pointer, id, UInt32(id.count))
       return context
     }
 
-    /// Whether the peer of a session would still be accepted. Its certificate is not looked at
-    /// again when the session is resumed (RFC 8446 §2.2): where this says no, there is a full
-    /// handshake instead, in which the peer is refused for the reason at hand.
+    /// Whether the peer of a session would still be accepted. Its certificate is not verified again
+    /// when the session is resumed (RFC 8446 §2.2): if this is false, there is a full handshake
+    /// instead, in which the peer is refused with a reason.
     func isTrusted(for session: OpaquePointer) -> Bool {
       guard let certificate = SSL_SESSION_get0_peer(session) else { return true }
       guard X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0 else { return false }
@@ -146,7 +147,7 @@
       }
     }
 
-    /// The context whose certificate is for `name`; nil if this one will do.
+    /// The context whose certificate is for `name`; nil if this one is used.
     func context(for name: String) -> TLSContext? {
       if others.isEmpty || isFor(name) { return nil }
       return others.first { $0.isFor(name) }
@@ -210,7 +211,7 @@
         let store = SSL_CTX_get_cert_store(pointer)
         for certificate in certificates {
           X509_STORE_add_cert(store, certificate)
-          // What a server names to clients when it asks for a certificate.
+          // The CAs that a server names when it requests a certificate.
           if role == .server { SSL_CTX_add_client_CA(pointer, certificate) }
         }
       }

@@ -4,17 +4,17 @@
   internal import COpenSSL
 
   /// A name that a certificate can be for: labels of letters, digits, `-` and `_` (RFC 9525 §2), or
-  /// an IP address. Nothing else reaches OpenSSL, which takes an empty name for "any", a dot in
-  /// front for "any subdomain", and ends a name at a NUL.
+  /// an IP address. No other reaches OpenSSL, which takes an empty name for "any", a leading dot
+  /// for "any subdomain", and ends a name at a NUL.
   package struct TLSServerName: Sendable, Hashable {
-    /// Without the dot that ends a DNS name (RFC 6066 §3: SNI and certificates have none).
+    /// Without the trailing dot of a DNS name (RFC 6066 §3: SNI and certificates have none).
     package let text: String
 
     package init?(_ name: String) {
       let text = name.hasSuffix(".") ? String(name.dropLast()) : name
       guard (1...253).contains(text.utf8.count) else { return nil }
       if text.utf8.contains(UInt8(ascii: ":")) {
-        // Or OpenSSL would take a host with its port for a name.
+        // OpenSSL takes an address that is none, such as a host with its port, as a name.
         guard text.utf8.allSatisfy(TLSServerName.isAddressByte), TLSServerName.isAddress(text)
         else { return nil }
       } else {

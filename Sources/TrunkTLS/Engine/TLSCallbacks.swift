@@ -3,7 +3,7 @@
 #if TLS
   internal import COpenSSL
 
-  /// OpenSSL's way back into Swift: callbacks that find their engine.
+  /// OpenSSL's callbacks, which find their engine.
   ///
   /// They run only inside an engine's own calls, on its loop.
   enum TLSCallbacks {
@@ -86,7 +86,7 @@
             guard let at = TLSCallbacks.find(engine.context.application.wire, in: offered),
               let base = offered.baseAddress
             else { return SSL_TLSEXT_ERR_ALERT_FATAL }
-            // Points into what the client sent, which OpenSSL keeps that long.
+            // Points into the client's message, which OpenSSL keeps that long.
             chosen?.pointee = base + at + 1
             length?.pointee = base[at]
             return SSL_TLSEXT_ERR_OK
@@ -106,7 +106,7 @@
       }
     }
 
-    /// The chain, the name, then the application's own word.
+    /// The chain, the name, then the application's check.
     private static func verify(_ store: OpaquePointer?) -> Int32 {
       guard let store,
         let ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()),
@@ -117,7 +117,7 @@
         guard status == 1 else { return status }
       }
       guard let verify = engine.context.verify else { return 1 }
-      // Unchecked chains have not been built.
+      // A chain that is not verified was not built.
       guard let certificate = trunk_chain_at(store, 0) ?? X509_STORE_CTX_get0_cert(store) else {
         return 0
       }

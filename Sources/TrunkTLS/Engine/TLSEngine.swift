@@ -4,45 +4,45 @@
   internal import COpenSSL
   package import TrunkSockets
 
-  /// TLS between a socket's bytes and its driver's, on OpenSSL without its I/O: bytes in, bytes
+  /// TLS between a socket's bytes and its driver's, by OpenSSL without its I/O: bytes in, bytes
   /// out.
   ///
   /// ```
   ///   handshaking ── both sides are done, ALPN fits ──► open ── close_notify ──► closed
   ///        └──────── refused by either side ──► failed ◄─── a bad record ┘
   /// ```
-  /// OpenSSL reads straight from the received bytes and writes straight into the loop's send
-  /// buffer, by a BIO of our own: nothing is kept for an idle connection.
+  /// OpenSSL reads directly from the received bytes and writes directly into the loop's send
+  /// buffer, by a BIO of this library: an idle connection has no buffers.
   ///
-  /// Never leaves its loop.
+  /// Bound to its loop.
   package final class TLSEngine: ByteFilter {
     private enum Phase { case handshaking, open, closed, failed }
     private var phase = Phase.handshaking
     let ssl: OpaquePointer
     let context: TLSContext
-    /// The name that is sent and checked; a server's own is the one that the client sent.
+    /// The name that is sent and verified; a server's own is the one that the client sent.
     private let serverName: String?
-    /// Where a session is kept.
+    /// The key under which a session is kept.
     private let sessionKey: String?
 
-    // What OpenSSL reads from and writes to while one of our methods runs.
+    // OpenSSL's input and output while a method of this class runs.
     private var input = UnsafeRawBufferPointer(start: nil, count: 0)
     private var output: UnsafeMutablePointer<OutputBuffer>?
-    /// What it wrote while there was no buffer to write to.
+    /// Its output while there was no buffer for it.
     private var pending: [UInt8] = []
-    /// Bytes of the driver that OpenSSL takes only when it has read the rest of a handshake message
-    /// that came in pieces (a long ticket); the driver is not asked for more before they are gone.
+    /// Bytes of the driver that OpenSSL accepts only after the rest of a handshake message that
+    /// came in pieces (a long ticket); the driver is asked for more after they are sent.
     private var held: [UInt8] = []
-    /// Handshake messages behind the handshake since the last byte for the driver.
+    /// Handshake messages after the handshake since the last byte for the driver.
     private var idleMessages = 0
-    /// Behind the handshake: how the peer breaks rules that OpenSSL does not hold it to.
+    /// After the handshake: the peer's violation of rules that OpenSSL does not enforce.
     private var offence: String?
     /// Why ``TLSContext/verify`` refused the peer.
     var refusal: String?
     private var knownPeer: TLSPeer??
 
     /// - Parameters:
-    ///   - serverName: a host name or IP literal, as far as it is known.
+    ///   - serverName: a host name or IP literal, if known.
     ///   - server: the key under which a session may be resumed.
     package init(
       client context: TLSContext, serverName: String?, server: String? = nil
@@ -69,7 +69,7 @@
     }
 
     deinit {
-      // Else OpenSSL takes a connection without close_notify for a bad one, and forgets its
+      // Otherwise OpenSSL treats a connection without close_notify as failed, and drops its
       // session.
       if phase != .failed { SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN) }
       SSL_free(ssl)
@@ -90,8 +90,7 @@
     }
 
     private func expect(_ serverName: String?) throws(TLSError) {
-      // Of an empty name OpenSSL makes "any name will do", of one with a dot in front "any
-      // subdomain".
+      // OpenSSL takes an empty name as "any name", and one with a leading dot as "any subdomain".
       guard let name = serverName.flatMap({ TLSServerName($0)?.text }) else {
         guard context.checksName else { return }
         throw TLSError(
@@ -108,7 +107,7 @@
         _ = X509_VERIFY_PARAM_set1_ip(parameters, nil, 0)
         return
       }
-      // Names are alternative names; a subject is none (RFC 9525 §2).
+      // Names are subject alternative names; the subject is not used (RFC 9525 §2).
       SSL_set_hostflags(
         ssl, UInt32(X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT))
       guard SSL_set1_host(ssl, name) == 1 else {
@@ -121,7 +120,7 @@
     package var isOpen: Bool { phase == .open && held.isEmpty }
     package var outputCount: Int { pending.count }
 
-    /// A client speaks first.
+    /// A client sends first.
     package func begin() throws(SocketError) {
       if context.role == .client { try handshake() }
     }
@@ -190,7 +189,7 @@
         if count > 0 {
           rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(Int(count)))
         } else if SSL_get_error(ssl, count) == SSL_ERROR_WANT_READ {
-          // Our BIO takes everything, so it is not the socket that OpenSSL waits for.
+          // The BIO takes everything, so OpenSSL does not wait for the socket.
           held = Array(rest)
           return true
         } else {
@@ -224,23 +223,24 @@
         SocketError(
           "TLS", errno: 0, detail: "\(other) ended the connection during the TLS handshake")
       case .open where context.application == .http1:
-        // A body may last until the end of the connection (RFC 9112 §6.3, §9.8): anybody on the way
-        // could cut it short. HTTP/2 ends its streams itself.
+        // A body may last until the end of the connection (RFC 9112 §6.3, §9.8): without this an
+        // attacker could cut it short. HTTP/2 ends its streams itself.
         SocketError(
           "TLS", errno: 0, detail: "\(other) ended the connection without close_notify")
       default: nil
       }
     }
 
-    // MARK: Facts
+    // MARK: Properties
 
-    /// Who the other side is; nil if it showed no certificate, or the handshake is not over.
+    /// The identity of the other side; nil without a certificate, or before the end of the
+    /// handshake.
     package var peer: TLSPeer? {
       if let knownPeer { return knownPeer }
       guard phase == .open || phase == .closed else { return nil }
       let certificate = SSL_get1_peer_certificate(ssl)
       defer { X509_free(certificate) }
-      // Unverified names are nobody's.
+      // A certificate that was not verified gives no identity.
       let peer = context.checksChain || context.verify != nil ? certificate.map(TLSPeer.init) : nil
       knownPeer = .some(peer)
       return peer
@@ -291,14 +291,14 @@
 
     // MARK: OpenSSL's side
 
-    /// Most handshake messages in a row between bytes for the driver: KeyUpdate costs keys, a
-    /// ticket costs a session, and the peer next to nothing.
+    /// Most handshake messages in a row without bytes for the driver: KeyUpdate costs this side new
+    /// keys, a ticket a session, and both cost the peer next to nothing.
     private static let maximumIdleMessages = 32
 
     /// A handshake message of the peer.
     func messageReceived(_ type: UInt8) {
       guard phase == .open else { return }
-      // RFC 9113 §9.2.1: OpenSSL would go on after its warning.
+      // RFC 9113 §9.2.1: OpenSSL would continue after its warning.
       if type == UInt8(SSL3_MT_CLIENT_HELLO) || type == UInt8(SSL3_MT_HELLO_REQUEST) {
         offence = "asked for TLS renegotiation, which HTTP/2 forbids"
         return
@@ -312,7 +312,7 @@
     }
 
     func readInput(_ target: UnsafeMutableRawPointer, _ count: Int) -> Int {
-      // Nothing more for somebody who is to go.
+      // No more output for a peer whose connection is about to be closed.
       if offence != nil { return 0 }
       let taken = min(count, input.count)
       guard taken > 0, let base = input.baseAddress else { return 0 }

@@ -3,13 +3,14 @@
 #if TLS
   internal import COpenSSL
 
-  /// What is wrong with certificates, keys or trust as they are configured, in one sentence.
+  /// An error in configured certificates, keys or trust, in one sentence.
   public struct TLSError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// One sentence: which file or setting, and what is wrong with it.
     public let description: String
 
     package init(_ description: String) { self.description = description }
 
-    /// With OpenSSL's own word for it, which is taken off this thread's error queue.
+    /// With OpenSSL's own reason, which is removed from this thread's error queue.
     static func openSSL(_ what: String) -> TLSError {
       guard let reason = OpenSSLErrors.takeLast() else { return TLSError(what) }
       return TLSError("\(what): \(reason.text)")
@@ -25,7 +26,7 @@
 
     static func clear() { ERR_clear_error() }
 
-    /// The newest, which is nearest to what was asked; the queue is empty afterwards.
+    /// The newest error, the closest to the cause; the queue is empty afterwards.
     static func takeLast() -> Reason? {
       let error = ERR_peek_last_error()
       ERR_clear_error()

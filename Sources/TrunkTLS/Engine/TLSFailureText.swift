@@ -3,7 +3,7 @@
 #if TLS
   internal import COpenSSL
 
-  /// Puts into words why TLS failed: who refused whom, and for what.
+  /// The text for a TLS failure: which side refused, and for what reason.
   struct TLSFailureText {
     var role: TLSRole
     var serverName: String?
@@ -34,7 +34,7 @@
       }
     }
 
-    /// What speaks another protocol, as OpenSSL sees its first bytes.
+    /// Whether the first bytes are of another protocol, by OpenSSL's reason code.
     private static func isOtherProtocol(_ code: Int32) -> Bool {
       switch code {
       case SSL_R_WRONG_VERSION_NUMBER, SSL_R_HTTP_REQUEST, SSL_R_HTTPS_PROXY_REQUEST,

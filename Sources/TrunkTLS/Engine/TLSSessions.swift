@@ -6,7 +6,7 @@
 
   /// Sessions to resume, one for each server (RFC 8446 §2.2): the newest ticket.
   final class TLSSessions: Sendable {
-    /// `@unchecked Sendable`: the lock of the table is the only way to it.
+    /// `@unchecked Sendable`: accessed under the table's lock only.
     private final class Session: @unchecked Sendable {
       let pointer: OpaquePointer
       init(adopting pointer: OpaquePointer) { self.pointer = pointer }
@@ -14,7 +14,7 @@
     }
     private let table = Locked<[String: Session]>([:])
 
-    /// Servers that are remembered; beyond it all are forgotten.
+    /// Servers with a session; beyond it all sessions are dropped.
     private static let capacity = 1_024
 
     /// - Parameter session: this takes over the reference.
@@ -26,7 +26,8 @@
       }
     }
 
-    /// - Parameter isGood: asked about the session, outside of the lock, as the application is.
+    /// - Parameter isGood: called with the session, outside of the lock, since it calls the
+    ///   application.
     func resume(_ server: String, on ssl: OpaquePointer, if isGood: (OpaquePointer) -> Bool) {
       guard let session = table.withLock({ $0[server] }) else { return }
       if SSL_SESSION_is_resumable(session.pointer) == 1, isGood(session.pointer) {

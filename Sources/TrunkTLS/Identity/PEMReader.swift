@@ -3,7 +3,7 @@
 #if TLS
   internal import COpenSSL
 
-  /// PEM text into OpenSSL's objects. What it returns is the caller's to free.
+  /// Decodes PEM text into OpenSSL's objects. The caller frees what it returns.
   enum PEMReader {
     /// A larger file is no certificate.
     private static let maximumSize = 4 << 20
@@ -36,7 +36,7 @@
     /// Every certificate in the text, at least one.
     static func certificates(_ pem: PEM) throws(TLSError) -> [OpaquePointer] {
       let text = try bytes(pem, "certificate")
-      // OpenSSL makes no BIO of nothing.
+      // OpenSSL makes no BIO of an empty buffer.
       guard !text.isEmpty else { throw TLSError("\(name(pem)) is empty") }
       var found: [OpaquePointer] = []
       OpenSSLErrors.clear()
@@ -116,7 +116,7 @@
     }
   }
 
-  /// Without one of its own OpenSSL would ask on the terminal.
+  /// Without a callback OpenSSL would prompt on the terminal.
   private func answerPassphrase(
     _ buffer: UnsafeMutablePointer<CChar>?, _ size: Int32, _: Int32,
     _ user: UnsafeMutableRawPointer?

@@ -2,12 +2,11 @@
 // Copyright 2026 The Trunkcall Authors
 #if TLS
 
-  /// Identities of workloads (spiffe.io: SPIFFE-ID, X.509-SVID): a URI in the certificate takes the
-  /// place of the host name.
+  /// Identities of workloads (spiffe.io: SPIFFE-ID, X.509-SVID): a URI in the certificate replaces
+  /// the host name.
   public enum SPIFFE {
-    /// A verifier for ``ClientTLS/verify`` and ``ServerTLS/verify`` that wants one of these IDs.
-    /// On a client set ``ClientTLS/verification`` to `.certificate`: there is no host name to
-    /// check.
+    /// A verifier for ``ClientTLS/verify`` and ``ServerTLS/verify`` that accepts these IDs. On a
+    /// client set ``ClientTLS/verification`` to `.certificate`: there is no host name to verify.
     public static func expecting(_ ids: String...) -> @Sendable (TLSPeer) throws -> Void {
       let allowed = Set(ids)
       return { peer in
@@ -19,7 +18,7 @@
       }
     }
 
-    /// A verifier that wants any ID of a trust domain (`example.org`).
+    /// A verifier that accepts any ID of a trust domain (`example.org`).
     public static func expecting(
       trustDomain: String
     ) -> @Sendable (TLSPeer) throws -> Void {

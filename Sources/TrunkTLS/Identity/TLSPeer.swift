@@ -3,12 +3,15 @@
 #if TLS
   internal import COpenSSL
 
-  /// Who is at the other end, by the certificate that was verified.
+  /// The identity of the other side by its verified certificate.
   public struct TLSPeer: Sendable, Hashable {
-    /// As RFC 2253 writes it: `CN=orders,O=Example`.
+    /// In the form of RFC 2253: `CN=orders,O=Example`.
     public let subject: String
+    /// The DNS names among the subject alternative names (RFC 5280 §4.2.1.6).
     public let dnsNames: [String]
+    /// The IP addresses among them, as text; IPv6 with all eight groups.
     public let ipAddresses: [String]
+    /// The URIs among them.
     public let uris: [String]
     /// SHA-256 of the certificate, 64 hexadecimal digits.
     public let fingerprint: String
@@ -74,7 +77,7 @@
       return PEMReader.readAll(bio)
     }
 
-    /// `10.0.0.7`, `2001:db8:0:0:0:0:0:1`: as many groups as there are, none left out.
+    /// `10.0.0.7`, `2001:db8:0:0:0:0:0:1`: all groups are written.
     private static func address(_ bytes: UnsafeBufferPointer<UInt8>) -> String {
       if bytes.count == 16 {
         return stride(from: 0, to: 16, by: 2).map {

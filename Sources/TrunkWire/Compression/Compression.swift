@@ -4,13 +4,13 @@
 /// How the messages of one direction of a call are compressed: the value of `grpc-encoding`
 /// (compression.md).
 ///
-/// Each message is compressed on its own: nothing of one is seen in the next.
+/// Each message is compressed on its own, without a dictionary of earlier ones.
 public enum Compression: String, Sendable, Hashable, CaseIterable {
-  /// Not at all; the default everywhere.
+  /// No compression; the default everywhere.
   case identity
   /// RFC 1952.
   case gzip
-  /// Deflate in zlib's wrapping (RFC 1950), as gRPC means it.
+  /// Deflate in zlib's wrapping (RFC 1950), as by gRPC's compression.md.
   case deflate
 }
 
@@ -20,7 +20,7 @@ extension Compression: CustomStringConvertible {
 }
 
 extension Compression {
-  /// For atomics.
+  /// For atomic variables.
   package var code: UInt8 {
     switch self {
     case .identity: 0
@@ -60,17 +60,22 @@ extension Compression {
   }
 }
 
-/// Algorithms that one side takes from the other: the value of `grpc-accept-encoding`. `identity`
-/// is always in it.
+/// A set of algorithms that one side accepts: the value of `grpc-accept-encoding`. `identity` is
+/// always accepted.
 public struct CompressionSet: OptionSet, Sendable, Hashable {
+  /// One bit for each algorithm; `identity` has none.
   public let rawValue: UInt8
+  /// Unknown bits are kept and have no effect.
   public init(rawValue: UInt8) { self.rawValue = rawValue }
 
+  /// RFC 1952.
   public static let gzip = CompressionSet(rawValue: 1)
+  /// RFC 1950.
   public static let deflate = CompressionSet(rawValue: 2)
-  /// Everything that this library can take.
+  /// All algorithms of this library.
   public static let all: CompressionSet = [.gzip, .deflate]
 
+  /// Whether `compression` is in the set; true for `identity`.
   public func accepts(_ compression: Compression) -> Bool {
     switch compression {
     case .identity: true
@@ -81,10 +86,10 @@ public struct CompressionSet: OptionSet, Sendable, Hashable {
 }
 
 extension CompressionSet {
-  /// From the bytes of `grpc-accept-encoding`: names between commas, with or without spaces. Names
-  /// that this library does not know are left out.
+  /// From the bytes of `grpc-accept-encoding`: names between commas, with or without spaces.
+  /// Unknown names are ignored.
   package init(wire list: UnsafeRawBufferPointer) {
-    // What this library sends, and what C-core does.
+    // The values that this library and C-core send.
     if list.equals("identity,deflate,gzip") || list.equals("identity, deflate, gzip") {
       self = .all
       return

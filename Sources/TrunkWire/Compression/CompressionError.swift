@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Why a compressed message cannot be read.
+/// Why a compressed message cannot be decompressed.
 package enum CompressionError: Error, Sendable, Equatable {
-  /// It inflates to more than `limit` bytes; no more than that were ever made of it.
+  /// It inflates to more than `limit` bytes; no more than that were ever produced.
   case tooLarge(limit: Int)
   /// Not of the algorithm's format, or its checksum is wrong.
   case corrupt(Compression)
-  /// Its bytes end before it does.
+  /// Its bytes end before its compressed data does.
   case truncated(Compression)
   /// `count` bytes follow its end.
   case trailingBytes(Compression, count: Int)

@@ -4,7 +4,7 @@ internal import CZlib
 
 /// Compresses whole messages, one at a time, each on its own.
 ///
-/// Small messages get a small state: zlib's usual 256 KiB would cost more to set up than the
+/// Small messages get a small state: zlib's usual 256 KiB would take longer to set up than the
 /// message to compress.
 package enum Deflater {
   /// The frame of a message, compressed: its prefix is written, flag included.
@@ -25,7 +25,7 @@ package enum Deflater {
     guard length > 0, length <= 0xffff_ffff else { return nil }
     var stream = z_stream()
     let size = StateSize(length)
-    // zlib's state points back at the stream: it must not move while it is in use.
+    // zlib's state points back to the stream: it must not move while it is in use.
     let result = withUnsafeMutablePointer(to: &stream) { stream -> [UInt8]? in
       let started = deflateInit2_(
         stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, format.windowBits(size.windowBits),
@@ -61,7 +61,7 @@ package enum Deflater {
           stream.pointee.avail_out = room
           let result = CZlib.deflate(stream, Z_FINISH)
           filled += Int(room - stream.pointee.avail_out)
-          // `deflateBound` is enough for all of it; a room clamped to 4 GiB is filled in turns.
+          // `deflateBound` is enough for all of it; a buffer clamped to 4 GiB is filled in turns.
           guard result == Z_OK, filled < output.count else {
             isWhole = result == Z_STREAM_END
             break
@@ -70,7 +70,7 @@ package enum Deflater {
         count = filled
       }
       guard isWhole else { return nil }
-      // It may wait in a queue: do not let it hold the room that it did not need.
+      // It may wait in a queue: spare capacity would be held as long.
       return output.count < output.capacity / 2 ? output.exact : output
     }
   }

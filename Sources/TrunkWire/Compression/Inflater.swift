@@ -10,10 +10,10 @@ internal import CZlib
 ///                  ▼                                ▼
 ///               all input used? the message      tooLarge
 /// ```
-/// 1. The limit holds for what comes out, while it comes out: a bomb costs `limit` bytes at most.
+/// 1. The limit holds for the output while it is produced: a bomb costs `limit` bytes at most.
 /// 2. A message is one zlib stream, or one gzip member or several (RFC 1952 §2.2): nothing less,
 ///    and nothing after it. Members after the first count against ``maxMembers``: an empty one
-///    takes 20 bytes and makes nothing.
+///    takes 20 bytes and gives no output.
 package enum Inflater {
   /// Members of one gzip message.
   package static let maxMembers = 1_000
@@ -38,14 +38,14 @@ package enum Inflater {
     _ bytes: [UInt8], _ format: ZlibFormat, _ algorithm: Compression, _ output: inout Room
   ) -> CompressionError? {
     var stream = z_stream()
-    // zlib's state points back at the stream: it must not move while it is in use.
+    // zlib's state points back to the stream: it must not move while it is in use.
     return withUnsafeMutablePointer(to: &stream) { stream in
       let started = inflateInit2_(
         stream, format.windowBits(15), ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
       guard started == Z_OK else { return .noMemory }
       defer { inflateEnd(stream) }
       return bytes.withUnsafeBytes { input in
-        // zlib takes a mutable pointer for the sake of C and writes nothing there.
+        // zlib's C interface takes a mutable pointer and does not write to it.
         stream.pointee.next_in = UnsafeMutablePointer(
           mutating: input.bindMemory(to: Bytef.self).baseAddress)
         stream.pointee.avail_in = uInt(clamping: input.count)
@@ -66,7 +66,7 @@ package enum Inflater {
               inflateReset(stream) == Z_OK
             else { return .trailingBytes(algorithm, count: left) }
           case Z_OK, Z_BUF_ERROR:
-            // Room is left, so it was input that ran out.
+            // The output buffer has room, so the input has ended.
             if stream.pointee.avail_out > 0 { return .truncated(algorithm) }
           case Z_MEM_ERROR: return .noMemory
           default: return .corrupt(algorithm)
@@ -76,8 +76,8 @@ package enum Inflater {
     }
   }
 
-  /// Where a message grows: doubled when full, up to one byte more than the limit, which tells a
-  /// message of exactly that size from a larger one.
+  /// The output buffer: doubled when full, up to one byte more than the limit, which distinguishes
+  /// a message of exactly that size from a larger one.
   private struct Room {
     let limit: Int
     var filled = 0
@@ -87,7 +87,7 @@ package enum Inflater {
     init(limit: Int, hint: Int) {
       self.limit = max(0, limit)
       largest = min(self.limit, Int.max - 1) + 1
-      // Four times the input is what text usually comes to; the rest is doubling.
+      // Text usually inflates to four times its size; more is had by doubling.
       let wanted = hint.multipliedReportingOverflow(by: 4)
       let first = wanted.overflow ? largest : max(256, wanted.partialValue)
       memory = .allocate(byteCount: min(largest, first), alignment: 16)
@@ -115,7 +115,7 @@ package enum Inflater {
   }
 }
 
-/// How zlib is told about the bytes around the deflate data.
+/// zlib's codes for the format around the deflate data.
 enum ZlibFormat {
   case zlib
   case gzip

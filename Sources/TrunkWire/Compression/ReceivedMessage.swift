@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A message as it came: its compressed flag, resolved by `grpc-encoding`, says what is still to be
-/// done. It waits compressed, so that what waits is what the peer's window paid for, and is
-/// decompressed when the application takes it.
+/// A message as received: its compressed flag, with `grpc-encoding`, is the algorithm to decompress
+/// with. It waits compressed, so that the memory of waiting messages is bounded by the peer's
+/// window, and is decompressed when the application takes it.
 package struct ReceivedMessage: Sendable {
   package let payload: [UInt8]
   /// `.identity`: the flag was 0.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Cuts a stream of bytes into gRPC messages (PROTOCOL-HTTP2.md, Length-Prefixed-Message).
+/// Splits a stream of bytes into gRPC messages (PROTOCOL-HTTP2.md, Length-Prefixed-Message).
 ///
 /// ```
 ///            5 bytes                     length bytes
@@ -12,15 +12,17 @@
 ///        ▼
 ///      failed (for good: every later `receive` throws the same error)
 /// ```
-/// 1. Message boundaries know nothing of DATA frames: any split gives the same messages.
-/// 2. A length is a claim. Memory follows the bytes that came, at most twice over; eight times
-///    where no more than 128 KiB are claimed, so that what came is not copied again and again.
-/// 3. A message that lies whole in one chunk costs exactly one allocation, an empty one none.
+/// 1. Message boundaries are independent of DATA frames: any split gives the same messages.
+/// 2. A length is not trusted. Memory grows with the received bytes, at most twice over; eight
+///    times where no more than 128 KiB are announced, so that received bytes are not copied
+///    repeatedly.
+/// 3. A message that is whole in one chunk costs exactly one allocation, an empty one none.
 package struct MessageReader {
   // 22 bytes: every stream has one.
-  // The prefix so far: byte n of it stands in bits 8(4-n)..., `prefixCount` of 5 have come.
+  // The received part of the prefix: byte n of it is in bits 8(4-n)..., `prefixCount` of 5 are
+  // there.
   private var prefix: UInt64 = 0
-  // The payload under way; its length is known once the prefix is whole.
+  // The payload under way; its length is known once the prefix is complete.
   private var payload: [UInt8] = []
   private let largest: UInt32
   private var prefixCount: UInt8 = 0
@@ -36,7 +38,7 @@ package struct MessageReader {
 
   package var limit: Int { Int(largest) }
 
-  /// Whether bytes of an unfinished message have come: an end of stream now would cut it short.
+  /// Whether bytes of an unfinished message were received: an end of stream now would truncate it.
   package var isMidMessage: Bool { prefixCount > 0 }
 
   /// Payload bytes held for the unfinished message.
@@ -45,9 +47,9 @@ package struct MessageReader {
   /// Bytes allocated for it; for tests of rule 2.
   var capacity: Int { payload.capacity }
 
-  /// Takes the next bytes of the stream and hands over every message that they complete, in order.
+  /// Takes the next bytes of the stream and delivers every message that they complete, in order.
   ///
-  /// `deliver` must not call back into this reader. Messages delivered before an error stand.
+  /// `deliver` must not call this reader. Messages delivered before an error are valid.
   package mutating func receive(
     _ bytes: UnsafeRawBufferPointer, _ deliver: (_ payload: [UInt8], _ compressed: Bool) -> Void
   ) throws(FramingError) {
@@ -96,16 +98,16 @@ package struct MessageReader {
     throw failure
   }
 
-  /// What is wrong with the prefix, which stays.
+  /// The fault in the prefix, which is kept.
   private var failure: FramingError {
     flag > 1 ? .badFlag(flag) : .tooLarge(size: length, limit: limit)
   }
 
-  /// Holds the bytes of a message that goes on in a later chunk.
+  /// Holds the bytes of a message that continues in a later chunk.
   private mutating func keep(_ bytes: UnsafeRawBufferPointer) {
     let needed = payload.count + bytes.count
     if needed > payload.capacity {
-      // Cut at the message's end: rule 2 holds, and the last growth wastes nothing.
+      // Cut at the message's end: rule 2 holds, and the last growth has no spare room.
       let factor = length <= MessageReader.lenientLength ? 8 : 2
       payload.reserveCapacity(min(length, needed * factor))
     }
@@ -130,7 +132,7 @@ package struct MessageReader {
   }
 }
 
-/// What is wrong with a stream of length-prefixed messages. It cannot be read on after either.
+/// A fault in a stream of length-prefixed messages, after which it cannot be read.
 package enum FramingError: Error, Equatable {
   /// The prefix announces `size` bytes.
   case tooLarge(size: Int, limit: Int)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Base64 as `-bin` metadata needs it (RFC 4648 §4): sent unpadded, taken padded and unpadded
+/// Base64 for `-bin` metadata (RFC 4648 §4): sent unpadded, accepted padded and unpadded
 /// (PROTOCOL-HTTP2.md, Custom-Metadata).
 package enum Base64 {
   package static func encode(_ bytes: [UInt8]) -> String {
@@ -39,10 +39,10 @@ package enum Base64 {
     }
   }
 
-  /// The bytes that `text` stands for; nil if it is not base64.
+  /// The bytes that `text` encodes; nil if it is not base64.
   ///
-  /// Padding is all there or not at all. Bits left over in the last letter are ignored, as other
-  /// gRPC stacks do.
+  /// Padding is complete or absent. Unused bits of the last letter are ignored, as in other gRPC
+  /// stacks.
   package static func decode(_ text: UnsafeRawBufferPointer) -> [UInt8]? {
     guard let count = lettersBeforePadding(text) else { return nil }
     var valid = true
@@ -67,14 +67,14 @@ package enum Base64 {
     return valid ? decoded : nil
   }
 
-  /// Whether `decode` would take `text`.
+  /// Whether `decode` would accept `text`.
   package static func isValid(_ text: UnsafeRawBufferPointer) -> Bool {
     guard let count = lettersBeforePadding(text) else { return false }
     for i in 0..<count where value(text[i]) > 63 { return false }
     return true
   }
 
-  /// How many letters carry bits; nil if no base64 text has this length or this padding.
+  /// The number of letters before the padding; nil if no base64 text has this length or padding.
   private static func lettersBeforePadding(_ text: UnsafeRawBufferPointer) -> Int? {
     let pad = UInt8(ascii: "=")
     var count = text.count

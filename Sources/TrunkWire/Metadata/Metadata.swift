@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Key-value pairs that travel beside a call: ASCII text, or bytes under a name that ends in
-/// `-bin`.
+/// The name-value pairs of a call: ASCII text, or bytes under a name that ends in `-bin`.
 ///
-/// Names are case-insensitive and kept in lower case; a name may repeat, and order is kept (gRPC
-/// PROTOCOL-HTTP2.md, Custom-Metadata). Nothing is checked when a pair is added; a call that is
-/// given a name or value that HTTP/2 cannot carry, or a reserved name (most of `grpc-…`, `:…`,
-/// `te`, `content-type`, `user-agent`, `host`, …; docs/metadata.md has the table), fails with
-/// INTERNAL and a message that names it, before anything is sent. What was received can be sent on
-/// as it is.
+/// Names are case-insensitive and kept in lower case; a name may repeat, and order is kept
+/// (PROTOCOL-HTTP2.md, Custom-Metadata). Nothing is checked when a pair is added; a call with a
+/// name or value that HTTP/2 cannot carry, or a reserved name (most of `grpc-…`, `:…`, `te`,
+/// `content-type`, `user-agent`, `host`, …; docs/metadata.md has the table), fails with INTERNAL
+/// and a message that names it, before anything is sent. Received metadata can be sent on
+/// unchanged.
 public struct Metadata: Sendable, Hashable {
-  // Pairs lie one behind the other in wire form: two bytes of name length, four of value length
-  // (big endian), name, value. One allocation however many pairs, none for none; Strings are made
-  // only for what somebody reads.
+  // Pairs are stored one after the other in wire form: two bytes of name length, four of value
+  // length (big endian), name, value. One allocation for any number of pairs, none without; Strings
+  // are made on access only.
+  /// The number of pairs.
   @usableFromInline package var storage: [UInt8] = []
   public private(set) var count = 0
 
+  /// Empty.
   @inlinable public init() {}
 
+  /// Whether there is no pair.
   @inlinable public var isEmpty: Bool { storage.isEmpty }
 
   /// The first value of a text name, nil if there is none. Setting replaces all values of the name.
@@ -39,8 +41,8 @@ public struct Metadata: Sendable, Hashable {
     return values
   }
 
-  /// All values of a `-bin` name as bytes, in order; comma-joined ones are taken apart (M,
-  /// PROTOCOL-HTTP2.md). What is not base64 is left out.
+  /// All values of a `-bin` name as bytes, in order; values joined by commas are split
+  /// (PROTOCOL-HTTP2.md, Custom-Metadata). Values that are not base64 are left out.
   public subscript(binary name: String) -> [[UInt8]] {
     var values: [[UInt8]] = []
     forEachWire { key, value in
@@ -55,7 +57,7 @@ public struct Metadata: Sendable, Hashable {
   }
 
   /// Adds a text value: printable ASCII (0x20...0x7E), without spaces at its edges, which HTTP does
-  /// not keep. Other characters go as UTF-8, which peers may refuse.
+  /// not keep (RFC 9110 §5.5). Other characters are sent as UTF-8, which peers may refuse.
   public mutating func add(_ value: String, for name: String) {
     var name = name.lowercased()
     var value = value
@@ -64,17 +66,18 @@ public struct Metadata: Sendable, Hashable {
     }
   }
 
-  /// Adds a value of any bytes; `name` must end in `-bin`, else a call that is given it fails with
-  /// INTERNAL and says so. Sent as unpadded base64.
+  /// Adds a value of any bytes; `name` must end in `-bin`, else a call with it fails with INTERNAL
+  /// and a message that names it. Sent as unpadded base64.
   public mutating func add(binary value: [UInt8], for name: String) {
     let isBinary = name.lowercased().hasSuffix("-bin")
     add((isBinary ? "" : Metadata.misnamedMark) + Base64.encode(value), for: name)
   }
 
-  /// Stands before the base64 under a name that is not binary: no value can be sent with it, and a
+  /// Precedes the base64 under a name that is not binary: no value can be sent with it, whereas a
   /// peer would read the base64 as text.
   static let misnamedMark = "\0"
 
+  /// Removes all values of a name, text or binary.
   public mutating func removeAll(named name: String) {
     guard !isEmpty else { return }
     var kept = Metadata()
@@ -84,6 +87,7 @@ public struct Metadata: Sendable, Hashable {
     self = kept
   }
 
+  /// Appends all pairs, in order; repeated names are kept.
   public mutating func append(contentsOf other: Metadata) {
     storage.append(contentsOf: other.storage)
     count += other.count
@@ -91,11 +95,12 @@ public struct Metadata: Sendable, Hashable {
 }
 
 extension Metadata: Sequence {
-  /// Name and value as they stand on the wire (`-bin` values as base64).
+  /// Pairs in wire form (`-bin` values as base64), in order.
   public struct Iterator: IteratorProtocol {
     let storage: [UInt8]
     var offset = 0
 
+    /// The next name and value; nil after the last pair.
     public mutating func next() -> (name: String, value: String)? {
       guard let pair = Metadata.pair(in: storage, at: offset) else { return nil }
       offset = pair.value.upperBound
@@ -109,6 +114,7 @@ extension Metadata: Sequence {
 }
 
 extension Metadata: ExpressibleByDictionaryLiteral {
+  /// Pairs in order; a name may repeat.
   public init(dictionaryLiteral pairs: (String, String)...) {
     for (name, value) in pairs { add(value, for: name) }
   }
@@ -121,7 +127,7 @@ extension Metadata: CustomStringConvertible {
 // MARK: - Wire form
 
 extension Metadata {
-  /// Appends a pair as it came off the wire; `name` already in lower case (RFC 9113 §8.2.1).
+  /// Appends a received pair in wire form; `name` already in lower case (RFC 9113 §8.2.1).
   package mutating func append(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     // A name is at most 64 KiB - 1 long, which is more than can be sent: a longer one is cut here,
     // and refused with its size later.

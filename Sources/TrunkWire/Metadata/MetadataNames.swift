@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Where metadata goes.
+/// The part of a call that metadata is sent in.
 package enum MetadataPlace: Sendable, Hashable {
   /// With a request.
   case request
-  /// Before the first reply message.
+  /// Before the first response message.
   case initial
   /// With the status.
   case trailers
 }
 
-/// What a header's name means for metadata. This is the one table of names: both sides, and calls
-/// within the process, decide by it (docs/metadata.md shows it).
+/// The meaning of a header's name for metadata. This is the only table of names: both sides, and
+/// calls within the process, use it (docs/metadata.md shows it).
 ///
-/// - What is readable can be sent on: a handler may echo what it received, a gateway may forward
+/// - Readable metadata can be sent on: a handler may echo what it received, a gateway may forward
 ///   it.
-/// - What belongs to the library is read and written by it alone. It is in no received metadata,
-///   and an application that sets it is refused (PROTOCOL-HTTP2.md, Custom-Metadata).
+/// - Names of the library are read and written by it alone. They are in no received metadata, and
+///   an application that sets one is refused (PROTOCOL-HTTP2.md, Custom-Metadata).
 package enum MetadataName: Sendable, Hashable {
-  /// An application's own: readable and settable on both sides, everywhere.
+  /// Of applications: readable and settable on both sides, everywhere.
   case ordinary
   /// `grpc-status-details-bin`: readable everywhere, settable in trailers; left out elsewhere.
   case ofTrailers
-  /// The library's, or of one connection only (RFC 9113 §8.2.2): neither readable nor settable.
+  /// Of the library, or of one connection only (RFC 9113 §8.2.2): neither readable nor settable.
   case ofLibrary
   /// An HTTP/2 pseudo-header: neither readable nor settable.
   case pseudoHeader
@@ -41,8 +41,8 @@ package enum MetadataName: Sendable, Hashable {
     }
   }
 
-  /// Names that begin with `grpc-` are reserved for gRPC. These are defined to work by metadata:
-  /// retries (gRFC A6), tracing and statistics (`grpc-trace-bin`, `grpc-tags-bin`, gRFC A16, A45).
+  /// Names that begin with `grpc-` are reserved for gRPC. These are defined as metadata: retries
+  /// (gRFC A6), tracing and statistics (`grpc-trace-bin`, `grpc-tags-bin`, gRFC A16, A45).
   private static func ofGRPC(_ name: UnsafeRawBufferPointer) -> MetadataName {
     if name.equals("grpc-status-details-bin") { return .ofTrailers }
     return name.equals("grpc-previous-rpc-attempts") || name.equals("grpc-retry-pushback-ms")

@@ -3,18 +3,18 @@
 
 /// What an application may send as metadata (PROTOCOL-HTTP2.md, Custom-Metadata).
 ///
-/// 1. What a peer may send can be sent on: any name that HTTP/2 allows, any value that it allows
-///    (RFC 9113 §8.2.1), tabs and bytes outside of ASCII included.
-/// 2. Spaces at the edges of a value are left out: HTTP does not keep them (RFC 9110 §5.5).
-/// 3. ``MetadataName`` says which names are whose.
+/// 1. Whatever a peer may send can be sent on: any name that HTTP/2 allows, any value that it
+///    allows (RFC 9113 §8.2.1), tabs and bytes outside of ASCII included.
+/// 2. Spaces at the edges of a value are removed: HTTP does not keep them (RFC 9110 §5.5).
+/// 3. ``MetadataName`` has the names that are reserved.
 extension Metadata {
-  /// Metadata on its way out.
+  /// Metadata before it is sent.
   package struct Outgoing: Sendable {
-    /// What can be sent.
+    /// The pairs that can be sent.
     package var metadata: Metadata
     /// A sentence for each pair that cannot; it names the pair.
     package var refused: [String] = []
-    /// Names of pairs that belong elsewhere.
+    /// Names of pairs that are for another part of a call.
     package var leftOut: [String] = []
   }
 
@@ -38,7 +38,7 @@ extension Metadata {
     return outgoing
   }
 
-  /// It can be sent as it is.
+  /// Whether it can be sent unchanged.
   private func isPlain(_ place: MetadataPlace) -> Bool {
     var isPlain = true
     forEachWire { name, value in

@@ -2,17 +2,17 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// The escaping of `grpc-message` (PROTOCOL-HTTP2.md, Status-Message): UTF-8, in which every byte
-/// outside 0x20...0x7E, and `%` itself, is written `%XX`. So are spaces at the edges, where HTTP
-/// would not keep them (RFC 9110 §5.5).
+/// outside 0x20...0x7E, and `%` itself, is written `%XX`. So are spaces at the edges, which HTTP
+/// would not keep (RFC 9110 §5.5).
 package enum PercentEncoding {
-  /// - Parameter limit: of what comes out, in bytes. A message that is too long ends before the
+  /// - Parameter limit: of the result, in bytes. A message that is too long is cut before the
   ///   character (Unicode scalar) that would not fit.
   package static func encode(_ message: String, limit: Int = .max) -> [UInt8] {
     let bytes = message.utf8
     var encoded: [UInt8] = []
     encoded.reserveCapacity(min(limit, bytes.count))
     let last = bytes.count - 1
-    // Where the character at hand begins.
+    // The start of the current character.
     var start = 0
     for (offset, byte) in bytes.enumerated() {
       if byte & 0xc0 != 0x80 { start = encoded.count }
@@ -20,7 +20,7 @@ package enum PercentEncoding {
       let needed = isPlain(byte) && !isEdgeSpace ? 1 : 3
       guard encoded.count + needed <= limit else {
         encoded.removeSubrange(start...)
-        // What is the end now has no space there.
+        // The cut must not leave a space at the end.
         while encoded.last == UInt8(ascii: " ") { encoded.removeLast() }
         return encoded
       }
@@ -35,8 +35,8 @@ package enum PercentEncoding {
     return encoded
   }
 
-  /// Never fails and drops nothing (M, PROTOCOL-HTTP2.md): a `%` without two hex digits stays as it
-  /// is; bytes that are not UTF-8 turn into U+FFFD.
+  /// Never fails and drops nothing (PROTOCOL-HTTP2.md, Status-Message): a `%` without two hex
+  /// digits stays; bytes that are not UTF-8 become U+FFFD.
   package static func decode(_ encoded: UnsafeRawBufferPointer) -> String {
     guard encoded.contains(UInt8(ascii: "%")) else {
       return String(decoding: encoded, as: UTF8.self)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Codes that a client makes from what it saw, where the server named none.
+/// The codes that a client derives if the server sent no status.
 extension RPCError.Code {
-  /// The status for an HTTP response without `grpc-status` (http-grpc-status-mapping.md).
-  /// 1xx are no response yet and must be skipped by the caller. Servers never use it backwards.
+  /// The status for an HTTP response without `grpc-status` (http-grpc-status-mapping.md). 1xx are
+  /// no final response and must be skipped by the caller. Servers never use the inverse.
   package init(httpStatus: Int) {
     switch httpStatus {
     case 400, 431: self = .internal
@@ -18,8 +18,8 @@ extension RPCError.Code {
 
   /// The status for a stream that the peer reset (PROTOCOL-HTTP2.md, Errors).
   ///
-  /// STREAM_CLOSED has no mapping there, and codes that nobody has defined may be treated as
-  /// INTERNAL_ERROR (RFC 9113 §7): both are INTERNAL.
+  /// STREAM_CLOSED has no mapping there, and undefined codes may be treated as INTERNAL_ERROR (RFC
+  /// 9113 §7): both are INTERNAL.
   package init(resetCode: UInt32) {
     switch resetCode {
     case 0x7: self = .unavailable  // REFUSED_STREAM: not processed, may be retried
@@ -31,13 +31,13 @@ extension RPCError.Code {
   }
 }
 
-/// The value of a `grpc-status` header: decimal, without leading zeros. White space around it is no
-/// part of it (RFC 9110 §5.5).
+/// The value of a `grpc-status` header: decimal, without leading zeros. White space around it is
+/// ignored (RFC 9110 §5.5).
 package enum GRPCStatus: Sendable, Equatable {
   case ok
   case failure(RPCError.Code)
 
-  /// Anything that is not one of the seventeen codes is UNKNOWN (statuscodes.md).
+  /// Any value other than the seventeen codes is UNKNOWN (statuscodes.md).
   package init(parsing bytes: UnsafeRawBufferPointer) {
     switch GRPCStatus.number(bytes) {
     case 0: self = .ok

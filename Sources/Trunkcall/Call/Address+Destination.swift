@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
 
-// The same three cases on either side of the arrow: discovery knows no sockets, and sockets know no
-// discovery.
+// Discovery does not import sockets, nor sockets discovery: the same three cases exist in both
+// modules, and this is the conversion.
 extension Address {
   init(_ destination: Destination) {
     switch destination {

@@ -3,11 +3,11 @@
 internal import Logging
 internal import TrunkWire
 
-/// What is logged of calls, connections and subchannels: what handlers threw at error level, ends
-/// at debug level.
+/// The log lines of calls, connections and subchannels: errors of handlers at error level, ends at
+/// debug level.
 ///
-/// Whether ends are logged is looked up once, when the server or channel is made: a level that is
-/// disabled then costs a call one comparison.
+/// Whether ends are logged is decided once, when the server or channel is made: with debug level
+/// disabled a call costs one comparison.
 struct CallLog: Sendable {
   let logger: Logger
   let logsEnds: Bool
@@ -17,8 +17,8 @@ struct CallLog: Sendable {
     logsEnds = logger.logLevel <= .debug
   }
 
-  /// A handler threw. The client reads no more of an error that is no status than that there was
-  /// one, so it is said here. That a cancelled handler says so is no news.
+  /// A handler threw. The client gets UNKNOWN without details for an error that is no status, so it
+  /// is logged here. The CancellationError of a cancelled handler is not.
   @inline(never)
   func handlerThrew(_ error: any Error, method: String, peer: String) {
     if error is RPCError { return }

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Turns messages into bytes and back. Messages exist above this line only: everything beneath the
-/// stubs moves bytes, so that no generic code runs on the path of a call.
+/// Encodes and decodes messages. Only stubs and handlers have messages: everything beneath them
+/// moves bytes, so that no generic code runs on the path of a call.
 @frozen public struct Codec<Message: Sendable>: Sendable {
-  /// The message behind five reserved bytes, which the transport fills with gRPC's prefix.
+  /// The message behind five reserved bytes, into which the transport writes gRPC's prefix.
   public let encode: @Sendable (Message) throws -> [UInt8]
   /// From the payload alone, without the prefix.
   public let decode: @Sendable ([UInt8]) throws -> Message
 
+  /// - Parameters:
+  ///   - encode: must leave the five bytes; an error is INTERNAL, or the ``RPCError`` that it
+  ///     throws.
+  ///   - decode: an error is INTERNAL, or the ``RPCError`` that it throws.
   @inlinable public init(
     encode: @escaping @Sendable (Message) throws -> [UInt8],
     decode: @escaping @Sendable ([UInt8]) throws -> Message
@@ -19,7 +23,8 @@
 }
 
 extension Codec {
-  /// The message with its prefix. A failing encoder is this side's fault: INTERNAL.
+  /// The message with its prefix.
+  /// - Throws: INTERNAL if the encoder throws (a fault of this side).
   @inlinable public func frame(_ message: Message) throws(RPCError) -> [UInt8] {
     do {
       var frame = try encode(message)
@@ -28,14 +33,15 @@ extension Codec {
     } catch { throw CodecFailure.encoding(error) }
   }
 
-  /// Bytes that are no such message: INTERNAL (statuscodes.md).
+  /// Decodes a payload.
+  /// - Throws: INTERNAL for bytes that are no such message (statuscodes.md).
   @inlinable public func message(_ payload: [UInt8]) throws(RPCError) -> Message {
     do { return try decode(payload) } catch { throw CodecFailure.decoding(error) }
   }
 }
 
-/// The prefix is written while nobody else has the frame: later it would cost a copy, which a
-/// stream that its client does not read keeps.
+/// The prefix is written while the frame is uniquely referenced: later it would cost a copy, which
+/// is held as long as the peer's window is full.
 @usableFromInline enum CodecPrefix {
   @usableFromInline static func write(_ frame: inout [UInt8]) {
     let length = frame.count - MessageFrame.prefixLength
@@ -44,7 +50,7 @@ extension Codec {
   }
 }
 
-/// Kept out of line: the path of a call does not want it.
+/// Out of line: keeps the code of errors out of the path of a call.
 @usableFromInline enum CodecFailure {
   @usableFromInline static func encoding(_ error: any Error) -> RPCError {
     error as? RPCError ?? RPCError(.internal, "cannot encode the message: \(error)")

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A generated client: who makes its calls, and what all of them are told.
+/// A generated client: what makes its calls, and the options of all of them.
 public protocol ServiceClient: Sendable {
+  /// Makes the calls: a channel, or a test's own.
   var invoker: any CallInvoker { get set }
-  /// For every call; what a call brings of its own wins (``CallOptions/adding(_:)``).
+  /// For every call; a field that a call sets itself wins (``CallOptions/adding(_:)``).
   var options: CallOptions { get set }
+  /// A client without options of its own.
   init(_ invoker: any CallInvoker)
 }
 
@@ -21,7 +23,8 @@ extension ServiceClient {
     return copy
   }
 
-  /// A copy whose calls have these options over its own, as a call's own would be.
+  /// A copy whose calls have these options; where both are set these win over the copy's own
+  /// (``CallOptions/adding(_:)``).
   public func with(options: CallOptions) -> Self {
     var copy = self
     copy.options = copy.options.adding(options)

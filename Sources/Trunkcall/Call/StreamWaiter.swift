@@ -5,18 +5,18 @@ internal import TrunkHTTP2
 
 /// One continuation that waits on the loop, resumed there with a value or by its cancellation.
 ///
-/// Every wait has a number, so that a cancellation which reaches the loop when its wait is over
+/// Every wait has a number, so that a cancellation that reaches the loop after its wait has ended
 /// does not end the next one:
 /// ```
-///   on the loop:  begin(number) ── wait ──► resumed      its cancellation finds the number in `current`
-///   elsewhere:    a job with the ticket ──► wait ──► resumed     its cancellation has the ticket with it
+///   on the loop:  begin(number) ── wait ──► resumed    its cancellation reads `current`
+///   elsewhere:    a job with the ticket ──► wait ──► resumed   its cancellation has the ticket
 /// ```
-/// Only waits under way are told apart by their numbers, which may therefore begin anew after 2^31:
-/// a cancellation is in the loop's inbox for one of its rounds. What came before its wait is
-/// remembered by the wait's own ticket, not by a number.
+/// Numbers distinguish waits under way only, so they may wrap around after 2^31: a cancellation
+/// stays in the loop's inbox for one of its rounds. A cancellation before its wait is kept in the
+/// wait's own ticket, not by a number.
 struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
   private var continuation: UnsafeContinuation<Value, Never>?
-  /// Of the wait under way, or the last one. Written on the loop, when nobody waits.
+  /// Of the present wait, or the last one. Written on the loop, while nothing waits.
   private let number = Atomic<UInt32>(0)
 
   var isWaiting: Bool { continuation != nil }
@@ -32,7 +32,7 @@ struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
     return true
   }
 
-  /// The wait that has begun, whose cancellation cannot reach the loop before this.
+  /// The wait that has begun; its cancellation cannot reach the loop before this.
   mutating func wait(_ continuation: UnsafeContinuation<Value, Never>, _ wait: UInt32) {
     number.store(wait, ordering: .relaxed)
     self.continuation = continuation
@@ -65,16 +65,16 @@ struct StreamWaiter<Value: Sendable>: ~Copyable, Sendable {
   }
 }
 
-/// A wait that begins elsewhere than on its loop, where its cancellation may overtake it.
+/// A wait that begins on another thread than its loop, where its cancellation may come first.
 ///
-/// Its number is odd, one of the process's; a loop has even ones of its own, for which it needs no
-/// atomic operation.
+/// Its number is odd, unique in the process; a loop has even ones of its own, which need no atomic
+/// operation.
 final class WaitTicket: Sendable {
   static let last = Atomic<UInt32>(1)
   let number = WaitTicket.last.wrappingAdd(2, ordering: .relaxed).newValue
   private let cancelled = Atomic<Bool>(false)
 
   var isCancelled: Bool { cancelled.load(ordering: .acquiring) }
-  /// Before the cancellation goes to the loop.
+  /// Called before the cancellation is posted to the loop.
   func cancel() { cancelled.store(true, ordering: .releasing) }
 }

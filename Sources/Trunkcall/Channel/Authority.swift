@@ -4,11 +4,11 @@ internal import TrunkDiscovery
 internal import TrunkWire
 
 /// The `:authority` of a channel's calls (RFC 3986 §3.2). Over TLS its host is the name that a
-/// server's certificate is checked for, so it is never empty.
+/// server's certificate is verified against, so it is never empty.
 enum Authority {
-  /// What a resolver makes of a target, as it goes into a header: whatever an authority may not
+  /// A resolver's authority for a target, as it goes into a header: whatever an authority may not
   /// hold is percent-encoded (naming.md), as in `team/orders`.
-  /// - Throws: ``TargetError`` if there is nothing.
+  /// - Throws: ``TargetError`` if it is empty.
   static func encoded(_ text: String, of target: Target) throws(TargetError) -> String {
     guard !text.isEmpty else {
       throw TargetError(
@@ -23,7 +23,7 @@ enum Authority {
     URIEscape.encode(text, keeping: isAllowed)
   }
 
-  /// One that the application has set: as it is, or refused.
+  /// One that the application has set: unchanged, or refused.
   static func checked(_ text: String, of target: Target) throws(TargetError) -> String {
     guard !text.isEmpty, text.utf8.allSatisfy({ isAllowed($0) || $0 == UInt8(ascii: "%") }) else {
       throw TargetError(

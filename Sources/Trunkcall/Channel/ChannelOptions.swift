@@ -5,12 +5,12 @@ internal import TrunkHTTP2
 package import TrunkSockets
 public import TrunkWire
 
-/// Every limit and choice of a channel, with its default. The table in docs/limits.md holds them
-/// all.
+/// Every limit and choice of a channel, with its default. docs/limits.md has the table of all
+/// limits.
 public struct ChannelOptions: Sendable {
   // Names
 
-  /// The `:authority` of every call; nil: the endpoint's server name, else what the resolver makes
+  /// The `:authority` of every call; nil: the endpoint's server name, else the resolver's authority
   /// of the target.
   public var authority: String?
   /// Goes before `grpc-swift-trunkcall/…` in the `user-agent`; nil sends the library's name alone.
@@ -23,8 +23,8 @@ public struct ChannelOptions: Sendable {
   /// Largest response message in bytes, compressed and decompressed. Default 4 MiB; beyond it
   /// RESOURCE_EXHAUSTED.
   public var maxReceiveMessageSize = 4 << 20
-  /// Largest request message in bytes, after compression. Default: what the format can say
-  /// (2^32 - 1).
+  /// Largest request message in bytes, after compression. Default: the largest that the prefix can
+  /// express (2^32 - 1).
   public var maxSendMessageSize = Int(UInt32.max)
   /// Response header list in bytes, HTTP/2 counting (RFC 9113 §10.5.1). Default 16 KiB; beyond it
   /// the call ends with RESOURCE_EXHAUSTED.
@@ -35,92 +35,95 @@ public struct ChannelOptions: Sendable {
 
   // Compression (compression.md)
 
-  /// How requests are compressed where the call does not say (``CallOptions/compression``).
-  /// Default: not at all.
+  /// How requests are compressed unless the call sets it (``CallOptions/compression``). Default:
+  /// not at all.
   public var compression = Compression.identity
-  /// What responses may be compressed with, told to servers as `grpc-accept-encoding`; anything
-  /// else is INTERNAL. Default: all; the receive limit holds for the decompressed size. Empty: the
-  /// header is not sent.
+  /// The algorithms that responses may be compressed with, sent to servers as
+  /// `grpc-accept-encoding`; any other is INTERNAL. Default: all; the receive limit holds for the
+  /// decompressed size. Empty: the header is not sent.
   public var acceptedCompression = CompressionSet.all
 
   // Calls
 
-  /// Calls that may wait for a server, and as many for a stream of each connection whose server
-  /// takes no more at once. Default 10,000; beyond it RESOURCE_EXHAUSTED.
+  /// Calls that may wait for a server, and as many per connection for a stream, where the server's
+  /// MAX_CONCURRENT_STREAMS is reached. Default 10,000; beyond it RESOURCE_EXHAUSTED.
   public var maxQueuedCalls = 10_000
-  /// A server that takes none of the bytes that wait for it for this long has its connection
+  /// The connection of a server that reads none of the bytes waiting for it during this time is
   /// closed; its calls fail with UNAVAILABLE. Default 30 s.
   public var sendTimeout: Duration = .seconds(30)
   /// For how long calls under way may go on after ``GRPCChannel/close()``. Default 10 s; then
   /// CANCELLED.
   public var closeDeadline: Duration = .seconds(10)
 
-  /// Asked for metadata before every call.
+  /// Called for metadata before every call. Default none.
   public var credentials: [any CallCredentials] = []
 
   // Service config (gRFC A2, A6, A24)
 
-  /// In force when the resolver brings none.
+  /// In force when the resolver gives none. Default nil: gRPC's defaults.
   public var defaultServiceConfig: ServiceConfig?
   /// Ignores service configs from the resolver. Default false.
   public var disablesServiceConfig = false
 
   // Connections
 
-  /// How often a server is called that cannot be reached.
+  /// The time between attempts to connect to a server that cannot be reached.
   public var backoff = ConnectionBackoff()
   /// From the start of an attempt until the server's SETTINGS. nil: the time until the next
   /// attempt, at least 20 s (connection-backoff.md).
   public var connectTimeout: Duration?
   /// A host name in an address is looked up for at most this long. Default 5 s.
   public var lookUpTimeout: Duration = .seconds(5)
-  /// Between two look-ups that the channel asks its resolver for. Default 30 s, as in grpc-go.
+  /// Least time between two resolutions that the channel asks its resolver for. Default 30 s, as in
+  /// grpc-go.
   public var minResolutionInterval: Duration = .seconds(30)
-  /// Without a call for this long a channel lets go of connections and resolver. Default 30 min;
-  /// nil never does.
+  /// Without a call for this long a channel closes its connections and stops its resolver. Default
+  /// 30 min; nil: never.
   public var idleTimeout: Duration? = .seconds(30 * 60)
-  /// When a call expires on a connection from which nothing came since the call began, the server
-  /// is asked with one PING; without any sign of life for this long the connection is given up.
-  /// Default 1 s; nil never asks.
+  /// When a call expires on a connection on which nothing was received since the call began, one
+  /// PING is sent; if nothing is received for this long after it, the connection is closed. Default
+  /// 1 s; nil: no such PING.
   public var livenessTimeout: Duration? = .seconds(1)
-  /// Silence on a connection with calls after which its server is asked with a PING whether it
-  /// lives (gRFC A8). Default nil, never; less than 10 s counts as 10 s. A server that finds it too
-  /// often ("too_many_pings") makes the channel double it.
+  /// On a connection with calls on which nothing was received for this long, a keepalive PING is
+  /// sent (gRFC A8). Default nil: none; less than 10 s counts as 10 s. A GOAWAY "too_many_pings"
+  /// makes the channel double it.
   public var keepaliveTime: Duration?
-  /// Without a byte for this long after that PING the connection is given up; its calls fail with
-  /// UNAVAILABLE. Default 20 s.
+  /// If nothing is received for this long after that PING, the connection is closed; its calls fail
+  /// with UNAVAILABLE. Default 20 s.
   public var keepaliveTimeout: Duration = .seconds(20)
-  /// Whether connections without calls are asked as well. Default false; most servers allow one
-  /// PING in two hours then.
+  /// Whether keepalive PINGs are sent on connections without calls. Default false; most servers
+  /// allow one PING in two hours then (gRFC A8).
   public var keepaliveWithoutCalls = false
   /// Flow-control window of a stream in bytes. Default 1 MiB.
   public var streamWindow = 1 << 20
-  /// Flow-control window of a connection in bytes; also what may lie unread in it. Default 4 MiB.
+  /// Flow-control window of a connection in bytes; also the most that may lie unread in it. Default
+  /// 4 MiB.
   public var connectionWindow = 4 << 20
   /// TCP keepalive after this idle time; nil turns it off. Default 60 s.
   public var tcpKeepAlive: Duration? = .seconds(60)
   /// `TCP_USER_TIMEOUT` (gRFC A18). Default 20 s.
   public var tcpUserTimeout: Duration? = .seconds(20)
   /// Bytes of freed memory that the process keeps at each heap's end for the next large message,
-  /// where glibc would give them back at once: a third of the processor time of a stream of 64 KiB
-  /// messages. Process-wide, set by the first channel that is made or server that starts, and
-  /// overridden by glibc's own environment variables. Default 16 MiB; nil leaves glibc as it is. A
-  /// channel that becomes idle gives all of it back.
+  /// where glibc would return them to the system at once: a third of the processor time of a stream
+  /// of 64 KiB messages. Process-wide, set by the first channel that is made or server that starts,
+  /// and overridden by glibc's own environment variables. Default 16 MiB; nil leaves glibc as it
+  /// is. A channel that becomes idle returns all of it.
   public var freeMemoryKept: Int? = 16 << 20
   /// How many connections an endpoint may have. Default `.automatic`.
   public var connectionsPerEndpoint = ConnectionsPerEndpoint.automatic
   /// Event loops of its own; nil shares the process-wide group, one loop per core.
   public var loops: Int?
-  /// How long a busy loop looks for work before it sleeps; 20 to 50 µs cut the latency of one
-  /// caller where waking a CPU is dear, and burn up to as much CPU for each pause. Only with
-  /// ``loops`` of its own: shared ones never busy-poll. Default: not at all.
+  /// How long a loop that has been busy polls before it blocks; 20 to 50 µs cut the latency of one
+  /// caller where waking a CPU takes long, at the cost of up to as much CPU time per pause. Only
+  /// with ``loops`` of its own: shared ones never poll. Default: not at all.
   public var busyPoll: Duration = .zero
 
-  /// A group that somebody else owns; tests use it.
+  /// A group that is owned elsewhere; used by tests.
   package var group: EventLoopGroup?
-  /// A8's floor of ``keepaliveTime``; tests go below.
+  /// gRFC A8's least ``keepaliveTime``; tests set less.
   package var keepaliveFloor: Duration = .seconds(10)
 
+  /// All defaults.
   public init() {}
 
   var http2: HTTP2Settings {
@@ -155,7 +158,7 @@ public enum ConnectionsPerEndpoint: Sendable, Hashable {
   /// that server and channel share. Such a call stays on its loop. Not while endpoints times loops
   /// are more than 64.
   case automatic
-  /// One. Calls from other loops than its own go there and back.
+  /// One. Calls from other loops are handed to the connection's loop and back.
   case one
 }
 
@@ -171,6 +174,7 @@ public struct ConnectionBackoff: Sendable, Hashable {
   /// Each delay is multiplied by a number of `1-jitter ... 1+jitter`. Default 0.2.
   public var jitter = 0.2
 
+  /// 1 s, 1.6, 120 s, ±20 % (connection-backoff.md).
   public init() {}
 
   var value: Backoff {

@@ -4,8 +4,8 @@ internal import Synchronization
 internal import TrunkDiscovery
 internal import TrunkSockets
 
-/// How far a connection attempt has come: written on the connection's loop, read by the control
-/// loop for the diagnostics of a call that fails meanwhile. Gone with the attempt.
+/// The progress of a connection attempt: written on the connection's loop, read by the control loop
+/// for the diagnostics of a call that fails meanwhile. Released with the attempt.
 final class ConnectProgress: Sendable {
   private let address: Address
   private let isSecure: Bool
@@ -19,10 +19,10 @@ final class ConnectProgress: Sendable {
     self.isSecure = isSecure
   }
 
-  /// TCP is there.
+  /// TCP is connected.
   func noteConnected() { connected.store(Clock.now(), ordering: .relaxed) }
 
-  /// HTTP/2 may begin: behind the TLS handshake, if there is one.
+  /// HTTP/2 can begin: after the TLS handshake, if there is one.
   func noteOpened() {
     guard isSecure, opened.load(ordering: .relaxed) == 0 else { return }
     opened.store(Clock.now(), ordering: .relaxed)

@@ -5,11 +5,11 @@ public import TrunkDiscovery
 internal import TrunkSockets
 public import TrunkWire
 
-/// Calls the servers that stand behind a name.
+/// Makes calls to the servers that a target stands for.
 ///
-/// A channel resolves its target, keeps connections as its load-balancing policy wants them, and
-/// sends each call to the server that the policy picks. It does no I/O before the first call,
-/// ``connect()`` or ``ready(within:)``. Letting go of the last reference closes it.
+/// A channel resolves its target, keeps the connections that its load-balancing policy asks for,
+/// and sends each call to the server that the policy picks. It does no I/O before the first call,
+/// ``connect()`` or ``ready(within:)``. Releasing the last reference closes it.
 ///
 /// ```swift
 /// let channel = try GRPCChannel(to: "dns:///orders.example:50051", balancer: "round_robin")
@@ -22,7 +22,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
   /// - Parameters:
   ///   - target: `scheme://authority/endpoint`; see the resolvers for what each scheme allows.
   ///   - resolvers: beside the built-in ones (`dns`, `passthrough`, `ipv4`, `ipv6`, `unix`,
-  ///     `unix-abstract`); one with the same scheme goes before.
+  ///     `unix-abstract`); one with the same scheme replaces it.
   ///   - balancers: the policies that `balancer` and service configs may name. To add one:
   ///     `var balancers = BalancerRegistry(); balancers.register(MyPolicy.self)`.
   ///   - balancer: the policy while the service config names none.
@@ -30,7 +30,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
   ///   - interceptors: around every call, the first one outermost.
   ///   - logger: gets ends of calls and connections, and states of subchannels, at debug level, if
   ///     that is enabled now.
-  /// - Throws: ``TargetError``: malformed, unknown scheme, what the resolver refuses, an unknown
+  /// - Throws: ``TargetError``: malformed, unknown scheme, refused by the resolver, an unknown
   ///   policy, an empty name for the calls or for TLS. A failing network is no error here.
   public init(
     to target: String, resolvers: [any Resolver] = [],
@@ -68,7 +68,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
     self.interceptors = interceptors
   }
 
-  /// Without descriptors or threads for loops of its own the channel shares the process's, aloud.
+  /// Without descriptors or threads for loops of its own the channel shares the process's, and logs
+  /// it.
   private static func ownGroup(_ options: ChannelOptions, _ logger: Logger) -> EventLoopGroup? {
     guard let count = options.loops else { return nil }
     do { return try EventLoopGroup(loops: count, busyPoll: options.busyPoll) } catch {
@@ -83,22 +84,23 @@ public final class GRPCChannel: CallInvoker, Sendable {
     if state != .shutdown { context.onControlLoop { $0.shutDown() } }
   }
 
-  /// What the channel calls, without secrets.
+  /// The target, secrets redacted.
   public var target: String { context.target.description }
 
   // MARK: State
 
-  /// connectivity-semantics-and-api.md.
+  /// The channel's state (connectivity-semantics-and-api.md).
   public var state: ConnectivityState { context.watch.current }
 
-  /// The state of now, then every change; ends after `.shutdown`. A slow reader misses old ones.
+  /// The present state, then every change; ends after `.shutdown`. A slow reader gets the latest
+  /// 16.
   public var stateChanges: AsyncStream<ConnectivityState> { context.watch.changes() }
 
   /// Begins to connect, if the channel is idle; returns at once.
   public func connect() { context.onControlLoop { $0.wake() } }
 
   /// Connects, and suspends until calls can be made.
-  /// - Throws: UNAVAILABLE when the time is over, with the diagnostics of why; CANCELLED.
+  /// - Throws: UNAVAILABLE when the time is over, with the diagnostics; CANCELLED if the task is.
   public func ready(within timeout: Duration) async throws(RPCError) {
     let deadline = Clock.now().adding(timeout)
     let key = WaitKey()
@@ -116,12 +118,13 @@ public final class GRPCChannel: CallInvoker, Sendable {
     if let error { throw error }
   }
 
-  /// Tries again now whatever waits for its next attempt: the network has changed.
+  /// Makes every subchannel and the resolver try again now instead of after their back-off: call it
+  /// when the network has changed.
   public func resetBackoff() { context.onControlLoop { $0.resetBackoff() } }
 
   /// Closes the channel: new calls fail with UNAVAILABLE, those under way go on for at most
-  /// ``ChannelOptions/closeDeadline``. Returns when every connection is closed: at the latest 0.1 s
-  /// after that, whatever the servers do.
+  /// ``ChannelOptions/closeDeadline``. Returns when every connection is closed: at most 0.1 s after
+  /// that, whether the servers answer or not.
   public func close() async {
     let context = context
     await withUnsafeContinuation { waiter in
@@ -134,6 +137,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
 
   // MARK: Calls
 
+  /// See ``CallInvoker/unary(_:_:)``.
   public func unary(_ request: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse
   {
     guard !interceptors.apply(to: request.method) else {
@@ -161,6 +165,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
     return try call.unaryResponse()
   }
 
+  /// See ``CallInvoker/stream(_:)``.
   public func stream(_ request: CallRequest) async throws(RPCError) -> any ClientStream {
     guard !interceptors.apply(to: request.method) else {
       return try await openThroughInterceptors(request)
@@ -195,7 +200,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
     }
   }
 
-  /// Interceptors see every call as a stream.
+  /// Interceptors get every call as a stream.
   private func intercepted(
     _ request: CallRequest, _ frame: [UInt8]
   ) async throws(RPCError) -> CallResponse {
@@ -211,7 +216,7 @@ public final class GRPCChannel: CallInvoker, Sendable {
 }
 
 /// Makes a channel, runs `body` with it, and closes it, also when `body` throws.
-/// - Throws: ``TargetError``, or what `body` throws.
+/// - Throws: ``TargetError``, or the error of `body`.
 public func withChannel<Result>(
   to target: String, resolvers: [any Resolver] = [],
   balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
@@ -234,7 +239,7 @@ public func withChannel<Result>(
 }
 
 extension ResolverRegistry {
-  /// What every channel knows without being told.
+  /// The resolvers of every channel.
   static var builtIn: ResolverRegistry {
     var registry = literal
     registry.register(DNSResolver())

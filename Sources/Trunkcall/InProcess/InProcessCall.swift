@@ -3,8 +3,8 @@
 internal import TrunkSockets
 internal import TrunkWire
 
-/// The server's half of a call within the process: what the handler sees of it, and the metadata
-/// and status that it leaves behind.
+/// The server's half of a call within the process: the handler's context, and the metadata and
+/// status that it sets.
 final class InProcessCall: ServerCallContext {
   let methodName: String
   let requestMetadata: Metadata
@@ -18,7 +18,7 @@ final class InProcessCall: ServerCallContext {
     var initial = Metadata()
     var trailing = Metadata()
     var headersSent = false
-    /// The call failed before its headers went.
+    /// The call failed before its headers were sent.
     var failure: RPCError?
     var hasEnded = false
   }
@@ -26,7 +26,7 @@ final class InProcessCall: ServerCallContext {
   private let headersWaiters = Locked<[CheckedContinuation<Void, Never>]>([])
 
   /// - Parameters:
-  ///   - metadata: the request's, as it goes out.
+  ///   - metadata: the request's, checked and ready to send.
   ///   - headerListLimit: of the response's headers, and of its trailers.
   init(
     _ request: CallRequest, _ metadata: Metadata, authority: String, deadline: UInt64?,
@@ -48,7 +48,7 @@ final class InProcessCall: ServerCallContext {
       return .nanoseconds(end > now ? Int64(clamping: end - now) : 0)
     }
   }
-  // Nothing is compressed where nothing travels.
+  // Nothing is compressed within the process.
   var lastMessageWasCompressed: Bool { false }
   var requestCompression: Compression { .identity }
   var clientAccepts: CompressionSet { [] }
@@ -79,7 +79,7 @@ final class InProcessCall: ServerCallContext {
     answer.withLock { $0.trailing.append(contentsOf: metadata) }
   }
 
-  /// Whether the client takes it.
+  /// Throws if the client's limit does not allow it.
   private func check(_ metadata: Metadata, beside sent: Metadata) throws(RPCError) {
     if let oversize = metadata.oversize(beside: sent) { throw oversize }
     if let oversize = metadata.oversize(for: headerListLimit, beside: sent) { throw oversize }
@@ -90,14 +90,14 @@ final class InProcessCall: ServerCallContext {
   // MARK: The client's side
 
   var initialMetadata: Metadata { answer.withLock { $0.initial } }
-  /// As the handler has it so far.
+  /// As the handler has set it so far.
   var trailingMetadata: Metadata { answer.withLock { $0.trailing } }
-  /// As the client sees it: empty until the call has ended.
+  /// As the client gets it: empty until the call has ended.
   var receivedTrailers: Metadata { answer.withLock { $0.hasEnded ? $0.trailing : Metadata() } }
 
   var hasSentHeaders: Bool { answer.withLock { $0.headersSent } }
 
-  /// From now on the initial metadata is what it is; whoever waits for it goes on.
+  /// The initial metadata is final from now on; those who await it are resumed.
   func sendHeaders() {
     let isFirst = answer.withLock { answer in
       defer { answer.headersSent = true }
@@ -111,9 +111,8 @@ final class InProcessCall: ServerCallContext {
     for waiter in waiters { waiter.resume() }
   }
 
-  /// The call's one end. A handler's failure without initial metadata has no headers, as a
-  /// Trailers-Only response has none; what ends a call from this side before its headers came has
-  /// none either.
+  /// Ends the call, once. A handler's failure without initial metadata has no headers, as a
+  /// Trailers-Only response has none; neither has a call that this side ends before its headers.
   func ended(_ error: RPCError?) {
     let isFirst = answer.withLock { answer in
       guard !answer.hasEnded else { return false }
@@ -128,8 +127,8 @@ final class InProcessCall: ServerCallContext {
     sendHeaders()
   }
 
-  /// Suspends until the headers are there, or the call's end.
-  /// - Returns: how the call ended, if that was before its headers.
+  /// Suspends until the headers are sent, or the call's end.
+  /// - Returns: the call's status, if it ended before its headers.
   func receivedHeaders() async -> Result<Metadata, RPCError> {
     await waitForHeaders()
     let answer = answer.withLock { $0 }
@@ -138,7 +137,7 @@ final class InProcessCall: ServerCallContext {
 
   private func waitForHeaders() async {
     await withCheckedContinuation { continuation in
-      // The flag is looked at under the waiters' lock: it is set before they are taken.
+      // The flag is read under the waiters' lock: it is set before they are taken.
       let isThere = headersWaiters.withLock { waiters in
         if answer.withLock({ $0.headersSent }) { return true }
         waiters.append(continuation)
@@ -153,7 +152,7 @@ final class InProcessCall: ServerCallContext {
     if log.logsEnds { log.callEnded(method: methodName, peer: peer, error) }
   }
 
-  /// A status as it comes over a network, with what it brings along.
+  /// A status as it would come over a network, its metadata with it.
   func error(_ error: any Error) -> RPCError {
     log.handlerThrew(error, method: methodName, peer: peer)
     let status = ServerStream.status(of: error)

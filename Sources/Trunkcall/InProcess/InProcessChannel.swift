@@ -7,10 +7,10 @@ public import TrunkWire
 /// Calls services within the process, without sockets, HTTP/2 or names: for tests, and for a
 /// service that lives in the same program.
 ///
-/// It holds to what a call over a network holds to: metadata rules, the limits of messages and
-/// header lists, deadlines, cancellation, statuses, back-pressure, interceptors on both sides.
-/// Compression is left out. A handler runs in a task of its own on the global pool: a caller that
-/// is cancelled goes on at once, whatever the handler does.
+/// The rules of a call over a network hold: metadata, the limits of messages and header lists,
+/// deadlines, cancellation, statuses, back-pressure, interceptors on both sides. There is no
+/// compression. A handler runs in a task of its own on the global pool: a caller that is cancelled
+/// returns at once, even if its handler does not.
 ///
 /// ```swift
 /// let greeter = Helloworld_Greeter.Client(InProcessChannel([Greeter()]))
@@ -26,6 +26,7 @@ public struct InProcessChannel: CallInvoker {
     /// (names, values, 32 for each: RFC 9113 §10.5.1). Default 16 KiB; beyond it
     /// RESOURCE_EXHAUSTED; a status is cut to it.
     public var maxHeaderListSize = 16 << 10
+    /// All defaults.
     public init() {}
   }
 
@@ -42,8 +43,8 @@ public struct InProcessChannel: CallInvoker {
   /// - Parameters:
   ///   - interceptors: the client's, around every call, the first one outermost.
   ///   - serverInterceptors: around every handler.
-  ///   - authority: what handlers see in ``ServerCall/authority``.
-  ///   - logger: gets what handlers throw that is no status, at error level; ends of calls at debug
+  ///   - authority: the handlers' ``ServerCall/authority``.
+  ///   - logger: gets handlers' errors that are no status, at error level; ends of calls at debug
   ///     level, if that is enabled now.
   public init(
     _ services: [any RPCService], interceptors: [any ClientInterceptor] = [],
@@ -61,6 +62,7 @@ public struct InProcessChannel: CallInvoker {
     for case let health as any HealthReporting in services { health.serves(names) }
   }
 
+  /// See ``CallInvoker/unary(_:_:)``.
   public func unary(_ call: CallRequest, _ frame: [UInt8]) async throws(RPCError) -> CallResponse {
     guard !interceptors.apply(to: call.method), call.options.credentials.isEmpty,
       let method = find(call.method), method.interceptors.isEmpty,
@@ -89,6 +91,7 @@ public struct InProcessChannel: CallInvoker {
       trailingMetadata: context.trailingMetadata, peer: InProcessChannel.peer)
   }
 
+  /// See ``CallInvoker/stream(_:)``.
   public func stream(_ call: CallRequest) async throws(RPCError) -> any ClientStream {
     guard interceptors.apply(to: call.method) else { return try await authorizedOpen(call) }
     return try await interceptors.open(call) { request throws(RPCError) in
@@ -96,9 +99,9 @@ public struct InProcessChannel: CallInvoker {
     }
   }
 
-  // MARK: Inside
+  // MARK: Calls
 
-  /// Nobody is on the way: credentials are asked as by a channel with TLS.
+  /// There is no network: credentials are called as by a channel with TLS.
   private func authorizedOpen(_ call: CallRequest) async throws(RPCError) -> any ClientStream {
     guard !call.options.credentials.isEmpty else { return try open(call) }
     return try open(try await call.authorized([], isSecure: true, authority: authority))
@@ -141,7 +144,7 @@ public struct InProcessChannel: CallInvoker {
     return index < 0 ? nil : methods.methods[index]
   }
 
-  /// - Throws: why its metadata cannot go out.
+  /// - Throws: if its metadata cannot be sent.
   private func begin(_ call: CallRequest) throws(RPCError) -> InProcessCall {
     let metadata = try RequestHeaders.outgoing(call.options.metadata, nil)
     let end = call.options.end(from: Clock.now())
@@ -161,7 +164,7 @@ public struct InProcessChannel: CallInvoker {
 }
 
 extension RPCError {
-  /// An end by this side of a call that was under way.
+  /// The status of a call that this side ended.
   var inProcess: RPCError {
     var error = self
     if error.peer == nil { error.peer = InProcessChannel.peer }

@@ -6,9 +6,9 @@ internal import TrunkSockets
 ///
 /// ```
 ///   client ── requests ──► handler's task ── responses ► client
-///      └── cancel, deadline, letting go: both pipes fail, the task is cancelled
+///      └── cancel, deadline, release: both pipes fail, the task is cancelled
 /// ```
-/// The client holds this; the handler's task holds the parts, so that letting go of it is noticed.
+/// The client holds this; the handler's task holds the parts, so that its release is noticed.
 final class InProcessStream: ClientStream {
   /// What client and handler share.
   final class Parts: MessageSource, MessageSink, DeadlineOwner {
@@ -58,10 +58,10 @@ final class InProcessStream: ClientStream {
       try await replies.send(payload)
     }
 
-    /// The call's one end; a handler that still runs is cancelled.
+    /// Ends the call, once; a handler that still runs is cancelled.
     func end(_ error: RPCError?) {
       let error = error?.inProcess
-      // Before the pipes: who reads their end may ask for the trailers.
+      // Before the pipes: a reader of their end may ask for the trailers.
       call.ended(error)
       if let error { replies.fail(error) } else { replies.finish() }
       if let error { requests.fail(error) } else { requests.close() }
@@ -83,7 +83,7 @@ final class InProcessStream: ClientStream {
     parts.start(run)
   }
 
-  deinit { parts.end(RPCError(.cancelled, "the call was let go of")) }
+  deinit { parts.end(RPCError(.cancelled, "the call was released")) }
 
   func next() async throws(RPCError) -> [UInt8]? {
     do throws(RPCError) {

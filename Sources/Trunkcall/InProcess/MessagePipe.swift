@@ -4,7 +4,7 @@ internal import DequeModule
 internal import TrunkSockets
 
 /// One direction of a call within the process: payloads in order, a writer that waits while too
-/// much lies unread, one end.
+/// many bytes are unread, one end.
 ///
 /// ```
 ///   open ── finish() ──► ended          what was written before is still read
@@ -38,7 +38,7 @@ final class MessagePipe: Sendable {
 
   // MARK: Writing
 
-  /// Returns once no more than the mark lies unread.
+  /// Returns once no more than ``mark`` bytes are unread.
   func send(_ payload: [UInt8]) async throws(RPCError) {
     let (reader, isFull) = try state.withLock { state throws(RPCError) -> (Reader?, Bool) in
       switch state.end {
@@ -67,7 +67,7 @@ final class MessagePipe: Sendable {
     reader?.resume(returning: .end)
   }
 
-  /// Nobody reads any more, and all is well: what is unread goes, writers go on.
+  /// The reader has ended without an error: unread payloads are dropped, writers return.
   func close() {
     let (reader, writer) = state.withLock { state -> (Reader?, Writer?) in
       if case .failed = state.end { return (nil, nil) }
@@ -80,7 +80,7 @@ final class MessagePipe: Sendable {
     writer?.resume(returning: nil)
   }
 
-  /// What comes first is the end.
+  /// Only the first call has an effect.
   func fail(_ error: RPCError) {
     let (reader, writer) = state.withLock { state -> (Reader?, Writer?) in
       if case .failed = state.end { return (nil, nil) }

@@ -6,11 +6,12 @@ internal import TrunkSockets
 ///
 /// ```
 ///   handler's task ── response, error ┐
-///   DeadlineQueue ──── deadline, if any ┼──► the first one is the call's end; the caller goes on
+///   DeadlineQueue ──── deadline, if any ┼──► the first one is the call's end; the caller returns
 ///   caller's task ──── cancelled ──────┘    (by the other two the handler is cancelled)
 /// ```
-/// The handler has a task of its own on the global pool, so that one that does not react, or never
-/// suspends, keeps nobody waiting, and one that cancels its own task cancels no caller.
+/// The handler has a task of its own on the global pool, so that one that does not react to
+/// cancellation, or never suspends, does not hold up its caller, and one that cancels its own task
+/// does not cancel the caller.
 final class TimedCall: DeadlineOwner {
   enum End: Sendable {
     case response([UInt8])
@@ -33,8 +34,8 @@ final class TimedCall: DeadlineOwner {
     entry = hasDeadline ? DeadlineQueue.Entry() : nil
   }
 
-  /// - Parameter deadline: `CLOCK_MONOTONIC` nanoseconds; nil for none. The handler's calls inherit
-  ///   it.
+  /// - Parameter deadline: `CLOCK_MONOTONIC` nanoseconds; nil for none. Inherited by the handler's
+  ///   calls.
   static func run(
     until deadline: UInt64?, _ deadlines: DeadlineQueue,
     _ handler: @escaping @Sendable () async throws -> [UInt8]
@@ -75,7 +76,7 @@ final class TimedCall: DeadlineOwner {
     continuation.resume(returning: end)
   }
 
-  /// What comes first is the end.
+  /// Only the first call has an effect.
   private func settle(_ end: End) {
     let before = state.withLock { state in
       let before = state

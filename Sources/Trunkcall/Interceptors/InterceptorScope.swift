@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// An interceptor that stands around the calls of some services or methods alone
-/// (``Interceptor/on(services:)``, ``Interceptor/on(methods:)``).
+/// An interceptor for the calls of some services or methods only (``Interceptor/on(services:)``,
+/// ``Interceptor/on(methods:)``).
 public struct InterceptorScope<Base: Interceptor>: Interceptor {
+  /// The interceptor without the scope.
   public let base: Base
   /// `/package.Service/` each.
   private let prefixes: [[UInt8]]
   private let methods: Set<MethodName>
 
   /// - Parameters:
-  ///   - services: `package.Service`; every method of theirs, also one that the server does not
+  ///   - services: `package.Service`; all of their methods, also those that the server does not
   ///     have.
   ///   - methods: `/package.Service/Method`.
   public init(_ base: Base, services: [String] = [], methods: [MethodName] = []) {
@@ -19,6 +20,7 @@ public struct InterceptorScope<Base: Interceptor>: Interceptor {
     self.methods = Set(methods)
   }
 
+  /// Whether `method` is in the scope and the interceptor itself applies to it.
   public func applies(to method: MethodName) -> Bool {
     (methods.contains(method) || prefixes.contains { method.bytes.starts(with: $0) })
       && base.applies(to: method)
@@ -29,12 +31,13 @@ extension InterceptorScope: ScopedInterceptor {
   var innermost: any Interceptor { (base as? any ScopedInterceptor)?.innermost ?? base }
 }
 
-/// Stands for another one.
+/// An interceptor that wraps another one.
 protocol ScopedInterceptor {
   var innermost: any Interceptor { get }
 }
 
 extension InterceptorScope: ClientInterceptor where Base: ClientInterceptor {
+  /// Calls the wrapped interceptor.
   public nonisolated(nonsending) func intercept(
     _ call: CallRequest, _ next: ClientInterceptor.Next
   ) async throws(RPCError) -> any ClientStream {
@@ -43,6 +46,7 @@ extension InterceptorScope: ClientInterceptor where Base: ClientInterceptor {
 }
 
 extension InterceptorScope: ServerInterceptor where Base: ServerInterceptor {
+  /// Calls the wrapped interceptor.
   public nonisolated(nonsending) func intercept(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
     _ next: ServerInterceptor.Next

@@ -2,36 +2,37 @@
 // Copyright 2026 The Trunkcall Authors
 internal import Synchronization
 
-/// What interceptors of either side have in common: for which methods they are there.
+/// The requirement that interceptors of both sides share: the methods they apply to.
 public protocol Interceptor: Sendable {
-  /// Whether it stands around calls of `method`; the answer is always the same. Default: true.
+  /// Whether it is called for calls of `method`; the result must always be the same. Default: true.
   ///
-  /// Calls that no interceptor applies to do not pay for the others. A server asks once for each of
-  /// its methods, and for every call of a method that it does not have.
+  /// Calls that no interceptor applies to take the path without interceptors. A server asks once
+  /// for each of its methods, and for every call of a method that it does not have.
   func applies(to method: MethodName) -> Bool
 }
 
 extension Interceptor {
+  /// True.
   public func applies(to method: MethodName) -> Bool { true }
 
-  /// The same for these services alone: `"shop.Orders"`, or `Shop_Orders.name` of the stubs. A
-  /// server logs an error for an interceptor that applies to none of its methods.
+  /// The same interceptor for these services only: `"shop.Orders"`, or `Shop_Orders.name` of the
+  /// stubs. A server logs an error for an interceptor that applies to none of its methods.
   public func on(services: String...) -> InterceptorScope<Self> {
     InterceptorScope(self, services: services)
   }
 
-  /// The same for these methods alone: `"/shop.Orders/Place"`, or `Shop_Orders.Methods.place.path`
-  /// of the stubs.
+  /// The same interceptor for these methods only: `"/shop.Orders/Place"`, or
+  /// `Shop_Orders.Methods.place.path` of the stubs.
   public func on(methods: MethodName...) -> InterceptorScope<Self> {
     InterceptorScope(self, methods: methods)
   }
 }
 
-/// Stands around the calls that a channel makes: it may change the request
-/// (`call.options.metadata`, the timeout, even the method), answer without the network, retry, or
-/// wrap the stream to see and change every message, metadata and status.
+/// Wraps the calls that a channel makes: it may change the request (`call.options.metadata`, the
+/// timeout, even the method), answer without the network, retry, or wrap the stream to read and
+/// change every message, metadata and status.
 ///
-/// Without interceptors a channel does not pay for the possibility.
+/// A channel without interceptors takes the path without them.
 ///
 /// ```swift
 /// struct Tenant: ClientInterceptor {
@@ -44,40 +45,44 @@ extension Interceptor {
 /// }
 /// ```
 public protocol ClientInterceptor: Interceptor {
-  /// Goes on with the call: the next interceptor, and after the last one the channel.
+  /// Continues the call: the next interceptor, and after the last one the channel.
   typealias Next =
     nonisolated(nonsending) @Sendable (CallRequest) async throws(RPCError) ->
     any ClientStream
 
+  /// Wraps one call.
+  /// - Throws: the call's status; what `next` throws unless it is handled.
   nonisolated(nonsending) func intercept(
     _ call: CallRequest, _ next: Next
   ) async throws(RPCError) -> any ClientStream
 }
 
-/// Stands around the server's handlers: it may refuse the call, change the request's metadata
-/// (``ServerCall/with(metadata:)``), or hand on its own source and sink to see and change every
-/// message. What it throws is the call's status. One that returns without calling `next` has to
+/// Wraps the server's handlers: it may refuse the call, change the request's metadata
+/// (``ServerCall/with(metadata:)``), or pass on its own source and sink to read and change every
+/// message. An error it throws is the call's status. One that returns without calling `next` has to
 /// send a response itself; if none was sent, that is logged once for each method.
 ///
-/// It sees calls of methods that the server does not have as well: `next` throws UNIMPLEMENTED
-/// there. A handler that ends with its cancellation when the deadline has passed throws
-/// DEADLINE_EXCEEDED out of `next`. It does not see calls that end before their handlers start:
-/// malformed ones, those that the server sheds, and those whose deadline has passed by then.
+/// It is called for methods that the server does not have as well: `next` throws UNIMPLEMENTED
+/// there. If a handler ends by its cancellation after the deadline has passed, `next` throws
+/// DEADLINE_EXCEEDED. It is not called for calls that end before their handlers start: malformed
+/// ones, those that the server sheds, and those whose deadline has passed by then.
 public protocol ServerInterceptor: Interceptor {
-  /// Goes on with the call: the next interceptor, and after the last one the handler. It returns
-  /// when the handler has.
+  /// Continues the call: the next interceptor, and after the last one the handler. Returns after
+  /// the handler has returned.
   typealias Next =
     nonisolated(nonsending) @Sendable (
       ServerCall, any MessageSource, any MessageSink
     ) async throws -> Void
 
+  /// Wraps one call; `source` gives the requests, `sink` takes the responses.
+  /// - Throws: the call's status, as a handler does.
   nonisolated(nonsending) func intercept(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink, _ next: Next
   ) async throws
 }
 
 extension [any ClientInterceptor] {
-  /// Whether any of them does.
+  /// Whether one of them applies.
   @inline(__always) func apply(to method: MethodName) -> Bool {
     !isEmpty && contains { $0.applies(to: method) }
   }
@@ -97,14 +102,13 @@ extension [any ClientInterceptor] {
 }
 
 extension [any ServerInterceptor] {
-  /// Those that do.
+  /// Those that apply.
   func applying(to method: MethodName) -> [any ServerInterceptor] {
     filter { $0.applies(to: method) }
   }
 
-  /// Runs the chain, all of which applies.
-  /// - Returns: the interceptor that returned without calling `next`; nil if the handler was
-  ///   called.
+  /// Runs the chain; all of its interceptors apply.
+  /// - Returns: the interceptor that returned without calling `next`; nil if the handler ran.
   func run(
     _ call: ServerCall, _ requests: any MessageSource, _ responses: any MessageSink,
     _ end: @escaping ServerInterceptor.Next
@@ -132,7 +136,7 @@ extension [any ServerInterceptor] {
   }
 }
 
-/// How far into its chain a call came.
+/// How far into the chain a call got.
 private final class InterceptorReach: Sendable {
   let index = Atomic<Int>(0)
 }

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 public import TrunkDiscovery
 
-/// A channel in a group of services: it stands before those that use it, is usable before
+/// A channel in a group of services: list it before those that use it. It can be used before
 /// ``run()``, and is closed when they have stopped.
 extension GRPCChannel: LongRunning {
   /// Returns when the channel is closed: by ``shutDown()``, ``close()``, or the graceful shutdown

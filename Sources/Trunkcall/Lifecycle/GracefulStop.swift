@@ -4,12 +4,12 @@
   public import ServiceLifecycle
 
   extension GRPCServer: Service {}
-  /// Before the services that use it in a group, which stops the last one first.
+  /// List it before the services that use it: a group stops the last one first.
   extension GRPCChannel: Service {}
 #endif
 
-/// Ties `run()` to the graceful shutdown of a swift-service-lifecycle group, where that is built
-/// in.
+/// Connects `run()` to the graceful shutdown of a swift-service-lifecycle group, if the trait is
+/// on.
 enum GracefulStop {
   static func observe(
     _ stop: @escaping @Sendable () -> Void, _ body: @escaping @Sendable () async throws -> Void

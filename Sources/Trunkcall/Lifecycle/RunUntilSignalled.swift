@@ -8,7 +8,7 @@ internal import TrunkSockets
 ///
 /// `runUntilSignalled(server, registration, logger:)` therefore deregisters before the server
 /// sends GOAWAY.
-/// - Throws: what the first service to fail threw, or why signals cannot be waited for: the
+/// - Throws: the error of the first service that failed, or why signals cannot be waited for: the
 ///   services are stopped then as well.
 public func runUntilSignalled(_ services: any LongRunning..., logger: Logger) async throws {
   try await run(services, until: { _ = try await TerminationSignals.wait() }, logger)

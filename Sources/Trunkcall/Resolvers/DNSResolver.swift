@@ -4,31 +4,36 @@ public import TrunkDiscovery
 internal import TrunkSockets
 
 /// `dns:///host[:port]`: every address of the name is an endpoint of its own (port 443 unless
-/// written). `dns://server[:53]/host[:port]` asks that DNS server; without one the system is asked
-/// (`getaddrinfo`: /etc/hosts, nsswitch, search domains). An IP literal needs no look-up.
+/// written). `dns://server[:53]/host[:port]` queries that DNS server; without one the system
+/// resolves (`getaddrinfo`: /etc/hosts, nsswitch, search domains). An IP literal needs no look-up.
 ///
-/// Both address families are asked for at once. A server that answers for one and keeps silent
-/// about the other is waited for 50 ms (RFC 8305 §3), then what is known is reported; what comes
-/// later is reported as a second answer.
+/// Both address families are queried at once. If only one is answered, the other is waited for 50
+/// ms (RFC 8305 §3), then the known addresses are reported; later ones are reported as a second
+/// result.
 ///
-/// Looks again whenever the channel asks for a fresher answer. No address is a failed look-up: the
-/// channel keeps what it has and backs off. Source: naming.md, gRFC A2.
+/// Resolves again whenever the channel asks for a fresher result. No address is a failed look-up:
+/// the channel keeps its last result and backs off. Source: naming.md, gRFC A2.
 public struct DNSResolver: Resolver {
+  /// `dns`.
   public var scheme: String { "dns" }
 
   /// Whether to read a service config from the TXT record `_grpc_config.NAME` (gRFC A2). Default:
-  /// no, as whoever can forge a DNS answer could then steer the calls.
+  /// no, since a forged DNS answer could then redirect calls.
   public var serviceConfig: Bool
   /// How long one look-up may take. Default 30 s, as in grpc-go.
   public var timeout: Duration
 
+  /// - Parameters: see the properties of the same names.
   public init(serviceConfig: Bool = false, timeout: Duration = .seconds(30)) {
     self.serviceConfig = serviceConfig
     self.timeout = timeout
   }
 
+  /// - Throws: ``TargetError`` for a missing or malformed host, port or server.
   public func validate(_ target: Target) throws(TargetError) { _ = try DNSTarget(target) }
 
+  /// Reports a result, then one more after each refresh request.
+  /// - Throws: if the look-up fails or finds no address.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
     let name = try DNSTarget(target)
     if let answer = name.immediate {
@@ -41,7 +46,7 @@ public struct DNSResolver: Resolver {
     }
   }
 
-  /// Reports what it finds: once, or twice if the answer for one address family is late.
+  /// Reports the result: once, or twice if the answer for one address family is late.
   private func lookUp(_ name: DNSTarget, _ session: ResolverSession) async throws {
     let config = try await serviceConfig(of: name)
     let early = Locked<Set<Address>>([])
@@ -87,7 +92,7 @@ public struct DNSResolver: Resolver {
 
   private func source(_ name: DNSTarget) -> String { name.server.map { " by \($0)" } ?? "" }
 
-  /// No record, or none that is meant for us: no config. A bad one fails the look-up (A21: it never
+  /// No record, or none for this client: no config. A bad one fails the look-up (gRFC A21: it never
   /// replaces a good one).
   private func serviceConfig(of name: DNSTarget) async throws -> ServiceConfig? {
     guard serviceConfig else { return nil }

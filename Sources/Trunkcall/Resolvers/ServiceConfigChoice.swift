@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// Takes the service config that is meant for this client from `grpc_config=` TXT records (gRFC
-/// A2): the first choice whose language, host name and percentage all fit.
+/// Chooses the service config for this client from `grpc_config=` TXT records (gRFC A2): the first
+/// choice whose language, host name and percentage all match.
 struct ServiceConfigChoice {
   /// What `clientLanguage` must list, in any case.
   static let language = "swift"
@@ -11,7 +11,7 @@ struct ServiceConfigChoice {
 
   /// This machine, for `clientHostname`.
   var hostname: String
-  /// 0..<100, drawn once a look-up: `percentage` must be above it.
+  /// 0..<100, drawn for each look-up: `percentage` must be above it.
   var percentile: Int
 
   /// Nil if no record begins with `grpc_config=`, or no choice fits.
@@ -39,7 +39,7 @@ struct ServiceConfigChoice {
     if let languages, !languages.map({ $0.lowercased() }).contains(ServiceConfigChoice.language) {
       return false
     }
-    // A2 writes clientHostname, grpc-go clientHostName.
+    // gRFC A2 writes clientHostname, grpc-go clientHostName.
     var hosts = try strings(choice, "clientHostname")
     if hosts == nil { hosts = try strings(choice, "clientHostName") }
     if let hosts, !hosts.contains(hostname) { return false }
@@ -49,7 +49,7 @@ struct ServiceConfigChoice {
     return true
   }
 
-  /// Nil if absent or empty: then anything fits.
+  /// Nil if absent or empty: then anything matches.
   private func strings(
     _ choice: JSONReader, _ name: String
   ) throws(ServiceConfigError) -> [String]? {

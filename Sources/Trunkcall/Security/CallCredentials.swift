@@ -2,24 +2,27 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
 
-/// Proves to a server who is calling, with metadata of each call: a token, a signature.
+/// Authenticates a client by metadata of each call: a token, a signature.
 ///
-/// Asked before every call, so it keeps a token itself for as long as that is good. What it throws
-/// ends the call: an ``RPCError`` as it is (codes that speak of the request become INTERNAL, gRFC
-/// A54), anything else as UNAUTHENTICATED (statuscodes.md).
+/// Called before every call, so an implementation keeps a token for as long as it is valid. An
+/// error it throws ends the call: an ``RPCError`` as it is (codes about the request become
+/// INTERNAL, gRFC A54), any other error as UNAUTHENTICATED (statuscodes.md).
 public protocol CallCredentials: Sendable {
-  /// Whether it may be sent over a connection without TLS, where anybody on the way can read and
-  /// use it. Default false: such calls fail with UNAUTHENTICATED before anything is sent.
+  /// Whether it may be sent over a connection without TLS, where it can be read and used by others.
+  /// Default false: such calls fail with UNAUTHENTICATED before anything is sent.
   var allowsPlaintext: Bool { get }
-  /// The metadata to add, e.g. `authorization`. The call's deadline goes on meanwhile.
+  /// The metadata to add, e.g. `authorization`. The time it takes counts towards the call's
+  /// deadline.
+  /// - Throws: the reason why there are no credentials.
   func metadata(for call: CallCredentialsRequest) async throws -> Metadata
 }
 
 extension CallCredentials {
+  /// False.
   public var allowsPlaintext: Bool { false }
 }
 
-/// What a call's credentials are asked for.
+/// The call that credentials are needed for.
 public struct CallCredentialsRequest: Sendable {
   /// `https://orders.example/shop.Orders`: the audience of a token for this service.
   public var serviceURL: String
@@ -28,8 +31,8 @@ public struct CallCredentialsRequest: Sendable {
 }
 
 extension CallRequest {
-  /// The call with what the channel's credentials, and its own, add to it.
-  /// - Parameter isSecure: nobody on the way can read what they add.
+  /// The call with the metadata of the channel's credentials and of its own.
+  /// - Parameter isSecure: whether the connection has TLS, or is within the process.
   func authorized(
     _ channel: [any CallCredentials], isSecure: Bool, authority: String
   ) async throws(RPCError) -> CallRequest {
@@ -68,7 +71,7 @@ extension CallRequest {
 }
 
 extension CallCredentialsRequest {
-  /// Ends at the deadline and when its task is cancelled, whether the credentials heed that or not.
+  /// Ends at the deadline and when its task is cancelled, even if the credentials ignore that.
   fileprivate static func ask(
     _ credentials: [any CallCredentials], _ asked: CallCredentialsRequest, within timeout: Duration?
   ) async throws -> Metadata {
@@ -101,7 +104,7 @@ extension CallCredentialsRequest {
   }
 }
 
-/// What comes first is the answer.
+/// The first result is used.
 private final class CredentialsAnswer: Sendable {
   typealias Answer = Result<Metadata, any Error>
   private struct State: Sendable {

@@ -18,11 +18,12 @@ public struct ChannelSecurity: Sendable {
   }
   let kind: Kind
 
-  /// HTTP/2 by prior knowledge (RFC 9113 §3.3). Anybody on the way can read and change everything.
+  /// HTTP/2 by prior knowledge (RFC 9113 §3.3). Neither encrypted nor authenticated.
   public static let plaintext = ChannelSecurity(kind: .plaintext)
 
   #if TLS
-    /// TLS 1.2 or 1.3 with ALPN `h2`; by default the system's roots, and the name in the target.
+    /// TLS 1.2 or 1.3 with ALPN `h2`; by default verified with the system's roots and the target's
+    /// name.
     public static func tls(_ tls: ClientTLS = ClientTLS()) -> ChannelSecurity {
       ChannelSecurity(kind: .tls(tls))
     }
@@ -31,7 +32,7 @@ public struct ChannelSecurity: Sendable {
   /// Whether credentials may be sent.
   var isSecure: Bool { if case .plaintext = kind { false } else { true } }
 
-  /// Why no channel can have it.
+  /// Why no channel can use it.
   var refusal: String? {
     switch kind {
     case .plaintext: nil
@@ -46,13 +47,13 @@ public struct ChannelSecurity: Sendable {
     }
   }
 
-  /// Makes what stands between a connection and its socket; nil for plaintext.
+  /// Makes the TLS filter of a connection; nil for plaintext.
   struct Filter: Sendable {
     /// Whether ``prepare`` has nothing to do.
     let isReady: @Sendable () -> Bool
-    /// Reads what it needs, before the connection is made; bounded.
+    /// Reads the files it needs, before the connection is made; bounded in time.
     let prepare: @Sendable () async -> Void
-    /// For the `:authority` of a connection's calls and the address that was dialled.
+    /// - Parameters: the `:authority` of the connection's calls, and the address connected to.
     let make:
       @Sendable (_ authority: String, _ address: Address) throws(SocketError) -> any ByteFilter
   }
@@ -65,9 +66,10 @@ public struct ChannelSecurity: Sendable {
           switch news {
           case .reloaded: logger.info("certificates were reloaded")
           case .unusable(let problem):
-            logger.error("certificates changed and cannot be used; the old ones stay: \(problem)")
+            logger.error(
+              "certificates changed and cannot be used; the old ones are kept: \(problem)")
           case .unreadable(let why):
-            logger.warning("certificates cannot be looked at, the ones in force stay: \(why)")
+            logger.warning("certificates cannot be read, the ones in force are kept: \(why)")
           }
         }
         return Filter(

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What a peer speaks that does not speak plaintext HTTP/2, as its first bytes tell: mostly one
-/// side has TLS and the other has not.
+/// The protocol of a peer that does not send plaintext HTTP/2, by its first bytes: in most cases
+/// one side uses TLS and the other does not.
 enum ForeignProtocol: Sendable, Hashable {
   /// A handshake or alert record (RFC 8446 §5.1; its version is 3.0 to 3.4).
   case tls
@@ -23,7 +23,7 @@ enum ForeignProtocol: Sendable, Hashable {
     }
   }
 
-  /// Of a client, to a plaintext server.
+  /// The error for a client of a plaintext server.
   var ofClient: String {
     switch self {
     case .tls:
@@ -33,7 +33,7 @@ enum ForeignProtocol: Sendable, Hashable {
     }
   }
 
-  /// Of a server, to a plaintext client.
+  /// The error for a server of a plaintext client.
   var ofServer: String {
     switch self {
     case .tls: "the server speaks TLS, and this channel is plaintext: \(ForeignProtocol.hint)"
@@ -42,7 +42,7 @@ enum ForeignProtocol: Sendable, Hashable {
     }
   }
 
-  /// Of a server that closes without a word, as many do that expect TLS.
+  /// The error for a server that closes before its SETTINGS, as many do that expect TLS.
   static let closed =
     "the server closed the connection before its HTTP/2 SETTINGS; perhaps it expects TLS: \(hint)"
   private static let hint = "security: .tls()"

@@ -18,7 +18,7 @@ public struct ServerSecurity: Sendable {
   }
   let kind: Kind
 
-  /// HTTP/2 by prior knowledge (RFC 9113 §3.3). Anybody on the way can read and change everything.
+  /// HTTP/2 by prior knowledge (RFC 9113 §3.3). Neither encrypted nor authenticated.
   public static let plaintext = ServerSecurity(kind: .plaintext)
 
   #if TLS
@@ -26,7 +26,7 @@ public struct ServerSecurity: Sendable {
     public static func tls(_ tls: ServerTLS) -> ServerSecurity { ServerSecurity(kind: .tls(tls)) }
   #endif
 
-  /// What a registry's health check has to know.
+  /// The part that a registry's health check needs.
   var checked: CheckedSecurity {
     var checked = CheckedSecurity()
     #if TLS
@@ -40,18 +40,18 @@ public struct ServerSecurity: Sendable {
 }
 
 #if TLS
-  /// The TLS side of a server's connections: the certificates in force, and the watch over their
-  /// files.
+  /// The TLS configuration of a server's connections: the certificates in force, reloaded when
+  /// their files change.
   final class ServerCertificates: Sendable {
     private let tls: ServerTLS
     private let context: Locked<TLSContext>
-    /// What the files held just before they were first used: the watch begins there, so that a
-    /// change on the way is no lost one.
+    /// The files' contents just before they were first used: the first comparison is with these, so
+    /// that a change in between is noticed.
     private let first: [[UInt8]?]
     private let logger: Logger
 
     /// Reads certificates and keys.
-    /// - Parameter fileTimeout: how long one look at the files may take.
+    /// - Parameter fileTimeout: the limit of one read of the files.
     /// - Throws: ``ListenError``.
     init(_ tls: ServerTLS, _ logger: Logger, fileTimeout: Duration = .seconds(10)) throws {
       self.tls = tls
@@ -70,8 +70,8 @@ public struct ServerSecurity: Sendable {
       }
     }
 
-    /// Looks at the files until its task is cancelled. Files that cannot be read say nothing about
-    /// what they hold: that is no change, and is logged once.
+    /// Compares the files until its task is cancelled. Files that cannot be read count as
+    /// unchanged; that is logged once.
     func watch() async {
       guard let interval = tls.reloadInterval else { return }
       var known = first
@@ -81,7 +81,7 @@ public struct ServerSecurity: Sendable {
         do throws(ReadFailure) { now = try await read(known) } catch {
           if failure != error.reason, !Task.isCancelled {
             logger.warning(
-              "certificates cannot be looked at, the ones in force stay: \(error.reason)")
+              "certificates cannot be read, the ones in force are kept: \(error.reason)")
           }
           failure = error.reason
           continue
@@ -105,13 +105,13 @@ public struct ServerSecurity: Sendable {
         context.withLock { $0 = new }
         logger.info("certificates were reloaded")
       } catch {
-        logger.error("certificates changed and cannot be used; the old ones stay: \(error)")
+        logger.error("certificates changed and cannot be used; the old ones are kept: \(error)")
       }
     }
 
     private struct ReadFailure: Error { var reason: String }
 
-    /// What the files hold; they are small, and a changed file may keep its time and size.
+    /// The files' contents: they are small, and a changed file may have the same time and size.
     private func read(_ known: [[UInt8]?]) async throws(ReadFailure) -> [[UInt8]?] {
       let tls = tls
       let now: [[UInt8]?]

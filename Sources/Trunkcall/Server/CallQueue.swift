@@ -4,7 +4,7 @@
 internal import DequeModule
 
 /// Calls of one connection that wait for their handlers' start, in the order they came. Those that
-/// end meanwhile leave a hole. Loop-bound.
+/// end before leave a hole. Loop-bound.
 struct CallQueue {
   private var calls = Deque<ServerStream>()
   private(set) var count = 0
@@ -14,7 +14,7 @@ struct CallQueue {
   var isEmpty: Bool { count == 0 }
 
   mutating func append(_ call: ServerStream, bytes size: Int) {
-    // Holes do not add up: a client that takes back what waits gains nothing.
+    // Holes are bounded: calls that a client resets while they wait take no lasting memory.
     if calls.count > 2 * count + 16 { calls.removeAll { !$0.isWaiting } }
     call.isWaiting = true
     calls.append(call)

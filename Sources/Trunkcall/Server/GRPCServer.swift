@@ -10,15 +10,14 @@ package import TrunkSockets
 ///   idle --run()--> listening --shutDown()--> draining --calls done, or the drain's time-->
 ///   stopped
 /// ```
-/// A graceful stop: health says NOT_SERVING, the ports close, clients get GOAWAY in two steps
-/// (RFC 9113 §6.8), handlers are told (``ServerCall/isShuttingDown``). Calls under way go on for at
-/// most ``ServerOptions/drain``; what is left then ends with UNAVAILABLE, and its handlers are
-/// cancelled.
+/// A graceful stop: health reports NOT_SERVING, the ports close, clients get GOAWAY in two steps
+/// (RFC 9113 §6.8), handlers see ``ServerCall/isShuttingDown``. Calls under way go on for at most
+/// ``ServerOptions/drain``; those left then end with UNAVAILABLE, and their handlers are cancelled.
 public final class GRPCServer: AdvertisedServer, LongRunning {
   private let listen: Listen
   private let security: ServerSecurity
   private let core: ServerCore
-  /// Loops that somebody else owns; nil for those of the process.
+  /// Loops that are owned elsewhere; nil for those of the process.
   private let group: EventLoopGroup?
   private let health: [any HealthReporting]
   private let state = Locked(State())
@@ -35,7 +34,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   }
 
   /// Makes a server; nothing is opened before ``run()``.
-  /// - Parameter logger: gets what handlers throw that is no status, at error level; ends of calls
+  /// - Parameter logger: gets handlers' errors that are no status, at error level; ends of calls
   ///   and connections at debug level, if that is enabled now.
   public convenience init(
     on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
@@ -47,7 +46,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       options: options, logger: logger, group: nil)
   }
 
-  /// The same on loops that somebody else owns; tests use it.
+  /// The same on loops that are owned elsewhere; used by tests.
   package init(
     on listen: Listen, services: [any RPCService], security: ServerSecurity = .plaintext,
     interceptors: [any ServerInterceptor] = [],
@@ -83,6 +82,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
 
   // MARK: AdvertisedServer
 
+  /// Suspends until the server listens; see ``AdvertisedServer/listeningAddresses()``.
   public func listeningAddresses() async throws -> [Address] {
     let ticket = WaitTicket()
     let key = ObjectIdentifier(ticket)
@@ -106,17 +106,21 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     }
   }
 
+  /// Sets the health service's status for `name`; no effect without a health service.
   public func setServing(_ name: String, _ serving: Bool) async {
     for service in health { service.setServing(name, serving) }
   }
 
+  /// The health service's status for `name`; nil if none is set, or without a health service.
   public func isServing(_ name: String) -> Bool? {
     let answers = health.compactMap { $0.isServing(name) }
     return answers.isEmpty ? nil : answers.allSatisfy { $0 }
   }
 
+  /// Whether one of the services is a ``HealthReporting``.
   public var hasHealthService: Bool { !health.isEmpty }
 
+  /// What a registry's health check needs to know of ``ServerSecurity``.
   public var checkedSecurity: CheckedSecurity { security.checked }
 
   // MARK: Introspection
@@ -194,7 +198,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     for listener in listeners { await listener.loop.perform { listener.value.close() } }
     if !isCancelled { await drain(loops) }
     for loop in loops { loop.closeAll() }
-    // Each loop has closed its connections once it has come to this.
+    // Each loop has closed its connections once it has run this.
     for loop in loops { await loop.loop.perform {} }
   }
 
@@ -289,7 +293,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
         return false
       }
       group.addTask {
-        // All at once: every client is to hear of it now.
+        // All at once, so that every client gets its GOAWAY now.
         await withDiscardingTaskGroup { group in
           for loop in loops { group.addTask { await Drained.wait(loop) } }
         }
@@ -298,7 +302,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
       let inTime = await group.next() ?? false
       if !inTime {
         core.logger.notice(
-          "the drain's time is over; what still runs is cancelled",
+          "the drain's time is over; calls still under way are cancelled",
           metadata: ["handlers": "\(loops.reduce(0) { $0 + $1.counters.handlersRunning })"])
         let status = RPCError(.unavailable, "the server is shutting down")
         for loop in loops { loop.endCalls(status) }
@@ -321,7 +325,7 @@ private enum Drained {
   }
 }
 
-/// Hands accepted sockets to the loops in turn.
+/// Distributes accepted sockets over the loops in turn.
 private final class RoundRobinLoops: Sendable {
   private let loops: [ServerLoop]
   private let cursor = Atomic<Int>(0)
@@ -332,7 +336,7 @@ private final class RoundRobinLoops: Sendable {
   }
 }
 
-/// Lets a listener go on, once it is there.
+/// Makes a paused listener accept again, once it exists.
 private final class Resumption: Sendable {
   private let listener: Locked<LoopBound<Listener>?> = Locked(nil)
   func attach(to listener: LoopBound<Listener>) { self.listener.withLock { $0 = listener } }

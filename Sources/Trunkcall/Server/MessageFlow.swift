@@ -3,11 +3,11 @@
 internal import DequeModule
 internal import TrunkHTTP2
 
-/// What a stream of messages needs and a unary call does not.
+/// The state that a stream of messages needs and a unary call does not.
 final class MessageFlow {
   @exclusivity(unchecked) var inbox = Deque<ReceivedMessage>()
   @exclusivity(unchecked) var reading = StreamWaiter<Inbound>()
 
-  /// Nobody waits, and nothing does.
+  /// No message is buffered, and no read waits.
   var isIdle: Bool { inbox.isEmpty && !reading.isWaiting }
 }

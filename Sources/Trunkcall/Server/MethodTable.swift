@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 /// Something that a server serves; generated `Service` protocols conform to it.
 public protocol RPCService: Sendable {
+  /// Registers the handlers of all its methods.
   func register(in table: inout MethodTable)
 }
 
@@ -15,6 +16,7 @@ public struct MethodTable: Sendable {
   /// Makes one for each loop, see ``LoopMethod/handler``.
   private(set) var handlers: [MethodName: @Sendable () -> Handler] = [:]
 
+  /// Empty; a server makes one and passes it to each ``RPCService/register(in:)``.
   public init() {}
 
   @usableFromInline mutating func add(
@@ -23,6 +25,8 @@ public struct MethodTable: Sendable {
     handlers[name] = handler
   }
 
+  /// Registers a handler for one request and one response. An ``RPCError`` that it throws is the
+  /// call's status; any other error is UNKNOWN (statuscodes.md).
   @inlinable public mutating func unary<Request, Response>(
     _ method: MethodDescriptor<Request, Response>,
     _ handler: @escaping @Sendable (Request, ServerCall) async throws -> Response
@@ -46,6 +50,7 @@ public struct MethodTable: Sendable {
     }
   }
 
+  /// Registers a handler for one request and a stream of responses; errors as for a unary one.
   @inlinable public mutating func serverStreaming<Request, Response>(
     _ method: MethodDescriptor<Request, Response>,
     _ handler:
@@ -61,6 +66,7 @@ public struct MethodTable: Sendable {
     }
   }
 
+  /// Registers a handler for a stream of requests and one response; errors as for a unary one.
   @inlinable public mutating func clientStreaming<Request, Response>(
     _ method: MethodDescriptor<Request, Response>,
     _ handler: @escaping @Sendable (RequestStream<Request>, ServerCall) async throws -> Response
@@ -75,6 +81,7 @@ public struct MethodTable: Sendable {
     }
   }
 
+  /// Registers a handler for two streams; errors as for a unary one.
   @inlinable public mutating func bidirectional<Request, Response>(
     _ method: MethodDescriptor<Request, Response>,
     _ handler:

@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// What a request's headers were like.
+/// Flags of a request's headers.
 struct RequestHead: OptionSet {
   var rawValue: UInt8
   static let isPost = RequestHead(rawValue: 1)
   static let isGRPC = RequestHead(rawValue: 2)
   static let hasUserAgent = RequestHead(rawValue: 4)
   static let hasDeadline = RequestHead(rawValue: 8)
-  /// `application/grpc+proto`: the response says the same.
+  /// `application/grpc+proto`: the response has the same content-type.
   static let saysProto = RequestHead(rawValue: 16)
   static let hasAuthority = RequestHead(rawValue: 32)
 
   struct HTTPProblem { var status: Int }
 
-  /// Of requests that will not be served.
+  /// Facts about a request that will be refused.
   final class RejectedRequest {
-    /// Of no method.
+    /// A path that is no method's.
     var path = ""
     var badHeader: String?
-    /// Not one that this server takes.
+    /// A `grpc-encoding` that this server does not accept.
     var encoding: String?
   }
 
-  /// Not gRPC at all: answered in HTTP's terms (PROTOCOL-HTTP2.md).
+  /// Not gRPC: answered with an HTTP status (PROTOCOL-HTTP2.md).
   var httpProblem: HTTPProblem? {
     if !contains(.isPost) { return HTTPProblem(status: 405) }
     return contains(.isGRPC) ? nil : HTTPProblem(status: 415)
   }
 }
 
-/// `:authority` and `user-agent`, one object for all the calls of a connection that have the same.
+/// `:authority` and `user-agent`, one object for all calls of a connection that have the same.
 final class CallNames: Sendable {
   let authority: String
   let userAgent: String
@@ -43,14 +43,14 @@ final class CallNames: Sendable {
   var withoutUserAgent: CallNames { userAgent.isEmpty ? self : CallNames(authority, "") }
 }
 
-/// Those of a connection's calls, which mostly say what the call before said.
+/// The names of a connection's calls: in most cases those of the call before.
 struct RepeatedNames {
   private var last = CallNames("", "")
   private var authority: [UInt8] = []
   private var userAgent: [UInt8] = []
 
-  /// The last ones, if the authority is theirs: the user agent will be as well, or takes their
-  /// place.
+  /// The last names, if the authority is the same: the user agent is either the same as well, or
+  /// makes new names.
   mutating func with(authority value: UnsafeRawBufferPointer) -> CallNames {
     if authority.withUnsafeBytes({ value.equals($0) }) { return last }
     authority = Array(value)

@@ -6,27 +6,27 @@ internal import TrunkSockets
 
 /// Where a method's handlers run.
 public enum HandlerDispatch: Sendable, Hashable {
-  /// On the connection's event loop. When the method turns out to hog it (more than one run without
-  /// a break in which the thread computed or slept for 1 ms and more), on the global pool for a
-  /// minute, after that on the loop again; each further time for twice as long, up to 16 minutes.
-  /// The default.
+  /// On the connection's event loop. A method that hogs it (more than one run without suspension in
+  /// which the thread computed or slept for 1 ms or more) runs on the global pool for a minute,
+  /// after that on the loop again; each further time for twice as long, up to 16 minutes. The
+  /// default.
   case automatic
   /// Always on the connection's event loop.
   case loop
-  /// Always on the global concurrent executor: for handlers that block or burn CPU.
+  /// Always on the global concurrent executor: for handlers that block or compute for long.
   case concurrent
 }
 
-/// A method with what the server has learnt about it.
+/// A method of a server and its present dispatch.
 final class ServedMethod: Sendable {
   let name: MethodName
-  /// For whoever is on no loop, see ``LoopMethod/handler``.
+  /// For threads that are no loop, see ``LoopMethod/handler``.
   let handler: MethodTable.Handler
   let makeHandler: @Sendable () -> MethodTable.Handler
   /// Position in the server's table, and in each loop's list of executors.
   let index: Int
   let dispatch: HandlerDispatch
-  /// Those of the server's that apply to it.
+  /// The server's interceptors that apply to it.
   let interceptors: [any ServerInterceptor]
   /// `CLOCK_MONOTONIC` nanoseconds until which handlers run on the pool; 0: on their loops.
   private let movedUntil = Atomic<UInt64>(0)
@@ -50,9 +50,9 @@ final class ServedMethod: Sendable {
   }
 
   /// A call got neither response nor error, since `interceptor` returned without calling `next`:
-  /// logged once for each method at warning.
+  /// logged once for each method at warning level.
   func wasLeft(by interceptor: any ServerInterceptor, _ logger: Logger) {
-    // A method that is not served lives no longer than its call: its name is the client's.
+    // A method that is not served is released with its call: its name is the client's.
     guard index >= 0, !saidLeft.exchange(true, ordering: .relaxed) else { return }
     let named = (interceptor as? any ScopedInterceptor)?.innermost ?? interceptor
     logger.warning(
@@ -61,7 +61,7 @@ final class ServedMethod: Sendable {
   }
 
   /// Whether the next call's handler starts on the global pool.
-  /// - Parameter now: asked for a method that was moved only.
+  /// - Parameter now: evaluated for a method that was moved only.
   @inline(__always)
   func startsOnPool(at now: @autoclosure () -> UInt64) -> Bool {
     switch dispatch {
@@ -73,7 +73,7 @@ final class ServedMethod: Sendable {
 
   func hasMoved(at now: UInt64) -> Bool { dispatch == .automatic && isMoved(at: now) }
 
-  /// Its time on the pool may have come to its end.
+  /// Whether it is still on the pool at `now`; moves it back if its time there is over.
   private func isMoved(at now: UInt64) -> Bool {
     let until = movedUntil.load(ordering: .relaxed)
     if until > now { return true }
@@ -83,14 +83,14 @@ final class ServedMethod: Sendable {
     return false
   }
 
-  /// Logged once for each method at notice, each further time at debug.
-  /// - Parameter nanoseconds: the length of the run that was one too many.
+  /// Logged once for each method at notice level, each further time at debug level.
+  /// - Parameter nanoseconds: the length of the run that led to the move.
   func moveToPool(_ nanoseconds: UInt64, at now: UInt64, _ logger: Logger) {
     guard dispatch == .automatic, !hasMoved(at: now) else { return }
     let before = moves.load(ordering: .relaxed)
     let duration = min(
       ServedMethod.maximumMoveDuration, ServedMethod.initialMoveDuration << UInt64(min(before, 4)))
-    // More than one loop may come to it.
+    // Several loops may come here at once.
     let move = movedUntil.compareExchange(expected: 0, desired: now + duration, ordering: .relaxed)
     guard move.exchanged else { return }
     moves.wrappingAdd(1, ordering: .relaxed)

@@ -4,14 +4,14 @@ internal import Logging
 internal import Synchronization
 internal import TrunkSockets
 
-/// A connection's places among the server's connections and handshakes, until it takes them over.
+/// A connection's slots among the server's connections and handshakes, until it takes them over.
 struct ConnectionPlace: Sendable {
   let connection: SlotTransfer
   let handshake: SlotTransfer
 }
 
-/// Whether a server has room for a connection. Where it has none, nothing is accepted: the kernel's
-/// backlog holds clients until a connection or a handshake has ended, or they have waited too long.
+/// Whether a server has room for a connection. Without room nothing is accepted: the kernel's
+/// backlog holds clients until a connection or a handshake has ended, or `acceptTimeout` is over.
 final class ServerAdmission: Sendable {
   private let server: ServerCore
   private let counters: ServerCounters
@@ -23,8 +23,8 @@ final class ServerAdmission: Sendable {
     self.counters = counters
   }
 
-  /// - Parameter whenRoom: called once, from any thread, if there is no room now and there may be
-  ///   later.
+  /// - Parameter whenRoom: called once, from any thread, when there may be room again, if there is
+  ///   none now.
   func next(whenRoom: @escaping @Sendable () -> Void) -> ConnectionPlace? {
     guard let connection = server.connections.take() else {
       logHeld("maxConnections", server.connections.limit)
@@ -40,7 +40,7 @@ final class ServerAdmission: Sendable {
       connection: SlotTransfer(connection), handshake: SlotTransfer(handshake))
   }
 
-  /// A client had waited too long, and was closed.
+  /// A client was closed after `acceptTimeout`.
   func refused() {
     counters.note(
       server.connections.taken >= server.connections.limit ? .connectionRefused : .handshakeRefused)

@@ -6,7 +6,7 @@ internal import TrunkSockets
   public import TrunkTLS
 
   extension ServerCall {
-    /// Who the client is, by the certificate that the server verified; nil without one.
+    /// The client's identity by the certificate that the server verified; nil without one.
     public var tlsPeer: TLSPeer? { context.tlsPeer }
   }
 
@@ -15,8 +15,8 @@ internal import TrunkSockets
   }
 #endif
 
-/// A call as its handler sees it. The handler's deadline and cancellation are its task's: it is
-/// cancelled when the client goes away, resets the stream, or runs out of time.
+/// A call as its handler gets it. The handler's deadline and cancellation are its task's: it is
+/// cancelled when the connection ends, the client resets the stream, or the deadline passes.
 public struct ServerCall: Sendable {
   fileprivate let context: any ServerCallContext
 
@@ -24,13 +24,15 @@ public struct ServerCall: Sendable {
 
   /// `/package.Service/Method`, as registered.
   public var path: String { context.methodName }
-  /// What the client sent beside the call. Names of gRPC and HTTP are not in it, except those that
-  /// work by metadata, such as `grpc-trace-bin` and `grpc-previous-rpc-attempts` (docs/metadata.md
-  /// has the table). It can be sent on as it is, with a reply or with another call.
+  /// The request's metadata. Names of gRPC and HTTP are not in it, except those that are defined as
+  /// metadata, such as `grpc-trace-bin` and `grpc-previous-rpc-attempts` (docs/metadata.md has the
+  /// table). It can be sent on as it is, with a response or with another call.
   public var metadata: Metadata { context.requestMetadata }
   /// The client's address, e.g. `10.0.0.7:41234`.
   public var peer: String { context.peer }
+  /// The request's `:authority`; the `host` field's value where a proxy sent that instead.
   public var authority: String { context.authority }
+  /// The request's `user-agent`; empty without one.
   public var userAgent: String { context.userAgent }
   /// Time left until the client's deadline, not below zero; nil without one.
   public var timeRemaining: Duration? { context.timeRemaining }
@@ -44,21 +46,21 @@ public struct ServerCall: Sendable {
         : instant.advanced(by: .zero - .nanoseconds(Int64(clamping: now - end)))
     }
   }
-  /// Whether the client's deadline has passed: it has its status, DEADLINE_EXCEEDED, and the
+  /// Whether the client's deadline has passed: the call's status is DEADLINE_EXCEEDED, and the
   /// handler's task is cancelled.
   public var hasExpired: Bool { context.deadline.map { $0 <= Clock.now() } ?? false }
 
-  /// The same call with other metadata of the request, for an interceptor to hand on. What else it
-  /// is, and what it answers, stays the client's call.
+  /// The same call with other request metadata, for an interceptor to pass on. Everything else, the
+  /// response included, is that of the client's call.
   public func with(metadata: Metadata) -> ServerCall {
     ServerCall(ChangedCall(context, metadata))
   }
 
-  /// Whether the request message that the handler took last came compressed; it is given to the
-  /// handler decompressed.
+  /// Whether the request message that the handler read last was compressed on the wire; the handler
+  /// gets it decompressed.
   public var requestWasCompressed: Bool { context.lastMessageWasCompressed }
-  /// How the client compresses requests (`grpc-encoding`); `.identity` if it does not. Each message
-  /// may come uncompressed all the same: ``requestWasCompressed``.
+  /// The client's `grpc-encoding`; `.identity` without one. A message may be uncompressed all the
+  /// same (compression.md): ``requestWasCompressed``.
   public var requestCompression: Compression { context.requestCompression }
   /// What the client can decompress (`grpc-accept-encoding`).
   public var clientAccepts: CompressionSet { context.clientAccepts }
@@ -67,45 +69,44 @@ public struct ServerCall: Sendable {
   /// that does not accept the algorithm gets them uncompressed (compression.md). `.identity`
   /// turns the server's default off.
   /// - Returns: whether the client accepts it.
-  /// - Throws: FAILED_PRECONDITION when the headers, which name the algorithm, are gone already.
+  /// - Throws: FAILED_PRECONDITION after the headers, which name the algorithm, have been sent.
   @discardableResult
   public func compressResponses(with compression: Compression) throws(RPCError) -> Bool {
     try context.compressResponses(with: compression)
   }
 
-  /// Whether the server's graceful stop has begun: the handler of a long stream should come to its
-  /// end. At the end of the drain (``ServerOptions/drain``) the call ends with UNAVAILABLE and the
-  /// handler is cancelled. With the trait `ServiceLifecycle`, `Task.isShuttingDownGracefully` says
-  /// the same, and `withGracefulShutdownHandler` works.
+  /// Whether the server's graceful stop has begun: the handler of a long stream should end it. At
+  /// the end of the drain (``ServerOptions/drain``) the call ends with UNAVAILABLE and the handler
+  /// is cancelled. With the trait `ServiceLifecycle`, `Task.isShuttingDownGracefully` has the same
+  /// value, and `withGracefulShutdownHandler` works.
   public var isShuttingDown: Bool { context.stop.hasBegun }
 
-  /// Suspends until the server's graceful stop begins; returns at once if it has. In a call within
-  /// the process it does not.
-  /// - Throws: when the task that waits is cancelled: the call, or a child task that waits beside
-  ///   its work.
+  /// Suspends until the server's graceful stop begins; returns at once if it has. A call within the
+  /// process has no such stop.
+  /// - Throws: if the task that waits is cancelled: the call's, or a child task's.
   public func gracefulShutdown() async throws(CancellationError) { try await context.stop.wait() }
 
-  /// Adds to the metadata that goes before the first response message; too late after it.
-  /// - Throws: FAILED_PRECONDITION when the headers are gone already, INTERNAL for a name or value
-  ///   that cannot travel, RESOURCE_EXHAUSTED for more than the client takes.
+  /// Adds to the response headers' metadata, which are sent with the first response message.
+  /// - Throws: FAILED_PRECONDITION if the headers have been sent, INTERNAL for a name or value that
+  ///   cannot be sent, RESOURCE_EXHAUSTED for more than the client's SETTINGS_MAX_HEADER_LIST_SIZE.
   public func addInitialMetadata(_ metadata: Metadata) throws(RPCError) {
     try context.addInitialMetadata(metadata)
   }
 
-  /// Sends the initial metadata now, and not with the first reply message: a client that waits for
-  /// it (a watch, whose first message may take its time) goes on. Nothing happens if it has gone,
+  /// Sends the response headers now instead of with the first response message, for clients that
+  /// wait for them (a watch whose first message may take long). No effect if they have been sent,
   /// or the call has ended.
   public func sendInitialMetadata() { context.sendInitialMetadata() }
 
-  /// Adds to the metadata that goes with the status.
-  /// - Throws: INTERNAL for a name or value that cannot travel, RESOURCE_EXHAUSTED for more than
-  ///   the client takes.
+  /// Adds to the metadata in the trailers.
+  /// - Throws: INTERNAL for a name or value that cannot be sent, RESOURCE_EXHAUSTED for more than
+  ///   the client's SETTINGS_MAX_HEADER_LIST_SIZE.
   public func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try context.addTrailingMetadata(metadata)
   }
 }
 
-/// What a handler's call stands for: a stream of a connection, or a call within the process.
+/// The call of a ``ServerCall``: a stream of a connection, or a call within the process.
 protocol ServerCallContext: AnyObject, Sendable {
   var methodName: String { get }
   var requestMetadata: Metadata { get }
@@ -118,7 +119,7 @@ protocol ServerCallContext: AnyObject, Sendable {
   var lastMessageWasCompressed: Bool { get }
   var requestCompression: Compression { get }
   var clientAccepts: CompressionSet { get }
-  /// Of the server that the call is one of.
+  /// Of the call's server.
   var stop: StopSignal { get }
   #if TLS
     var tlsPeer: TLSPeer? { get }
@@ -129,7 +130,7 @@ protocol ServerCallContext: AnyObject, Sendable {
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError)
 }
 
-/// A call whose metadata an interceptor has changed.
+/// A call whose request metadata an interceptor has changed.
 private final class ChangedCall: ServerCallContext {
   private let call: any ServerCallContext
   let requestMetadata: Metadata

@@ -4,17 +4,16 @@
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// What a server keeps an eye on while a connection lives: signs of life, progress, age, and
-/// budgets. Each has a timer of its own, made when it is needed. Timer and connection hold each
-/// other until the connection is closed: weak references to a connection would make every call's
-/// retains of it slow.
+/// The timers of a connection: keepalive, idle time and age, headers, sending; and its budgets.
+/// Each timer is made when it is needed. Timer and connection hold each other until the connection
+/// is closed: weak references to a connection would make every call's retains of it slow.
 extension ServerConnection {
-  /// Comes back when the client is alive.
+  /// The payload of keepalive PINGs.
   static let keepalivePing: UInt64 = 0x6b65_6570_616c
   /// For a client that does not read its GOAWAY, or the status of its calls.
   static let finalFlushTimeout: Duration = .seconds(1)
 
-  /// From now on, until the connection is closed.
+  /// Starts the timers; they end when the connection is closed.
   func beginWatch() {
     idleSince = loop.now
     if let settings = server.keepalive {
@@ -36,7 +35,7 @@ extension ServerConnection {
     sendTimer = nil
   }
 
-  // MARK: Signs of life (gRFC A8)
+  // MARK: Keepalive (gRFC A8)
 
   private func checkKeepalive() {
     switch keepalive?.check(now: Clock.now(), lastRead: socket.lastReceived, hasCalls: true) {
@@ -68,7 +67,7 @@ extension ServerConnection {
     }
   }
 
-  // MARK: A header block that never ends
+  // MARK: Header blocks that do not end
 
   func watchHeaderBlock(_ block: UInt64) {
     guard headerTimer?.isScheduled != true else { return }
@@ -81,9 +80,9 @@ extension ServerConnection {
     }
   }
 
-  // MARK: A client that does not read
+  // MARK: Clients that do not read
 
-  /// The socket did not take everything.
+  /// The socket buffer is full: bytes wait.
   func blocked() {
     guard sendTimer?.isScheduled != true else { return }
     schedule(&sendTimer, at: socket.lastSent.adding(server.options.sendTimeout)) { connection in
@@ -95,8 +94,8 @@ extension ServerConnection {
     }
   }
 
-  /// Frames that answer frames (PING, SETTINGS, RST_STREAM) pile up where the client does not read
-  /// them: it is not read from either, then (CVE-2019-9512, 9514, 9515).
+  /// Replies to frames (PING, SETTINGS, RST_STREAM) queue up where the client does not read them:
+  /// nothing is read from it then (CVE-2019-9512, 9514, 9515).
   func pauseReadingIfFull() {
     let isFull =
       socket.unsentCount > 0 && session.outboundFrames >= server.options.maxOutboundFrames
@@ -105,16 +104,16 @@ extension ServerConnection {
     socket.readsPaused = isFull
   }
 
-  // MARK: Too much
+  // MARK: Budgets
 
-  /// Ends the connection of a client that overdrew a budget.
+  /// Ends the connection of a client that exceeded a budget.
   func punish() {
     guard let offence = session.offence, !isTerminated else { return }
     context.counters.note(ServerEvent(offence))
     kill(HTTP2ErrorCode.enhanceYourCalm, offence.debugText)
   }
 
-  /// GOAWAY, and the socket is closed; calls are cut off.
+  /// Sends GOAWAY and closes the socket; calls end at once.
   func kill(_ code: UInt32, _ debugText: String) {
     guard !isTerminated, !isClosed else { return }
     isTerminated = true

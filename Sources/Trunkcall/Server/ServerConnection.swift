@@ -8,13 +8,13 @@ internal import TrunkSockets
   internal import TrunkTLS
 #endif
 
-/// One client's connection: socket below, HTTP/2 session in the middle, calls above. Never leaves
-/// its loop.
+/// One client's connection: the socket, an HTTP/2 session on it, the calls on that. Bound to its
+/// loop.
 ///
 /// ```
 ///   handshake --SETTINGS--> serving --drain()--> announced --PING ack--> draining --> closed
 /// ```
-/// At any time an overdrawn budget, or a deadline of the connection's, leads to `closed` at once.
+/// In any state an exceeded budget, or a deadline of the connection, leads to `closed` at once.
 final class ServerConnection {
   let server: ServerCore
   let context: ServerLoop
@@ -24,21 +24,21 @@ final class ServerConnection {
   let responseLock = Locked(())
   let socket: SocketConnection
   #if TLS
-    /// Who the client is, by its certificate. Set before the first call, and never again.
+    /// The client's identity by its certificate. Set before the first call, then constant.
     private(set) var tlsPeer: TLSPeer?
   #endif
   let session: HTTP2Session
-  /// What the client takes as a header list, in bytes: read by handlers, wherever they run.
+  /// The client's SETTINGS_MAX_HEADER_LIST_SIZE in bytes: read by handlers, on any thread.
   let headerListLimit = Atomic<Int>(.max)
 
   private enum Phase { case handshake, serving, announced, draining, closed }
   @exclusivity(unchecked) private var phase = Phase.handshake
   @exclusivity(unchecked) private var handshakeTimer: LoopTimer?
-  /// Why the client was told to go.
+  /// The reason in the GOAWAY that was sent.
   @exclusivity(unchecked) var goAwayText = ""
-  /// Its place among the server's connections, until it is closed.
+  /// Its slot among the server's connections, until it is closed.
   @exclusivity(unchecked) private var slot: Slot?
-  /// Its place among the loop's handshakes, until the client's SETTINGS, whatever phase it is in.
+  /// Its slot among the loop's handshakes, until the client's SETTINGS, in every phase.
   @exclusivity(unchecked) private var handshake: Slot?
   @exclusivity(unchecked) private var foreign: ForeignProtocol?
 
@@ -57,7 +57,7 @@ final class ServerConnection {
 
   @exclusivity(unchecked) var names = RepeatedNames()
 
-  /// Comes back when the client has seen the announcement of the stop.
+  /// The payload of the PING after the first GOAWAY of a graceful stop.
   private static let drainPing: UInt64 = 0x6472_6169_6e21
   /// For a client that does not answer PINGs.
   private static let drainPingTimeout: Duration = .seconds(1)
@@ -95,8 +95,7 @@ final class ServerConnection {
 
   var isClosed: Bool { phase == .closed }
 
-  /// Bytes that the client has not taken: those of messages behind its windows, and those that its
-  /// socket does not take.
+  /// Bytes that the client has not read: of messages held by its windows, and of its socket.
   var unsentBytes: Int { session.queuedBytes + socket.unsentCount }
 
   func streamClosed() {
@@ -106,8 +105,7 @@ final class ServerConnection {
 
   // MARK: Graceful stop
 
-  /// "No new calls, please": two steps, so that calls on their way here are not lost
-  /// (RFC 9113 §6.8).
+  /// Sends GOAWAY in two steps, so that calls already on their way are not refused (RFC 9113 §6.8).
   func drain(_ debugText: String = "") {
     guard phase == .handshake || phase == .serving, !isTerminated else { return }
     phase = .announced
@@ -132,8 +130,8 @@ final class ServerConnection {
     socket.close(afterFlush: true)
   }
 
-  /// The calls that are left end with `error`, their handlers are cancelled, and the client has a
-  /// moment to read it.
+  /// Ends the calls that are left with `error`, cancels their handlers, and gives the client
+  /// ``finalFlushTimeout`` to read the status.
   func endCalls(_ error: RPCError) {
     guard !isClosed, !isTerminated else { return }
     guard handshake == nil else { return closeNow() }
@@ -225,7 +223,7 @@ extension ServerConnection: HTTP2SessionDelegate {
     #if TLS
       tlsPeer = (socket.filter as? TLSEngine)?.peer
     #endif
-    // A stop may have begun meanwhile, which has its own timer.
+    // A stop may have begun before, which has its own timer.
     guard phase == .handshake else { return }
     phase = .serving
     handshakeTimer?.cancel()

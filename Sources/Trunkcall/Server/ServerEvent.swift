@@ -3,17 +3,17 @@
 
 internal import TrunkHTTP2
 
-/// What a server did to protect itself, or to end a connection. Counted since its start:
-/// ServerStatistics/events.
+/// Events of a server's protection against clients, and of ended connections. Counted since the
+/// start: ``ServerStatistics/events``.
 public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   // Connections
-  /// Accepting was held up: `maxConnections` or `maxHandshakes` was reached.
+  /// Accepting was paused: `maxConnections` or `maxHandshakes` was reached.
   case acceptHeld
-  /// Turned away after `acceptTimeout`: `maxConnections` were open.
+  /// Closed after `acceptTimeout`: `maxConnections` were open.
   case connectionRefused
-  /// Turned away after `acceptTimeout`: `maxHandshakes` were under way.
+  /// Closed after `acceptTimeout`: `maxHandshakes` were under way.
   case handshakeRefused
-  /// Accepting paused for want of descriptors. [CVE-2023-4785]
+  /// Accepting paused: no file descriptors. [CVE-2023-4785]
   case acceptPaused
   /// No preface or SETTINGS in time.
   case handshakeTimeout
@@ -21,32 +21,41 @@ public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   case settingsTimeout
   /// A header block whose end did not come in time.
   case headerTimeout
-  /// No sign of life after a keepalive ping.
+  /// Nothing received for `keepaliveTimeout` after a keepalive PING (gRFC A8).
   case keepaliveTimeout
-  /// The client took none of the bytes that wait for it.
+  /// The client read none of the bytes waiting for it during `sendTimeout`.
   case sendTimeout
-  /// Reading paused, as the client does not read the answers to its frames.
+  /// Reading paused, because the client does not read the replies to its frames.
   case readPaused
+  /// Closed after `maxConnectionIdle` without a call (gRFC A9).
   case maxIdle
+  /// Closed at `maxConnectionAge` (gRFC A9).
   case maxAge
-  /// The grace after `maxAge` was over while calls still ran.
+  /// `maxConnectionAgeGrace` was over while calls still ran (gRFC A9).
   case ageGraceOver
-  /// An HTTP/2 connection error: nothing is read after it. [CVE-2026-27135]
+  /// An HTTP/2 connection error: nothing is received after it. [CVE-2026-27135]
   case connectionError
 
   // GOAWAY ENHANCE_YOUR_CALM: see AbuseLimits
+  /// More PINGs than `minPingInterval` allows (gRFC A8).
   case tooManyPings
+  /// More than ``AbuseLimits/provokedResets``.
   case tooManyProvokedResets
+  /// More than ``AbuseLimits/earlyResets``.
   case tooManyEarlyResets
+  /// More than ``AbuseLimits/emptyFrames``.
   case tooManyEmptyFrames
+  /// More than ``AbuseLimits/windowUpdates``.
   case tooManyWindowUpdates
 
   // Calls
-  /// Had to wait for its handler's start.
+  /// A call waited for its handler's start.
   case callQueued
-  /// Refused with RESOURCE_EXHAUSTED: neither a handler's slot nor a place to wait.
+  /// Refused with RESOURCE_EXHAUSTED: neither a handler's slot nor a place in the queue.
   case callShed
+  /// Refused with RESOURCE_EXHAUSTED: more than `maxHeaderListSize`.
   case headerListTooLarge
+  /// Refused with RESOURCE_EXHAUSTED: more than `maxReceiveMessageSize`.
   case messageTooLarge
   /// `te`, `-bin`, `grpc-timeout`, content-type …: the call failed, not the connection.
   case badHeader

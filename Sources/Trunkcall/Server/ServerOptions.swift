@@ -23,34 +23,34 @@ extension Listen: CustomStringConvertible {
   }
 }
 
-/// Every limit of a server, with its default. The table in docs/limits.md holds them all.
+/// Every limit of a server, with its default. docs/limits.md has the table of all limits.
 public struct ServerOptions: Sendable {
   /// Event loops of its own; nil shares the process-wide group, one loop per core.
   public var loops: Int?
-  /// How long a busy loop looks for work before it sleeps; 20 to 50 µs cut the latency of one
-  /// caller where waking a CPU is dear, and burn up to as much CPU for each pause. Only with
-  /// ``loops`` of its own: shared ones never busy-poll. Default: not at all.
+  /// How long a loop that has been busy polls before it blocks; 20 to 50 µs cut the latency of one
+  /// caller where waking a CPU takes long, at the cost of up to as much CPU time per pause. Only
+  /// with ``loops`` of its own: shared ones never poll. Default: not at all.
   public var busyPoll: Duration = .zero
   /// Bytes of freed memory that the process keeps at each heap's end for the next large message,
-  /// where glibc would give them back at once: half and more of the processor time of an echo of 1
-  /// MiB. Process-wide, set by the first server that starts or channel that is made, and overridden
-  /// by glibc's own environment variables. Default 16 MiB; nil leaves glibc as it is. After a crowd
-  /// of connections has gone all of it is given back.
+  /// where glibc would return them to the system at once: half and more of the processor time of an
+  /// echo of 1 MiB. Process-wide, set by the first server that starts or channel that is made, and
+  /// overridden by glibc's own environment variables. Default 16 MiB; nil leaves glibc as it is.
+  /// After 1,000 connections of a loop have closed all of it is returned.
   public var freeMemoryKept: Int? = 16 << 20
   /// How long calls may go on after a graceful stop began. Default 10 s.
   public var drain: Duration = .seconds(10)
   /// Largest request message in bytes, compressed and decompressed. Default 4 MiB; beyond it
   /// RESOURCE_EXHAUSTED.
   public var maxReceiveMessageSize = 4 << 20
-  /// Largest response message in bytes, after compression. Default: what the format can say (2^32 -
-  /// 1).
+  /// Largest response message in bytes, after compression. Default: the largest that the prefix can
+  /// express (2^32 - 1).
   public var maxSendMessageSize = Int(UInt32.max)
-  /// How responses are compressed where the handler does not say
-  /// (``ServerCall/compressResponses(with:)``) and the client accepts it. Default: not at all (gRPC
-  /// compression.md).
+  /// How responses are compressed unless the handler sets it
+  /// (``ServerCall/compressResponses(with:)``), if the client accepts it. Default: not at all
+  /// (compression.md).
   public var compression = Compression.identity
-  /// What requests may be compressed with; anything else is UNIMPLEMENTED. Default: all; the
-  /// receive limit holds for the decompressed size.
+  /// The algorithms that requests may be compressed with; any other is UNIMPLEMENTED. Default: all;
+  /// the receive limit holds for the decompressed size.
   public var acceptedCompression = CompressionSet.all
   /// Request header list in bytes, HTTP/2 counting. Default 16 KiB; beyond it RESOURCE_EXHAUSTED.
   public var maxHeaderListSize = 16 << 10
@@ -68,12 +68,13 @@ public struct ServerOptions: Sendable {
   /// Bytes of requests that may wait with them. Default 32 MiB; beyond it RESOURCE_EXHAUSTED.
   public var maxWaitingBytes = 32 << 20
   /// Bytes of responses that one client may leave unread before no more handlers are started for
-  /// it. Default 16 MiB. Running handlers go on: what they respond comes on top. [CVE-2019-9511,
-  /// 9517]
+  /// it. Default 16 MiB. Running handlers continue: their responses are added to it.
+  /// [CVE-2019-9511, 9517]
   public var maxUnsentBytes = 16 << 20
   /// Flow-control window of a stream in bytes. Default 1 MiB.
   public var streamWindow = 1 << 20
-  /// Flow-control window of a connection in bytes; also what may lie unread in it. Default 4 MiB.
+  /// Flow-control window of a connection in bytes; also the most that may lie unread in it. Default
+  /// 4 MiB.
   public var connectionWindow = 4 << 20
   /// Connections that may be open. Default 10,000; further ones wait to be accepted, see
   /// ``acceptTimeout``.
@@ -82,38 +83,40 @@ public struct ServerOptions: Sendable {
   /// 1,000; further connections wait to be accepted, see ``acceptTimeout``.
   public var maxHandshakes = 1_000
   /// While ``maxConnections`` or ``maxHandshakes`` is reached nothing is accepted: clients wait in
-  /// the kernel's backlog. Those that lie there when that has lasted for so long are closed.
-  /// Default 5 s.
+  /// the kernel's backlog. When that has lasted for this long, the waiting ones are closed. Default
+  /// 5 s.
   public var acceptTimeout: Duration = .seconds(5)
   /// From accept until the client's SETTINGS. Default 20 s.
   public var handshakeTimeout: Duration = .seconds(20)
-  /// From then on until it has acknowledged the server's (RFC 9113 §6.5.3). Default 20 s.
+  /// From then until the client has acknowledged the server's SETTINGS (RFC 9113 §6.5.3). Default
+  /// 20 s.
   public var settingsTimeout: Duration = .seconds(20)
   /// From the begin of a header block to its end. Default 10 s.
   public var headerTimeout: Duration = .seconds(10)
-  /// A client that takes none of the bytes waiting for it for this long is cut off. Default 30 s.
+  /// The connection of a client that reads none of the bytes waiting for it during this time is
+  /// closed. Default 30 s.
   public var sendTimeout: Duration = .seconds(30)
-  /// Frames other than DATA that may wait for a client that does not read; then it is not read from
-  /// either. Default 1,000 (Envoy's). [CVE-2019-9514, 9515]
+  /// Frames other than DATA that may wait for a client that does not read; beyond it nothing is
+  /// read from that client. Default 1,000 (Envoy's). [CVE-2019-9514, 9515]
   public var maxOutboundFrames = 1_000
-  /// What a client may do that costs it next to nothing.
+  /// Limits of frames that cost a client next to nothing.
   public var abuse = AbuseLimits()
-  /// Silence after which a client is asked with a PING whether it lives (gRFC A8). Default 2 h; nil
-  /// never asks.
+  /// On a connection on which nothing was received for this long, a keepalive PING is sent (gRFC
+  /// A8). Default 2 h; nil: none.
   public var keepaliveTime: Duration? = .seconds(2 * 60 * 60)
-  /// Without a byte for this long after that PING the connection is given up. Default 20 s.
+  /// If nothing is received for this long after that PING, the connection is closed. Default 20 s.
   public var keepaliveTimeout: Duration = .seconds(20)
   /// Between two PINGs of a client (gRFC A8); the third that comes too early is answered with
   /// GOAWAY ENHANCE_YOUR_CALM, "too_many_pings". Default 5 min.
   public var minPingInterval: Duration = .seconds(5 * 60)
   /// Whether clients may send PINGs while they have no call. Default false: one in 2 h.
   public var permitsPingsWithoutCalls = false
-  /// A connection without calls for this long is let go of (gRFC A9). Default nil, never.
+  /// A connection without calls for this long is closed by GOAWAY (gRFC A9). Default nil: never.
   public var maxConnectionIdle: Duration?
-  /// A connection of this age, ±10 %, is let go of: GOAWAY, calls under way go on (gRFC A9).
-  /// Default nil, never.
+  /// A connection of this age, ±10 %, is closed: GOAWAY, calls under way go on (gRFC A9). Default
+  /// nil: never.
   public var maxConnectionAge: Duration?
-  /// For how long they may go on. Default nil, without limit.
+  /// How long calls may go on after that (gRFC A9). Default nil: without limit.
   public var maxConnectionAgeGrace: Duration?
   /// TCP keepalive after this idle time; nil turns it off. Default 60 s.
   public var tcpKeepAlive: Duration? = .seconds(60)
@@ -121,9 +124,10 @@ public struct ServerOptions: Sendable {
   public var tcpUserTimeout: Duration? = .seconds(20)
   /// Where handlers run. Default `.automatic`.
   public var dispatch: HandlerDispatch = .automatic
-  /// By path (`/package.Service/Method`), before `dispatch`.
+  /// By path (`/package.Service/Method`); wins over `dispatch`.
   public var dispatchByMethod: [String: HandlerDispatch] = [:]
 
+  /// All defaults.
   public init() {}
 
   var http2: HTTP2Settings {

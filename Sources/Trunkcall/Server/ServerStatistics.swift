@@ -3,9 +3,11 @@ internal import Synchronization
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
 
-/// A server's figures since its start.
+/// A server's counters since its start.
 public struct ServerStatistics: Sendable, Hashable {
+  /// Calls whose handlers have started.
   public var callsStarted: UInt64 = 0
+  /// Ended by the server with status OK.
   public var callsSucceeded: UInt64 = 0
   /// Ended by the server with a status other than OK.
   public var callsFailed: UInt64 = 0
@@ -19,7 +21,7 @@ public struct ServerStatistics: Sendable, Hashable {
   public var handlersRunning = 0
   /// Calls that wait for their handlers' start.
   public var callsWaiting = 0
-  /// What the server did to protect itself; events that never happened are not in it.
+  /// Events of ``ServerEvent``; those that never happened have no entry.
   public var events: [ServerEvent: UInt64] = [:]
   /// Methods whose handlers were moved to the global pool.
   public var movedMethods: [String] = []
@@ -33,20 +35,21 @@ public struct ServerStatistics: Sendable, Hashable {
   }
 }
 
-/// A server's part on one event loop, and what other threads have cost that loop.
+/// A server's share of one event loop, and the cost of other threads for that loop.
 ///
-/// Divided by the calls, the latter say what goes from thread to thread for a call: next to nothing
-/// for handlers that stay on their loop. They are the loop's, whoever shares it: with
+/// Divided by the calls, the latter are the hops between threads per call: close to 0 for handlers
+/// that stay on their loop. They are the loop's, for everything that runs on it: with
 /// ``ServerOptions/loops`` the server alone, else the whole process.
 public struct LoopStatistics: Sendable, Hashable {
   /// Open now.
   public var connections = 0
+  /// Calls whose handlers have started.
   public var callsStarted: UInt64 = 0
   /// Times another thread had to wake the loop, by a write to its eventfd.
   public var wakeups: UInt64 = 0
-  /// Jobs that other threads brought, through the loop's locked inbox.
+  /// Jobs posted by other threads through the loop's locked inbox.
   public var remoteJobs: UInt64 = 0
-  /// Times the lock of the inbox was wanted while somebody had it.
+  /// Times the inbox's lock was held by another thread when it was wanted.
   public var contendedLocks: UInt64 = 0
 
   init(of loop: ServerLoop) {

@@ -5,9 +5,9 @@ internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// How a call on the server is answered: headers, trailers, the one status.
+/// The response of a call on the server: headers, trailers, the status.
 extension ServerStream {
-  /// The call's one and only status: OK.
+  /// Sends the call's only status: OK.
   func answer() {
     guard settle() else { return }
     connection.context.counters.succeeded()
@@ -15,12 +15,12 @@ extension ServerStream {
     finishWithTrailers()
   }
 
-  /// The call's one and only status.
+  /// Sends the call's only status.
   func answer(_ error: RPCError) {
     guard settle() else { return }
     makeColdState().status = error
     connection.context.counters.failed()
-    // Initial metadata has no place in Trailers-Only.
+    // Trailers-Only has no initial metadata (PROTOCOL-HTTP2.md, Responses).
     if hasResponded || hasInitialMetadata {
       if !hasResponded { sendHeaders() }
       finishWithTrailers()
@@ -42,7 +42,7 @@ extension ServerStream {
     responseMarks.contains(.initial) && withResponse { !$0.initial.isEmpty }
   }
 
-  /// Ends the call on the library's own account: the handler is told, the client gets the status.
+  /// Ends the call by the library: the handler is cancelled, the client gets the status.
   func fail(_ error: RPCError) {
     let wasRunning = phase == .running
     end(error)
@@ -51,10 +51,10 @@ extension ServerStream {
     if wasRunning && queued > 0 { resetIfStuck() }
   }
 
-  /// Trailers wait behind messages that the client does not read: it gets some time, then a bare
+  /// Trailers wait behind messages that the client does not read: after a timeout it gets a bare
   /// RST_STREAM.
   private func resetIfStuck() {
-    // Lives until the stream is closed, as the other one does.
+    // Released when the stream is closed.
     let timer = LoopTimer(on: loop) { [self] in
       guard phase == .answered, !isLocallyDone else { return }
       reset(HTTP2ErrorCode.cancel)
@@ -88,7 +88,7 @@ extension ServerStream {
     connection.session.respondAndEnd(self)
   }
 
-  /// PROTOCOL-HTTP2.md, Responses: as the request says it.
+  /// The request's content-type (PROTOCOL-HTTP2.md, Responses).
   private func addContentType(_ headers: inout HeaderList) {
     if requestSaysProto {
       headers.add("content-type", "application/grpc+proto")
@@ -133,7 +133,7 @@ extension ServerStream {
     creditAll()
   }
 
-  /// Why the call has no method; noted if its path is none.
+  /// The error of a call without a method; counts a path that is malformed.
   func unknownMethod() -> (error: RPCError, isMalformed: Bool) {
     let isPath = path.withContiguousBytes { MethodPath($0) != nil }
     guard isPath else {
@@ -175,7 +175,7 @@ extension ServerStream {
     mark(.trailing)
   }
 
-  /// Whether the client takes it: from any thread.
+  /// Throws if the client's limit does not allow it; on any thread.
   private func check(_ metadata: Metadata, beside sent: Metadata) throws(RPCError) {
     if let oversize = metadata.oversize(beside: sent) { throw oversize }
     let limit = connection.headerListLimit.load(ordering: .relaxed)

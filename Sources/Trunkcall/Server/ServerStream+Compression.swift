@@ -4,7 +4,7 @@ internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// A response on its way to the loop.
+/// A response before it is queued on the loop.
 struct OutgoingFrame: Sendable {
   var bytes: [UInt8]
   /// Its prefix is written, flag included.
@@ -13,14 +13,14 @@ struct OutgoingFrame: Sendable {
 
 /// Compression of a call on the server (compression.md).
 ///
-/// Requests are decompressed when the handler takes them, responses compressed before they go to
-/// the loop: both are the handler's time, wherever it runs. A call without `grpc-encoding` pays for
-/// a comparison.
+/// Requests are decompressed when the handler reads them, responses compressed before they are
+/// posted to the loop: both in the handler's time, wherever it runs. A call without `grpc-encoding`
+/// costs one comparison.
 extension ServerStream {
   // MARK: Requests
 
   /// `grpc-encoding` of the request.
-  /// - Returns: whether this server takes it.
+  /// - Returns: whether this server accepts it.
   func takeRequestEncoding(_ name: UnsafeRawBufferPointer) -> Bool {
     guard let compression = Compression(wire: name),
       connection.server.options.acceptedCompression.accepts(compression)
@@ -43,7 +43,7 @@ extension ServerStream {
     do throws(RPCError) {
       return try message.message(limit: connection.server.options.maxReceiveMessageSize)
     } catch {
-      // The call fails, whatever the handler makes of it.
+      // The call fails, even if the handler catches the error.
       loop.run { self.fail(error) }
       throw error
     }
@@ -55,12 +55,12 @@ extension ServerStream {
 
   // MARK: Replies
 
-  /// Set until the headers have gone, read by whoever sends.
+  /// Set until the headers are sent, read by each sender.
   private var replyCompression: Compression {
     Compression(code: replyCompressionCode.load(ordering: .relaxed))
   }
 
-  /// The server's default, if the client takes it.
+  /// The server's default, if the client accepts it.
   func startCompression() {
     let compression = connection.server.options.compression
     guard compression != .identity, clientAccepts.accepts(compression) else { return }
@@ -91,7 +91,7 @@ extension ServerStream {
     }
   }
 
-  /// What the response headers say about compression; nothing, where there is none.
+  /// Adds the compression headers of a response; none without compression.
   func addEncodings(_ headers: inout HeaderList) {
     let compression = replyCompression
     if compression != .identity { headers.add("grpc-encoding", compression.wireName) }

@@ -4,7 +4,7 @@ internal import DequeModule
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// What a read of a stream comes to.
+/// The result of a read of a stream.
 enum Inbound: Sendable {
   case message(ReceivedMessage)
   case end
@@ -24,7 +24,7 @@ extension ServerStream: MessageSource, MessageSink {
     return try unwrap(await waitForMessage())
   }
 
-  // On the loop the closures of a wait have nothing but the stream to remember, and take no memory.
+  // On the loop the closures of a wait capture the stream only, and allocate nothing.
 
   private func waitForMessage() async -> Inbound {
     guard loop.isCurrent else { return await waitForMessageElsewhere() }
@@ -106,7 +106,7 @@ extension ServerStream: MessageSource, MessageSink {
 
   // MARK: On the loop
 
-  /// A unary call whose interceptors read or write, or wait, comes to one as well.
+  /// Also made for a unary call whose interceptors read, write or wait.
   func makeFlow() -> MessageFlow {
     if let flow { return flow }
     let flow = MessageFlow()
@@ -116,7 +116,7 @@ extension ServerStream: MessageSource, MessageSink {
 
   private var failure: RPCError? { hasFailed ? coldState?.failure : nil }
 
-  /// Puts a message on its way, behind the headers.
+  /// Queues a message, after the headers.
   func writeMessage(_ frame: OutgoingFrame) throws(RPCError) {
     if hasFailed, let failure { throw failure }
     guard phase == .running else { throw RPCError(.cancelled, "the call has ended") }
@@ -145,7 +145,7 @@ extension ServerStream: MessageSource, MessageSink {
     if let flow, flow.inbox.isEmpty { flow.reading.resume(.end) }
   }
 
-  /// Nothing more comes or goes: waiting reads and writes end with `error`.
+  /// Ends both directions: waiting reads and writes end with `error`.
   func end(_ error: RPCError) {
     if !hasFailed { makeColdState().failure = error }
     hasFailed = true
@@ -216,9 +216,9 @@ extension ServerStream: MessageSource, MessageSink {
 
   // MARK: Window credit
   //
-  // Bytes go back to the client's window as the handler takes messages. Those of a message still
-  // being assembled go back at once while nothing complete is waiting, or a message larger than the
-  // window could never arrive.
+  // Bytes are added to the client's window as the handler takes messages (RFC 9113 §6.9). Those of
+  // an unfinished message are added at once while nothing complete is waiting; otherwise a message
+  // larger than the window could never arrive.
 
   func creditReceived() {
     if flow?.inbox.isEmpty ?? true { creditAll() }

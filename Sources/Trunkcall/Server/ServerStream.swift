@@ -13,27 +13,26 @@ internal import TrunkSockets
 ///   unary: collecting --END_STREAM--> running --> answered --> closed
 ///   streams: --------- at once -----> running --> answered --> closed
 /// ```
-/// The client may go away at any point: `closed` then cancels the handler. The slot of a handler is
-/// free when the handler has ended, not when its stream has.
+/// The client may reset the stream or disconnect at any point: `closed` then cancels the handler.
+/// The slot of a handler is released when the handler has ended, not when its stream has.
 ///
-/// It is the HTTP/2 stream itself. What few calls need is kept apart (``ColdState``,
+/// It is the HTTP/2 stream itself. State that few calls need is kept apart (``ColdState``,
 /// ``MessageFlow``), so that making and freeing a plain unary call is cheap.
 ///
-/// `@unchecked Sendable`: what is not `let` or behind the connection's `responseLock` is touched
-/// only on the connection's loop, or is set before the handler starts.
+/// `@unchecked Sendable`: what is not `let` or guarded by the connection's `responseLock` is
+/// accessed only on the connection's loop, or is set before the handler starts.
 final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
-  // Strong: a handler may outlive its connection. The session lets go of its streams when it
-  // closes.
+  // Strong: a handler may outlive its connection. The session releases its streams when it closes.
   let connection: ServerConnection
 
-  // In an order that wastes nothing, 200 bytes with those of the stream: there may be many.
+  // In an order without padding, 200 bytes with those of the stream: there may be many.
 
-  // What the request said. Not changed after its headers.
+  // The request. Constant after its headers.
   @exclusivity(unchecked) private(set) var method: LoopMethod?
   @exclusivity(unchecked) private(set) var requestMetadata = Metadata()
   @exclusivity(unchecked) private var names: CallNames?
 
-  // The life of the call
+  // State
   enum Phase { case receivingHeaders, collecting, running, answered, closed }
   @exclusivity(unchecked) var payload: ReceivedMessage?
   @exclusivity(unchecked) var phase = Phase.receivingHeaders
@@ -44,7 +43,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   @exclusivity(unchecked) var hasFailed = false
   /// The response's headers are submitted.
   @exclusivity(unchecked) var hasResponded = false
-  /// ``ResponseMarks``
+  /// See ``ResponseMarks``.
   private let marks = Atomic<UInt8>(0)
   @exclusivity(unchecked) private var reader: MessageReader
   @exclusivity(unchecked) private var request: RequestHead = []
@@ -57,10 +56,10 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   let replyCompressionCode = Atomic<UInt8>(0)
   let lastWasCompressed = Atomic<Bool>(false)
 
-  /// Runs the handler, if that is a task of the loop's; it is there as long as it does.
+  /// The task that runs the handler, if it is one of the loop's; valid while it does.
   @exclusivity(unchecked) var poolTask: BorrowedTask?
 
-  /// Made for calls that do not go the usual way.
+  /// Made for calls that need more than a plain unary one.
   final class ColdState {
     var rejectedRequest: RequestHead.RejectedRequest?
     var deadline: UInt64 = 0
@@ -68,16 +67,16 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     var failure: RPCError?
     var refusesEncoding = false
     var deadlineTimer: LoopTimer?
-    /// The handler's, on the global pool.
+    /// The handler's task, on the global pool.
     var task: Task<Void, Never>?
-    /// The handler's, when the client does not read.
+    /// The handler's wait, when the client does not read.
     @exclusivity(unchecked) var writing = StreamWaiter<RPCError?>()
   }
   @exclusivity(unchecked) private(set) var coldState: ColdState?
   /// Made for streams: see ServerStream+Messages.swift
   @exclusivity(unchecked) var flow: MessageFlow?
 
-  /// What handlers have added and whether the headers have gone: most calls are spared the lock.
+  /// What handlers have added, and whether the headers were sent: saves most calls the lock.
   struct ResponseMarks: OptionSet {
     var rawValue: UInt8
     static let initial = ResponseMarks(rawValue: 1)
@@ -88,7 +87,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     var initial = Metadata()
     var trailing = Metadata()
   }
-  // Reached through `withResponse` only.
+  // Accessed by `withResponse` only.
   @exclusivity(unchecked) private var lockedResponse: Response?
 
   init(_ connection: ServerConnection, _ session: HTTP2Session, id: Int32) {
@@ -103,7 +102,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   var userAgent: String { names?.userAgent ?? "" }
   var requestSaysProto: Bool { request.contains(.saysProto) }
   var stop: StopSignal { connection.server.stop }
-  // From any thread: what a mark says is there was there before the handler.
+  // On any thread: what a mark stands for was set before the handler started.
   var deadline: UInt64? { request.contains(.hasDeadline) ? coldState?.deadline : nil }
 
   func makeColdState() -> ColdState {
@@ -132,8 +131,8 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     set { reservedSize = UInt32(clamping: newValue) }
   }
 
-  /// What a handler on another thread may add to while the loop reads it. One lock for all streams
-  /// of a connection: a lock of each stream's own costs generic metadata on every call.
+  /// State that a handler on another thread may change while the loop reads it. One lock for all
+  /// streams of a connection: a lock of each stream's own costs generic metadata on every call.
   func withResponse<R: Sendable>(_ body: (Response) -> R) -> R {
     connection.responseLock.withLock { _ in
       if let lockedResponse { return body(lockedResponse) }
@@ -144,7 +143,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   }
 
   /// Sets a mark.
-  /// - Returns: those that stood before.
+  /// - Returns: the marks before.
   @discardableResult
   func mark(_ mark: ResponseMarks) -> ResponseMarks {
     ResponseMarks(
@@ -152,9 +151,9 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   }
   var responseMarks: ResponseMarks { ResponseMarks(rawValue: marks.load(ordering: .acquiring)) }
 
-  /// Changes what goes with the headers, from any thread.
-  /// - Returns: false if they have gone. Whoever marks first wins: either the loop sees the mark
-  ///   and waits for the lock, or it has left its own behind.
+  /// Changes what is sent with the headers, on any thread.
+  /// - Returns: false if they have been sent. The first to set its mark wins: either the loop sees
+  ///   the mark and waits for the lock, or this finds the loop's mark.
   func beforeHeaders(_ body: (Response) -> Void) -> Bool {
     guard !mark(.initial).contains(.sent) else { return false }
     return withResponse { response in
@@ -189,7 +188,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     case 10 where name.equals(":authority"):
       names = connection.names.with(authority: value)
       request.insert(.hasAuthority)
-    // RFC 9113 §8.3.1: in its place, from clients that translate HTTP/1.1.
+    // RFC 9113 §8.3.1: used instead of `:authority` by clients that translate HTTP/1.1.
     case 4 where name.equals("host"):
       if !request.contains(.hasAuthority) { names = connection.names.with(authority: value) }
     case 10 where name.equals("user-agent"):
@@ -236,7 +235,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   }
 
   override func headersEnded(_ kind: HeaderBlockKind, endStream: Bool, tooLarge: Bool) {
-    // Trailers of a request mean nothing to gRPC; END_STREAM comes by itself.
+    // gRPC has no request trailers; END_STREAM is reported separately.
     guard phase == .receivingHeaders else { return }
     if let problem = request.httpProblem { return answerHTTP(problem) }
     if !request.contains(.hasUserAgent) { names = names?.withoutUserAgent }
@@ -302,7 +301,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     }
     switch phase {
     case .collecting:
-      // Without a message grpc-go and C-core would hang on a silent server: answer.
+      // Without a message grpc-go and C-core would hang on a silent server: send a status.
       if payload == nil {
         fail(RPCError(.unimplemented, "the client sent no message where one is due"))
       } else {
@@ -325,7 +324,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
       coldState.deadlineTimer?.cancel()
       coldState.deadlineTimer = nil
     }
-    // An answered call may still have tasks of its handler's making that wait for room to write.
+    // An answered call may still have tasks made by its handler that wait for room to write.
     if !wasAnswered || flow?.isIdle == false || coldState?.writing.isWaiting == true {
       end(RPCError(.cancelled, "the client cancelled the call or went away"))
     }

@@ -4,6 +4,6 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 
 extension PagePool: SessionPages {
-  /// Of all connections of the process.
+  /// Shared by all connections of the process.
   static let sessions = PagePool(slotSize: SessionArena.size)
 }

@@ -3,8 +3,8 @@
 internal import Synchronization
 internal import TrunkSockets
 
-/// How many of something are under way, and how many may be. Each one holds a ``Slot``, whose end
-/// is its release: on whatever path, and on whatever thread.
+/// The number of things of one kind under way, and its limit. Each one holds a ``Slot``, which is
+/// released when it ends: on every path, and on any thread.
 final class SlotCount: Sendable {
   let limit: Int
   private let count = Atomic<Int>(0)
@@ -24,8 +24,8 @@ final class SlotCount: Sendable {
     return Slot(adopting: self)
   }
 
-  /// Calls `body` once when there is room, from whatever thread makes it; at once if there is room
-  /// now.
+  /// Calls `body` once when there is room, on the thread that releases a slot; at once if there is
+  /// room now.
   func whenRoom(_ body: @escaping @Sendable () -> Void) {
     waiters.withLock { $0.append(body) }
     isAwaited.store(true, ordering: .sequentiallyConsistent)
@@ -47,14 +47,14 @@ final class SlotCount: Sendable {
   }
 }
 
-/// One of a ``SlotCount``'s, for as long as it is there.
+/// One slot of a ``SlotCount``, released at its end.
 struct Slot: ~Copyable, Sendable {
   private let count: SlotCount
   fileprivate init(adopting count: SlotCount) { self.count = count }
   deinit { count.release() }
 }
 
-/// Carries a slot to another thread, through a closure that may not consume it.
+/// Passes a slot to another thread, through a closure that may not consume it.
 final class SlotTransfer: Sendable {
   private let slot: Mutex<Slot?>
   init(_ slot: consuming Slot) { self.slot = Mutex(slot) }

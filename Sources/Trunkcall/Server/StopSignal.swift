@@ -9,7 +9,7 @@ internal import TrunkSockets
   @_spi(TestKit) internal import ServiceLifecycle
 #endif
 
-/// Tells the handlers of a server that its graceful stop has begun.
+/// Signals the graceful stop of a server to its handlers.
 final class StopSignal: Sendable {
   private struct State {
     var hasBegun = false
@@ -20,7 +20,7 @@ final class StopSignal: Sendable {
     private let manager = GracefulShutdownManager()
   #endif
 
-  /// For calls that no server could stop.
+  /// For calls without a server that could stop.
   static let never = StopSignal()
 
   var hasBegun: Bool { state.withLock { $0.hasBegun } }
@@ -37,7 +37,7 @@ final class StopSignal: Sendable {
     #endif
   }
 
-  /// Tasks that `make` makes are told of the stop in swift-service-lifecycle's way.
+  /// Tasks that `make` creates see the stop by swift-service-lifecycle's API as well.
   func bind<R>(_ make: () -> R) -> R {
     #if ServiceLifecycle
       TaskLocals.$gracefulShutdownManager.withValue(manager, operation: make)

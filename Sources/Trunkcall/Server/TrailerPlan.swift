@@ -2,16 +2,16 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkWire
 
-/// What goes with a status: its message and metadata, cut to the header list that the client takes
-/// (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113 §6.5.2). The status itself always arrives. What does
-/// not fit goes in this order: `grpc-status-details-bin`, the end of the message, the error's other
-/// metadata, the call's trailing metadata.
+/// The message and metadata of a status, cut to the header list that the client accepts
+/// (SETTINGS_MAX_HEADER_LIST_SIZE, RFC 9113 §6.5.2). The status code is always sent. If the rest is
+/// too large, it is dropped in this order: `grpc-status-details-bin`, the end of the message, the
+/// error's other metadata, the call's trailing metadata.
 struct TrailerPlan {
   /// `grpc-message` in its wire form; empty for none.
   private(set) var message: [UInt8]
-  /// The error's, then the call's.
+  /// The error's metadata, then the call's.
   private(set) var metadata: Metadata
-  /// What is not sent, in words.
+  /// What is not sent, for the log.
   private(set) var leftOut: [String] = []
 
   /// Encoded bytes of `grpc-message`.

@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 import FoundationEssentials
 import Glibc
+import ProcessSupport
 import Synchronization
 import Testing
 import TrunkSockets
@@ -31,15 +32,7 @@ final class RealAgent: Sendable {
   deinit { kill() }
 
   static func start() async throws -> RealAgent {
-    var ports: [UInt16] = []
-    var held: [ByteStreamListener] = []
-    for _ in 0..<3 {
-      let listener = try await ByteStreamListener.listen(
-        on: .host("127.0.0.1", 0), loop: EventLoopGroup.shared.next())
-      ports.append(listener.port)
-      held.append(listener)
-    }
-    for listener in held { listener.close() }
+    let ports = try await freePorts(3)
     let agent = RealAgent(
       port: ports[0],
       arguments: [

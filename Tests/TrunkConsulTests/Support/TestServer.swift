@@ -2,8 +2,10 @@
 // Copyright 2026 The Trunkcall Authors
 import Logging
 import Synchronization
+import Testing
 import TrunkDiscovery
 import TrunkSockets
+import TrunkTesting
 
 /// A server that only says where it listens and remembers what it was told to serve.
 final class TestServer: AdvertisedServer {
@@ -56,6 +58,23 @@ final class Log: Sendable {
     }
     func log(event: LogEvent) { take("\(event.level) \(event.message)") }
   }
+}
+
+/// A port of which nobody knows, where nobody listens any more.
+func closedPort() async throws -> UInt16 {
+  let spare = try await ScriptedConsulAgent.start(answering: [])
+  let port = spare.port
+  spare.stop()
+  let isClosed = try await eventually {
+    guard
+      let stream = try? await ByteStream.connect(
+        to: .host("127.0.0.1", port), on: EventLoopGroup.shared.next(), timeout: .seconds(5))
+    else { return true }
+    stream.close()
+    return false
+  }
+  try #require(isClosed)
+  return port
 }
 
 /// Suspends until something is so; fails by returning false after a limit.

@@ -70,8 +70,10 @@
         .data(1, ScriptedPeer.message([]), endStream: true),
       ]
       try await client.write(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + call.flatMap(\.bytes))
-      // Until the server closes.
-      while let bytes = try? await client.read(timeout: .seconds(10)), !bytes.isEmpty {}
+      // Until the handler has it, or the server closes.
+      while seen.withLock({ $0 }) == nil, let bytes = try? await client.read(timeout: .seconds(10)),
+        !bytes.isEmpty
+      {}
       client.close()
       try await running.value
       return seen.withLock { $0 }

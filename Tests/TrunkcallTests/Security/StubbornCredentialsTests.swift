@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import Synchronization
 import Testing
 
 @testable import Trunkcall
@@ -8,8 +9,10 @@ import Testing
 struct StubbornCredentialsTests {
   private struct Stubborn: CallCredentials {
     let gate: Gate
+    let asked = Counter(0)
     let allowsPlaintext = true
     func metadata(for call: CallCredentialsRequest) async throws -> Metadata {
+      asked.count.wrappingAdd(1, ordering: .relaxed)
       await gate.wait()
       return [:]
     }
@@ -22,7 +25,8 @@ struct StubbornCredentialsTests {
     let service = AdHocService(unary: ["Echo": { payload, _ in payload }])
     try await withInvoker(kind, service) { invoker in
       var options = CallOptions(timeout: .milliseconds(50))
-      options.credentials = [Stubborn(gate: gate)]
+      let stubborn = Stubborn(gate: gate)
+      options.credentials = [stubborn]
       let late = await failure {
         _ = try await invoker.unary(AdHocService.method("Echo"), [], options)
       }
@@ -31,7 +35,8 @@ struct StubbornCredentialsTests {
       let caller = Task { [options] in
         await failure { _ = try await invoker.unary(AdHocService.method("Echo"), [], options) }
       }
-      try await Task.sleep(for: .milliseconds(20))
+      let isAsked = try await holds { stubborn.asked.count.load(ordering: .relaxed) == 2 }
+      #expect(isAsked)
       caller.cancel()
       #expect(await caller.value?.code == .cancelled)
     }

@@ -5,7 +5,7 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
-/// A call's stream of the attempt at hand. Each holds the other until the stream closes.
+/// The stream of a call's current attempt. Each holds the other until the stream closes.
 final class CallStream: HTTP2Stream {
   let call: ClientCall
 

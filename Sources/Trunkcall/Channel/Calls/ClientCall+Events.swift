@@ -6,7 +6,7 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
-// What the server's side of the stream does to a call, on the connection's loop.
+// Events of the stream, on the connection's loop.
 extension ClientCall {
   func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
     guard outcome == nil, !response.header(name, value) else { return }
@@ -59,7 +59,7 @@ extension ClientCall {
       return settle(.failed(response.compressedMessage(context.settings.acceptedCompression)))
     }
     if isUnary || inbound.isEmpty {
-      // Nothing whole is waiting: the peer needs room to go on with the message under way.
+      // No complete message is waiting: the peer needs window for the rest of the one under way.
       stream?.consume(uncreditedBytes)
       uncreditedBytes = 0
     }
@@ -102,7 +102,7 @@ extension ClientCall {
     }
   }
 
-  /// 15: response headers commit the call; there is nothing to send again.
+  /// gRFC A6: response headers commit the call; nothing is sent again.
   private func commit() {
     canReplay = false
     firstFrame = nil
@@ -124,7 +124,7 @@ extension ClientCall {
     guard canReplay, response.phase == .headers else { return false }
     switch reason {
     case .notSent:
-      // A connection that goes on taking calls did not want this one: no use to try again.
+      // A connection that still takes calls has refused this one: no retry.
       return connection?.isTakingCalls == false
     case .refused:
       defer { wasRefused = true }
@@ -152,7 +152,7 @@ extension ClientCall {
     }
   }
 
-  /// 5.7: CANCELLED that arrives after the deadline is shown as DEADLINE_EXCEEDED.
+  /// statuscodes.md: CANCELLED that arrives after the deadline is reported as DEADLINE_EXCEEDED.
   private func afterDeadline(_ error: RPCError) -> RPCError {
     guard error.code == .cancelled, deadline != .max, deadline <= Clock.now() else { return error }
     return RPCError(.deadlineExceeded, "the deadline has passed")

@@ -4,24 +4,24 @@ internal import DequeModule
 internal import TrunkHTTP2
 internal import TrunkWire
 
-/// What a reader of a call gets.
+/// What a reader of a call is resumed with.
 enum Received: Sendable {
   case one(ReceivedMessage)
-  /// Several that were there already, for a reader on another thread.
+  /// Several messages that had already come, for a reader on another thread.
   case many([ReceivedMessage])
   case end
   case failed(RPCError)
   case metadata(Metadata)
 }
 
-/// The verbs of a streaming call, on the loop where it is.
+/// The operations of a streaming call, on the call's loop.
 extension ClientCall {
-  /// Bytes of messages that are handed over at once to a reader on another thread.
+  /// Bytes of messages that are handed at once to a reader on another thread.
   static let batchSize = 64 * 1024
 
   // MARK: Messages in
 
-  /// What is there for a reader; nil if it has to wait.
+  /// The next message or the end, if it has come; nil if the reader has to wait.
   func takeOne() -> Received? {
     guard let message = inbound.popFirst() else { return ending() }
     credit(message.windowSize)
@@ -67,9 +67,10 @@ extension ClientCall {
     }
   }
 
-  /// The application took `count` bytes: the server may send as many (real back-pressure).
+  /// The application took `count` bytes: as many are added to the window (RFC 9113 §6.9), not
+  /// before.
   private func credit(_ count: Int) {
-    // When all that is left is a message under way, it needs the room to arrive in.
+    // When only an unfinished message is left, the rest of it needs window to arrive.
     let due = inbound.isEmpty ? uncreditedBytes : min(count, uncreditedBytes)
     uncreditedBytes -= due
     stream?.consume(due)
@@ -86,7 +87,7 @@ extension ClientCall {
     if response.phase == .messages { return .metadata(response.initialMetadata) }
     switch outcome {
     case .ok: return .metadata(response.initialMetadata)
-    // A call that failed after its headers had some.
+    // A call that failed after its headers had initial metadata.
     case .failed(let error):
       return response.hadHeaders ? .metadata(response.initialMetadata) : .failed(error)
     case nil: return nil
@@ -107,7 +108,7 @@ extension ClientCall {
   func enqueue(_ frame: [UInt8]) throws(RPCError) -> Bool {
     switch outcome {
     case .failed(let error): throw error
-    case .ok: return false  // the server did not want the rest; its replies are there to be read
+    case .ok: return false  // the server ended without the rest; its replies are to be read
     case nil: break
     }
     if let refusal = refusal(of: frame) {
@@ -142,8 +143,8 @@ extension ClientCall {
     stream?.finish()
   }
 
-  /// Frames are kept for a transparent retry: without limit while nothing has left (they lie in the
-  /// stream's queue anyway), then up to the channel's limit.
+  /// Frames are kept for a transparent retry (gRFC A6): without limit while none was sent (the
+  /// stream's queue has them anyway), then up to the channel's limit.
   private func keep(_ frame: [UInt8]) {
     guard canReplay else { return }
     keptBytes += frame.count

@@ -7,7 +7,7 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
-/// One call, from its first pick to its one status.
+/// One call, from its first pick to its status.
 ///
 /// ```
 ///   made ── dispatch ──► on a connection ── trailers, reset, deadline, cancel ──► settled
@@ -15,11 +15,11 @@ internal import TrunkWire
 ///                ▼  │          │ never sent, or refused: transparent retry (gRFC A6)
 ///             home: waits ◄────┘
 /// ```
-/// It has a place, the loop that alone touches it; whoever moves it stores the new place, hands it
-/// over through that loop's inbox, and touches it no more.
+/// It has a place, the loop that alone accesses it; a loop that moves it stores the new place,
+/// posts it to that loop's inbox, and does not access it afterwards.
 ///
-/// `@unchecked Sendable`: before `dispatch` one thread has it, then the loop at its place; results
-/// are read by the caller after the loop has resumed it, and not written again.
+/// `@unchecked Sendable`: before `dispatch` one thread has it, then the loop at its place; the
+/// caller reads results after the loop has resumed it, and they are not written again.
 final class ClientCall: @unchecked Sendable {
   enum Outcome: Sendable {
     case ok
@@ -35,7 +35,7 @@ final class ClientCall: @unchecked Sendable {
   private let cancelRequested = Atomic<Bool>(false)
   private let over = Atomic<Bool>(false)
 
-  // What it is held to
+  // Limits
   /// `CLOCK_MONOTONIC` nanoseconds; `.max` for none.
   @exclusivity(unchecked) var deadline: UInt64
   @exclusivity(unchecked) private(set) var waitForReady: Bool?
@@ -45,7 +45,7 @@ final class ClientCall: @unchecked Sendable {
   private let start: UInt64
   @exclusivity(unchecked) private var hasConfig = false
 
-  // The attempt at hand
+  // The current attempt
   @exclusivity(unchecked) var stream: HTTP2Stream?
   @exclusivity(unchecked) var connection: ClientConnection?
   @exclusivity(unchecked) private(set) var peer: String?
@@ -55,7 +55,7 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var attemptBegan: UInt64 = 0
   @exclusivity(unchecked) var wasRefused = false
   @exclusivity(unchecked) private var timer: LoopTimer?
-  /// Its place in the control loop's queue, while it is there.
+  /// Its position in the control loop's queue, while it waits there.
   @exclusivity(unchecked) var ticket: PendingCalls<ClientCall>.Ticket?
 
   // Requests, kept until the response headers for a transparent retry
@@ -70,17 +70,17 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var reader: MessageReader
   @exclusivity(unchecked) var reply: ReceivedMessage?
   @exclusivity(unchecked) var inbound = Deque<ReceivedMessage>()
-  /// Received bytes of this stream that the peer has no credit back for.
+  /// Received bytes of this stream that were not yet added to the peer's window.
   @exclusivity(unchecked) var uncreditedBytes = 0
   @exclusivity(unchecked) private(set) var outcome: Outcome?
 
-  // Who waits
+  // Continuations
   @exclusivity(unchecked) var unaryWaiter: UnsafeContinuation<Void, Never>?
   @exclusivity(unchecked) var messageWaiter: UnsafeContinuation<Received, Never>?
   @exclusivity(unchecked) var headersWaiters: [UnsafeContinuation<Received, Never>] = []
   @exclusivity(unchecked) var sendWaiters: [UnsafeContinuation<RPCError?, Never>] = []
 
-  /// - Parameter metadata: the request's, as it goes out.
+  /// - Parameter metadata: the request's, checked and ready to send.
   init(_ context: ChannelContext, _ request: CallRequest, _ metadata: Metadata, isUnary: Bool) {
     self.context = context
     method = request.method
@@ -97,7 +97,7 @@ final class ClientCall: @unchecked Sendable {
     reader = MessageReader(limit: receiveLimit)
   }
 
-  // MARK: Where it is
+  // MARK: Place
 
   var isOnOwningLoop: Bool {
     let index = owningLoopIndex.load(ordering: .acquiring)
@@ -111,7 +111,7 @@ final class ClientCall: @unchecked Sendable {
     owningLoopIndex.store(index, ordering: .sequentiallyConsistent)
   }
 
-  /// Runs `body` where the call is, at once if that is here.
+  /// Runs `body` on the call's loop, at once if the caller is on it.
   func onOwningLoop(_ body: @escaping @Sendable (ClientCall) -> Void) {
     let index = owningLoopIndex.load(ordering: .sequentiallyConsistent)
     guard index >= 0 else { return }
@@ -121,7 +121,8 @@ final class ClientCall: @unchecked Sendable {
 
   /// From any thread, any number of times.
   func cancel() {
-    // The flag first, then the place: either the job finds the call, or the call finds the flag.
+    // The flag first, then the place: either the posted closure finds the call, or the call finds
+    // the flag.
     cancelRequested.store(true, ordering: .sequentiallyConsistent)
     if isOver { return }
     onOwningLoop { $0.abort(RPCError(.cancelled, "the call was cancelled")) }
@@ -130,7 +131,7 @@ final class ClientCall: @unchecked Sendable {
   // MARK: The service config
 
   /// service_config.md: the earlier deadline, the smaller limits; wait-for-ready if the
-  /// application did not say.
+  /// application did not set it.
   func adopt(_ config: ServiceConfig) {
     guard !hasConfig else { return }
     hasConfig = true
@@ -144,8 +145,8 @@ final class ClientCall: @unchecked Sendable {
     }
   }
 
-  /// A frame as it goes on the wire: its prefix written, and compressed if this call compresses.
-  /// Done where the application is, not on the loop.
+  /// A frame as it is sent: its prefix written, and compressed if this call compresses. Runs in the
+  /// application's task, not on the loop.
   func sealed(_ frame: [UInt8]) throws(RPCError) -> [UInt8] {
     guard compression != .identity, !MessageFrame.isMarkedUncompressed(frame) else {
       return MessageFrame.sealed(frame)
@@ -157,7 +158,7 @@ final class ClientCall: @unchecked Sendable {
     }
   }
 
-  /// Why a frame cannot be sent; nil if it can.
+  /// The reason why a frame cannot be sent; nil if it can.
   func refusal(of frame: [UInt8]) -> RPCError? {
     guard frame.count >= MessageFrame.prefixLength else {
       return RPCError(.internal, "the encoder left no room for the message's prefix")
@@ -168,9 +169,9 @@ final class ClientCall: @unchecked Sendable {
       .resourceExhausted, "message of \(size) bytes is larger than the limit of \(sendLimit) bytes")
   }
 
-  // MARK: On its way
+  // MARK: Moving
 
-  /// Hands the call to a connection's loop; nothing here touches it afterwards.
+  /// Hands the call to a connection's loop; the caller does not access it afterwards.
   func move(to reference: ConnectionReference, token: UInt64?, from here: Int?) {
     setOwningLoop(at: reference.loopIndex)
     if here == reference.loopIndex { return arrive(reference, token) }
@@ -181,7 +182,7 @@ final class ClientCall: @unchecked Sendable {
     let connection = reference.connection.value
     let now = Clock.now()
     guard let stream = open(on: connection) else {
-      // A policy that counts its picks hears of each.
+      // A policy that counts its picks gets the outcome of each.
       if let token {
         var code = RPCError.Code.unavailable
         if case .failed(let error) = outcome { code = error.code }
@@ -206,7 +207,7 @@ final class ClientCall: @unchecked Sendable {
     if !sendWaiters.isEmpty, !stream.isAboveMark { wakeSenders(nil) }
   }
 
-  /// - Returns: nil if the call is settled, or the connection takes none any more.
+  /// - Returns: nil if the call is settled, or the connection takes no more calls.
   private func open(on connection: ClientConnection) -> HTTP2Stream? {
     guard outcome == nil, !settleIfDue() else { return nil }
     do throws(RPCError) {
@@ -219,7 +220,7 @@ final class ClientCall: @unchecked Sendable {
     }
   }
 
-  /// Settles a call that was cancelled or ran out of time while it travelled.
+  /// Settles a call that was cancelled or whose deadline passed while it moved between loops.
   func settleIfDue() -> Bool {
     if isCancelled {
       abort(RPCError(.cancelled, "the call was cancelled"))
@@ -233,7 +234,7 @@ final class ClientCall: @unchecked Sendable {
 
   func watchDeadline(on loop: EventLoop) {
     guard deadline != .max, timer == nil else { return }
-    // The timer is let go of when the call settles or moves on; until then each holds the other.
+    // The timer is released when the call settles or moves on; until then each holds the other.
     let timer = LoopTimer(on: loop) { self.deadlinePassed() }
     timer.schedule(at: deadline)
     self.timer = timer
@@ -250,7 +251,8 @@ final class ClientCall: @unchecked Sendable {
     return context.controller.value.diagnostics(.deadlineExceeded, "the deadline has passed")
   }
 
-  /// Never left the client, or was refused: another pick, by the control loop. Counts in no budget.
+  /// Never sent, or refused: another pick, on the control loop. Not counted in the retry budget
+  /// (gRFC A6).
   func retryTransparently() {
     stopTimer()
     response = ResponseState()
@@ -270,9 +272,9 @@ final class ClientCall: @unchecked Sendable {
     stopTimer()
   }
 
-  // MARK: The end
+  // MARK: End
 
-  /// Ends the call from this side: what was received and not taken is dropped.
+  /// Ends the call from this side: messages received and not yet read are dropped.
   func abort(_ error: RPCError) {
     guard outcome == nil else { return }
     inbound.removeAll()
@@ -280,14 +282,14 @@ final class ClientCall: @unchecked Sendable {
     settle(.failed(error))
   }
 
-  /// A message that was received cannot be read: there are no further ones, even if the server has
-  /// said that all is well.
+  /// A received message cannot be read: there are no further ones, even if the server has sent
+  /// status OK.
   func failReceiving(_ error: RPCError) {
     inbound.removeAll()
     if outcome == nil { abort(error) } else { outcome = .failed(error) }
   }
 
-  /// The one status. Everybody who waits is told.
+  /// Sets the one status and resumes every waiter.
   func settle(_ result: Outcome) {
     guard outcome == nil else { return }
     if case .failed(let error) = result {
@@ -320,7 +322,7 @@ final class ClientCall: @unchecked Sendable {
     context.settings.log.callEnded(method: method.text, peer: peer, error)
   }
 
-  /// With what the call knows of its server.
+  /// Adds the server's address and metadata.
   private func withPeer(_ error: RPCError) -> RPCError {
     guard let peer else { return error }
     var error = error
@@ -329,10 +331,10 @@ final class ClientCall: @unchecked Sendable {
     return error
   }
 
-  /// What the caller of a unary call gets, once it was resumed.
+  /// The result for the caller of a unary call, after it was resumed.
   func unaryResponse() throws(RPCError) -> CallResponse {
-    // The continuation orders this after the loop's writes; the flag says so to the thread
-    // sanitizer where the call was resumed before it waited.
+    // The continuation orders this after the loop's writes; the flag makes that visible to the
+    // thread sanitizer where the call was resumed before it waited.
     guard isOver else { throw RPCError(.internal, "the call was resumed before its end") }
     if case .failed(let error) = outcome { throw error }
     guard let reply else {
@@ -347,7 +349,7 @@ final class ClientCall: @unchecked Sendable {
   private func resetStream() {
     guard let stream, stream.isOpen else { return }
     if stream.isRemotelyDone {
-      // A server's status is final; what was still to be sent is not wanted (5.7).
+      // A server's status is final; unsent requests are dropped (RFC 9113 §8.1).
       if !stream.isLocallyDone { stream.reset(HTTP2ErrorCode.noError) }
     } else {
       stream.reset(HTTP2ErrorCode.cancel)

@@ -5,13 +5,13 @@ internal import Synchronization
 internal import TrunkSockets
 internal import TrunkWire
 
-/// The application's end of a streaming call. Letting go of it cancels a call that has not ended.
+/// The application's end of a streaming call. Releasing it cancels a call that has not ended.
 ///
-/// On the call's loop every verb works without suspending where it can; elsewhere it hops there,
-/// and a reader brings back all the messages that wait.
+/// On the call's loop every operation runs without suspending where it can; from elsewhere it hops
+/// there, and a reader gets all the messages that wait.
 final class ClientCallHandle: ClientStream {
   private let call: ClientCall
-  /// Messages that a reader on another thread brought along.
+  /// Messages that a reader on another thread got in one hop.
   private let received = Locked<Deque<ReceivedMessage>>([])
   private let wasCompressed = Atomic<Bool>(false)
 
@@ -99,7 +99,7 @@ final class ClientCallHandle: ClientStream {
     }
   }
 
-  /// Decompression, if due, is the application's time, not the loop's.
+  /// Decompression, if due, runs in the application's task, not on the loop.
   private func open(_ message: ReceivedMessage) throws(RPCError) -> [UInt8] {
     wasCompressed.store(message.isCompressed, ordering: .relaxed)
     guard message.isCompressed else { return message.payload }

@@ -10,8 +10,8 @@ internal import TrunkWire
 enum RequestHeaders {
   static let userAgent = "grpc-swift-trunkcall/0.1.0"
 
-  /// The metadata of a request as it goes out.
-  /// - Throws: INTERNAL for a pair that cannot travel, RESOURCE_EXHAUSTED for too many of them.
+  /// The metadata of a request as it is sent.
+  /// - Throws: INTERNAL for a pair that cannot be sent, RESOURCE_EXHAUSTED for too many of them.
   static func outgoing(_ metadata: Metadata, _ logger: Logger?) throws(RPCError) -> Metadata {
     guard !metadata.isEmpty else { return metadata }
     let outgoing = try metadata.checked(.request, logger)
@@ -19,7 +19,7 @@ enum RequestHeaders {
     return outgoing
   }
 
-  /// Why a server does not take a request's header list.
+  /// The error for a request's header list that the server does not take.
   static func oversize(_ size: Int, of limit: Int, for peer: String) -> RPCError {
     RPCError(
       .resourceExhausted,
@@ -42,7 +42,7 @@ enum RequestHeaders {
 }
 
 extension Metadata {
-  /// What is sent of it.
+  /// The part of it that can be sent.
   /// - Throws: INTERNAL for the first pair that cannot be.
   func checked(_ place: MetadataPlace, _ logger: Logger?) throws(RPCError) -> Metadata {
     let outgoing = outgoing(place)
@@ -69,7 +69,7 @@ extension ClientCall {
     list.add("te", "trailers")
     if deadline != .max {
       let now = Clock.now()
-      // What remains now: the call may have waited for a server.
+      // The remaining time: the call may have waited for a server.
       list.add(
         "grpc-timeout", GRPCTimeout.encode(nanoseconds: deadline > now ? deadline - now : 1))
     }

@@ -2,22 +2,23 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkWire
 
-/// What a server's side of a stream means to a call. A value: header fields and block ends in, what
-/// they come to out.
+/// The state of a response, as a value: takes header fields and ends of header blocks, returns what
+/// the call has to do.
 ///
 /// ```
 ///   headers ── 1xx ──► headers
 ///      │ └── END_STREAM (Trailers-Only) ──────────────► ended
 ///      └── 200, application/grpc ──► messages ── trailers ──► ended
 /// ```
-/// 1. A `grpc-status` decides. Without one, the HTTP status does (http-grpc-status-mapping.md).
-/// 2. What is neither 200 nor gRPC is no gRPC: the call ends at its headers.
-/// 3. ``MetadataName`` says what is metadata.
+/// 1. A `grpc-status` is the status. Without one, it follows from the HTTP status
+///    (http-grpc-status-mapping.md).
+/// 2. A response that is not 200 or not gRPC ends the call at its headers.
+/// 3. ``MetadataName`` decides what is metadata.
 struct ResponseState: Sendable {
   enum Phase: Sendable, Hashable { case headers, messages, ended }
 
   enum BlockEnd: Sendable {
-    /// A 1xx: the response is still to come.
+    /// A 1xx: the response follows.
     case interim
     case headers
     case ok
@@ -29,12 +30,12 @@ struct ResponseState: Sendable {
   private(set) var hadHeaders = false
   private(set) var initialMetadata = Metadata()
   private(set) var trailingMetadata = Metadata()
-  /// `grpc-encoding`, if it is one that this library knows.
+  /// `grpc-encoding`, if this library supports it.
   private(set) var compression = Compression.identity
   /// `grpc-encoding`, if it is not.
   private var unknownEncoding: [UInt8]?
 
-  // The block at hand.
+  // The current header block.
   private var httpStatus = 0
   private var status: GRPCStatus?
   private var message: [UInt8] = []
@@ -42,8 +43,8 @@ struct ResponseState: Sendable {
   private var contentType: [UInt8] = []
   private var metadata = Metadata()
 
-  /// - Returns: false for what means nothing and is ignored: a reserved name that is not known, a
-  ///   `-bin` value that is not base64.
+  /// - Returns: false for a field that is ignored: a reserved name that is not known, a `-bin`
+  ///   value that is not base64.
   mutating func header(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
     guard let first = name.first else { return false }
     switch first {
@@ -75,7 +76,7 @@ struct ResponseState: Sendable {
     default: break
     }
     guard MetadataName(name).isReadable else { return !name.starts(with: "grpc-") }
-    // What is not base64 cannot be read, nor sent on.
+    // What is not base64 can neither be decoded nor be sent on.
     if name.ends(with: "-bin"), !Metadata.isBinary(value) { return false }
     metadata.append(name, value)
     return true
@@ -90,7 +91,7 @@ struct ResponseState: Sendable {
     switch phase {
     case .headers:
       if (100..<200).contains(httpStatus), !endStream {
-        // What an interim response says of itself does not hold for the response.
+        // Fields of an interim response do not hold for the response (RFC 9110 §15.2).
         isGRPC = false
         contentType = []
         compression = .identity

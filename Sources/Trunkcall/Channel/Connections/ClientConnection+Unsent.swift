@@ -4,15 +4,15 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
-/// A server that does not read: nothing waits for it without a limit.
+/// A server that does not read: bytes wait for it for at most ``ChannelOptions/sendTimeout``.
 extension ClientConnection {
-  /// The time that its calls had to finish is over.
+  /// The deadline for calls under way after a close has passed.
   func cancelCalls(_ why: String) {
     for stream in session?.allStreams ?? [] {
       (stream as? CallStream)?.call.abort(RPCError(.cancelled, why))
     }
     socket?.close(afterFlush: true)
-    // A server that does not read gets none of it.
+    // RST_STREAM frames do not reach a server that does not read: the connection is closed.
     let timer = LoopTimer(on: loop) { self.fail("the server did not read") }
     timer.schedule(after: ClientConnection.finalFlushTimeout)
     sendTimer?.cancel()
@@ -20,7 +20,7 @@ extension ClientConnection {
   }
   private static let finalFlushTimeout: Duration = .milliseconds(100)
 
-  /// The socket did not take everything.
+  /// The socket buffer is full: bytes wait.
   func blocked() {
     guard sendTimer == nil, let socket else { return }
     let timer = LoopTimer(on: loop) {

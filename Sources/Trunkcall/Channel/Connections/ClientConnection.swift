@@ -5,8 +5,8 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
-/// One connection to a server: socket below, HTTP/2 session in the middle, calls above. Never
-/// leaves its loop.
+/// One connection to a server: the socket, an HTTP/2 session on it, the calls on that. Bound to its
+/// loop.
 ///
 /// ```
 ///   dialing ──► handshake ── SETTINGS ──► ready ── GOAWAY, drain() ──► draining ── last call ──┐
@@ -19,9 +19,9 @@ final class ClientConnection {
   let authority: [UInt8]
   /// `10.0.0.7:50051`.
   @exclusivity(unchecked) private(set) var peer: String
-  /// Why it broke, for the calls that were on it.
+  /// Why it failed, for the calls that were on it.
   @exclusivity(unchecked) private(set) var failure = "the connection was closed"
-  /// It broke because the server broke HTTP/2's rules.
+  /// It failed because the server violated HTTP/2.
   @exclusivity(unchecked) private(set) var wasViolated = false
 
   private enum Phase { case connecting, handshake, ready, draining, closed }
@@ -40,7 +40,7 @@ final class ClientConnection {
   @exclusivity(unchecked) var sendTimer: LoopTimer?
   @exclusivity(unchecked) private var keepalive: Keepalive?
   @exclusivity(unchecked) private var keepaliveTimer: LoopTimer?
-  /// No call, and none is asked without.
+  /// No call is under way, and keepalive PINGs are sent with calls only.
   @exclusivity(unchecked) private var keepaliveSleeps = false
   @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
   @exclusivity(unchecked) private var isAbandoned = false
@@ -48,9 +48,9 @@ final class ClientConnection {
   @exclusivity(unchecked) private var hasReceivedGoAway = false
   /// A call was answered on it.
   @exclusivity(unchecked) private var hasAnswered = false
-  /// It was told to have ended as `.undecided`.
+  /// It was reported to have ended as `.undecided`.
   @exclusivity(unchecked) private var isUndecided = false
-  /// Calls that were put on it; the idle watch looks at it.
+  /// Calls that were started on it; read for the idle timeout.
   @exclusivity(unchecked) private(set) var callsBegun: UInt64 = 0
   @exclusivity(unchecked) private(set) var callsUnderWay = 0
 
@@ -90,7 +90,7 @@ final class ClientConnection {
     race.start(address.destination, lookUpTimeout: settings.lookUpTimeout)
   }
 
-  /// Closes at once; of `.ready`, `.failed` and `.ended` nothing is heard any more.
+  /// Closes at once; reports neither `.ready` nor `.failed` nor `.ended`.
   func abandon(_ why: String) {
     isAbandoned = true
     fail(why)
@@ -136,7 +136,7 @@ final class ClientConnection {
   /// Why no call may wait here for a stream: too many do (a server's MAX_CONCURRENT_STREAMS is
   /// respected by waiting).
   var refusal: RPCError? {
-    // Streams that are only on their way count at first; the exact look is rarely needed.
+    // Streams that are not yet on the wire count at first; the exact count is rarely needed.
     guard let session, session.unsentStreams >= settings.maxWaitingCalls,
       session.waitingStreams(with: 1) > settings.maxWaitingCalls
     else { return nil }
@@ -180,7 +180,7 @@ final class ClientConnection {
     decide()
   }
 
-  /// A call that began on it at `began` has expired: is there anybody?
+  /// A call that began on it at `began` has expired: checks whether the server is alive.
   func callExpired(began: UInt64) {
     guard phase == .ready || phase == .draining, let socket else { return }
     let now = Clock.now()
@@ -225,7 +225,7 @@ final class ClientConnection {
     fail("no answer to a ping")
   }
 
-  // MARK: Inside
+  // MARK: State
 
   private func connected(_ result: Result<SocketConnection, SocketError>, _ deadline: UInt64) {
     guard phase == .connecting else { return }
@@ -260,7 +260,7 @@ final class ClientConnection {
     socket.close(afterFlush: true)
   }
 
-  /// Tells the control loop how it ended, once, and closes.
+  /// Reports to the control loop how it ended, once, and closes.
   func fail(_ why: String) {
     switch phase {
     case .closed: return
@@ -270,10 +270,10 @@ final class ClientConnection {
     case .draining: break
     }
     decide()
-    // What the server said before is the better half of the reason.
+    // The reason in a GOAWAY is more exact than the closing of the socket.
     failure = hasReceivedGoAway ? "\(failure); \(why)" : why
     phase = .closed
-    // Each of these holds the connection.
+    // Each of these timers holds the connection.
     for timer in [timer, livenessTimer, keepaliveTimer, sendTimer] { timer?.cancel() }
     sendTimer = nil
     timer = nil
@@ -303,7 +303,7 @@ final class ClientConnection {
     notify(.decided(answered: hasAnswered))
   }
 
-  /// Of a connection that goes on with the calls under way.
+  /// Of a connection on which calls are under way.
   private var use: ConnectionUse {
     if hasAnswered { return .answered }
     return callsBegun == 0 ? .unused : callsUnderWay > 0 ? .undecided : .unanswered
@@ -365,7 +365,7 @@ extension ClientConnection: HTTP2SessionDelegate {
     notify(.ready)
   }
 
-  /// Any byte counts; it has been noted by the socket.
+  /// Any received byte counts; the socket has noted its time.
   func pingAcknowledged(_ payload: UInt64) {}
 
   /// Streams above the last id are closed as refused, the others go on (RFC 9113 §6.8).
@@ -387,7 +387,7 @@ extension ClientConnection: HTTP2SessionDelegate {
     case .connecting, .draining, .closed: return
     }
     hasReceivedGoAway = true
-    // Not from within the callback: nghttp2 is about to close the streams above the last id.
+    // Not inside the callback: nghttp2 is about to close the streams above the last id.
     let bound = LoopBound(self, on: loop)
     loop.later { bound.value.closeIfDraining() }
   }

@@ -3,7 +3,7 @@
 internal import TrunkSockets
 
 /// One attempt to reach an address: the look-up, then its results in order, the next one 250 ms
-/// after the last began or as soon as one fails (RFC 8305 §5). The first that connects wins.
+/// after the last began or as soon as one fails (RFC 8305 §5). The first that connects is used.
 ///
 /// Loop-bound; `done` runs on the loop exactly once, unless the attempt is cancelled before.
 final class ConnectionAttemptRace {
@@ -54,7 +54,7 @@ final class ConnectionAttemptRace {
     }
   }
 
-  /// Gives up without a word.
+  /// Ends the attempt; `done` is not called.
   func cancel() {
     done = nil
     release()

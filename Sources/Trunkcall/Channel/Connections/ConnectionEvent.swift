@@ -2,19 +2,19 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// What a connection tells the control loop.
+/// What a connection reports to the control loop.
 enum ConnectionEvent: Sendable {
-  /// The server's SETTINGS arrived (5.4: not just TCP).
+  /// The server's SETTINGS arrived (connection-backoff.md: not just TCP).
   case ready
-  /// It never got that far.
+  /// It failed before that.
   case failed(String)
-  /// It takes no more calls; nil after a GOAWAY in good order. Those under way go on.
+  /// It takes no more calls; nil after a GOAWAY with NO_ERROR. Those under way go on.
   case ended(String?, ConnectionUse)
   /// It had ended as `.undecided`.
   case decided(answered: Bool)
-  /// The socket is closed; nothing more comes.
+  /// The socket is closed; no event follows.
   case closed
   case outcomes([PickOutcome])
-  /// That server wants fewer PINGs (gRFC A8) than one in `keepaliveTime`, nanoseconds.
+  /// The server sent GOAWAY "too_many_pings" (gRFC A8) at this `keepaliveTime`, in nanoseconds.
   case tooManyPings(String, keepaliveTime: UInt64?)
 }

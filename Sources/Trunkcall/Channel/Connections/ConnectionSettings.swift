@@ -3,7 +3,7 @@
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// What a channel's connections have in common.
+/// The settings that all connections of a channel share.
 struct ConnectionSettings: Sendable {
   var http2: HTTP2Settings
   var socket: SocketOptions
@@ -16,8 +16,7 @@ struct ConnectionSettings: Sendable {
   /// TLS; nil for plaintext.
   var filter: ChannelSecurity.Filter?
 
-  /// - Returns: the new time in nanoseconds; nil without keepalive, and if it is not `old` any
-  ///   more.
+  /// - Returns: the new time in nanoseconds; nil without keepalive, and if it is no longer `old`.
   mutating func doubleKeepaliveTime(from old: UInt64?) -> UInt64? {
     guard let time = keepalive?.time, time == old else { return nil }
     let (doubled, overflow) = time.multipliedReportingOverflow(by: 2)

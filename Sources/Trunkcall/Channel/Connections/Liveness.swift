@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// When to ask a silent server whether it lives. A value: no I/O, no clock.
+/// When to send a PING to a server that is silent while calls expire. A value: no I/O, no clock.
 ///
 /// ```
-///   quiet ── a call expired, nothing came since it began ──► asked ── any byte ──► quiet
+///   quiet ── a call expired, nothing came since it began ──► pinged ── any byte ──► quiet
 ///                                                              └── timeout ──► dead
 /// ```
-/// Servers count PINGs (gRFC A8): one is free after each HEADERS or DATA frame that they sent, else
-/// they want five minutes between two, and hang up after two strikes. So a second PING goes out
-/// only if frames of a stream came since the last one, and 10 s later at the earliest, or after
-/// more than five minutes. That earns no strike at all.
+/// Servers count PINGs (gRFC A8): one is allowed after each HEADERS or DATA frame that they sent,
+/// else one in five minutes, and they close the connection after two strikes. So a second PING is
+/// sent only if frames of a stream were received since the last one, at least 10 s later, or after
+/// more than five minutes. That gives no strike.
 struct Liveness: Sendable {
   enum Verdict: Sendable, Hashable { case alive, dead }
 
-  /// Between two PINGs when streams were answered in between.
+  /// Between two PINGs when frames of streams were received in between.
   static let interval: UInt64 = 10_000_000_000
-  /// Else: the five minutes of A8, and a little.
+  /// Else: the five minutes of gRFC A8, and a margin.
   static let quietInterval: UInt64 = 310_000_000_000
 
   let timeout: UInt64
@@ -27,7 +27,7 @@ struct Liveness: Sendable {
   init(timeout: UInt64) { self.timeout = timeout }
 
   /// A call has expired.
-  /// - Returns: whether to send a PING now, and look again after `timeout`.
+  /// - Returns: whether to send a PING now, and call ``look(lastReceived:)`` after `timeout`.
   mutating func callExpired(began: UInt64, lastReceived: UInt64, now: UInt64) -> Bool {
     guard !isAsking, lastReceived < began else { return false }
     if let lastPing {
@@ -40,10 +40,10 @@ struct Liveness: Sendable {
     return true
   }
 
-  /// HEADERS or DATA of some stream came.
+  /// HEADERS or DATA of a stream was received.
   mutating func frameReceived() { framesSincePing = true }
 
-  /// The time to look again: any byte since the PING is a sign of life.
+  /// After `timeout`: any byte since the PING shows that the server is alive.
   mutating func look(lastReceived: UInt64) -> Verdict {
     guard isAsking, let lastPing else { return .alive }
     isAsking = false

@@ -2,12 +2,12 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkDiscovery
 
-/// What one loop knows of the connections that are its own, for all subchannels.
+/// One loop's copy of which connections are its own, for all subchannels.
 struct LoopConnections: Sendable {
-  /// Whether it may ask for more.
+  /// Whether the loop may ask for more.
   fileprivate(set) var isOffered = false
   private(set) var references: [UInt64: ConnectionReference] = [:]
-  /// When it may ask, where that is not at once.
+  /// The time from which it may ask, where that is not at once.
   private var notBefore: [UInt64: UInt64] = [:]
 
   fileprivate mutating func set(
@@ -17,7 +17,7 @@ struct LoopConnections: Sendable {
     notBefore[id.raw] = time == 0 ? nil : time
   }
 
-  /// Whether to ask for a connection to that subchannel now: once, until there is news.
+  /// Whether to ask for a connection to that subchannel now: once, until the next publication.
   mutating func asks(for id: SubchannelID, now: UInt64) -> Bool {
     guard isOffered, notBefore[id.raw, default: 0] <= now else { return false }
     notBefore[id.raw] = .max
@@ -25,7 +25,7 @@ struct LoopConnections: Sendable {
   }
 }
 
-/// What the loops of a channel are told with the next publication. Control loop only.
+/// What the loops of a channel get with the next publication. Control loop only.
 struct PerLoopConnectionRegistry {
   /// Endpoints times loops up to which an endpoint may have a connection on each loop.
   static let limit = 64
@@ -39,8 +39,8 @@ struct PerLoopConnectionRegistry {
     isWanted = option == .automatic && loops > 1
   }
 
-  /// So many endpoints there are now. What is connected stays.
-  /// - Returns: whether that changes what the loops are told.
+  /// Sets the number of endpoints. Existing connections stay.
+  /// - Returns: whether that changes what the loops get.
   mutating func count(_ endpoints: Int) -> Bool {
     let offers = isWanted && endpoints * loops.count <= PerLoopConnectionRegistry.limit
     guard offers != isOffered else { return false }
@@ -49,8 +49,8 @@ struct PerLoopConnectionRegistry {
     return true
   }
 
-  /// Asks `availability` for what each loop is to know of a subchannel: a connection of its own, or
-  /// when it may ask for one.
+  /// Calls `availability` for each loop's entry of a subchannel: a connection of its own, or the
+  /// time from which it may ask for one.
   mutating func update(
     of id: SubchannelID, _ availability: (Int) -> (ConnectionReference?, notBefore: UInt64)
   ) {

@@ -6,28 +6,28 @@ internal import TrunkDiscovery
 enum PerLoopConnectionEvent: Sendable, Hashable {
   /// The first connection takes calls.
   case opened
-  /// It does so no more.
+  /// It takes no more calls.
   case closed
   /// A call came from a loop that has none.
   case wanted(loop: Int)
   case ready(id: UInt32)
-  /// It never got that far.
+  /// The attempt failed.
   case failed(id: UInt32)
   /// It takes no more calls.
   case ended(id: UInt32, use: ConnectionUse)
   /// One that had ended as `.undecided` has answered a call, or is closed without an answer.
   case decided(answered: Bool)
-  /// The network changed: no reason to wait any longer.
+  /// The network changed: try again without waiting.
   case resetBackoff
 }
 
-/// What the per-loop connections want done.
+/// Commands for the further connections.
 enum PerLoopConnectionAction: Sendable, Hashable {
-  /// Connect to where the first connection leads, on that loop.
+  /// Connect to the address of the first connection, on that loop.
   case connect(id: UInt32, loop: Int)
-  /// Let that connection finish its calls, then close it; nothing more is heard of it.
+  /// Let that connection finish its calls, then close it; no event of it follows.
   case drain(id: UInt32)
-  /// Some loops are to be told something else.
+  /// What the loops get has changed.
   case changed
 }
 
@@ -39,20 +39,19 @@ enum PerLoopConnectionAction: Sendable, Hashable {
 ///    ▲                                      │                    │
 ///    └──────────── failed, a pause ─────────┴── ended ───────────┘
 /// ```
-/// - They live no longer than the first connection, and have no part in the subchannel's state:
-///   what goes wrong with one is no news for the policy, its loop's calls go by the first one
-///   again.
+/// - They are closed with the first connection, and have no part in the subchannel's state: a
+///   failure of one is not reported to the policy, its loop's calls use the first one again.
 /// - The pause is one for all loops. It follows each failure and each connection that ended without
 ///   an answered call, and grows as a backoff does until one has answered a call (SETTINGS alone
-///   prove nothing: a server may hang up after them).
-/// - After something went wrong there is one attempt at a time, so that a server that wants no
-///   further connection meets one in each pause, however many loops there are.
+///   are no proof: a server may close right after them).
+/// - After a failure there is one attempt at a time, so that a server that accepts no further
+///   connection gets one attempt in each pause, however many loops there are.
 struct PerLoopConnections: Sendable {
-  /// What a loop is told.
+  /// A loop's entry.
   enum Availability: Sendable, Hashable {
     /// It has a connection.
     case connected(id: UInt32)
-    /// It may ask for one then; `.max`: it has to wait for other news.
+    /// It may ask for one at that time; `.max`: not before the next publication.
     case notBefore(UInt64)
   }
 
@@ -67,14 +66,14 @@ struct PerLoopConnections: Sendable {
   private var lastID: UInt32 = 0
   private var backoff: Backoff
   private var pausedUntil: UInt64 = 0
-  /// When something last went wrong.
+  /// The time of the last failure.
   private var lastTrouble: UInt64 = 0
   private var isCautious = false
 
   init(backoff: Backoff = Backoff()) { self.backoff = backoff }
 
   func availability(for loop: Int) -> Availability {
-    // Nobody can ask: the loops have no route to the subchannel.
+    // Nothing can ask: the loops have no connection to the subchannel.
     guard isOpen else { return .notBefore(0) }
     if let perLoop = byLoop[loop] {
       return perLoop.isReady ? .connected(id: perLoop.id) : .notBefore(.max)
@@ -108,7 +107,7 @@ struct PerLoopConnections: Sendable {
       return [.changed]
     case .failed(let id):
       guard let loop = loop(of: id), let lost = byLoop.removeValue(forKey: loop) else { return [] }
-      // Those that began before the last trouble are part of it.
+      // Those that began before the last failure count as part of it.
       if lost.isReady || lost.began >= lastTrouble { pause(now, &random) }
       return [.changed]
     case .ended(let id, let use):

@@ -5,10 +5,10 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// What every part of a channel can reach from every thread: its loops, their picks, and the way to
-/// the control side, which lives on the control loop.
+/// The parts of a channel that can be reached from every thread: its loops, their pickers, and its
+/// control side, which is bound to the control loop.
 ///
-/// Calls and connections keep it alive; it goes when the channel is closed and they have ended.
+/// Calls and connections hold it; it is released when the channel is closed and they have ended.
 final class ChannelContext: Sendable {
   let target: Target
   let settings: CallSettings
@@ -17,7 +17,7 @@ final class ChannelContext: Sendable {
   let controller: LoopBound<ChannelController>
   let snapshots: [LoopBound<LoopPickerSnapshot>]
   private let shared: Locked<PickerSnapshot>
-  /// As last published, for readers elsewhere.
+  /// As last published, for readers on any thread.
   let watch = StateWatch()
 
   /// Only if the channel has loops of its own.
@@ -38,7 +38,7 @@ final class ChannelContext: Sendable {
     controller.context = self
   }
 
-  /// Own loops end when nobody can reach them any more; never from one of themselves, as a loop
+  /// Own loops end when nothing can reach them any more; never on one of themselves, as a loop
   /// cannot join itself.
   deinit {
     if let ownGroup { Task.detached { ownGroup.shutdown() } }
@@ -46,13 +46,13 @@ final class ChannelContext: Sendable {
 
   var controlLoop: EventLoop { loops[controlLoopIndex] }
 
-  /// Runs `body` on the control loop, at once if the caller is there.
+  /// Runs `body` on the control loop, at once if the caller is on it.
   func onControlLoop(_ body: @escaping @Sendable (ChannelController) -> Void) {
     controlLoop.run { [self] in body(controller.value) }
   }
 
-  /// As ``onControlLoop(_:)``, but never inside the caller: for those who are in the middle of
-  /// something.
+  /// As ``onControlLoop(_:)``, but never inside the caller: for callers in the middle of a state
+  /// change.
   func onControlLoopLater(_ body: @escaping @Sendable (ChannelController) -> Void) {
     controlLoop.later { [self] in body(controller.value) }
   }
@@ -63,7 +63,7 @@ final class ChannelContext: Sendable {
     return nil
   }
 
-  /// Sends a new call on its way, from whatever thread it was made on.
+  /// Starts a new call, from whatever thread it was made on.
   func dispatch(_ call: ClientCall) {
     let answer: PickerSnapshot.Answer
     let here = currentIndex
@@ -78,13 +78,13 @@ final class ChannelContext: Sendable {
       }
       call.move(to: reference, token: token, from: here)
     } else {
-      // Waiting and failing is the control loop's business: it has the newest picker, and the
-      // diagnostics.
+      // The control loop has the newest picker and the diagnostics: it decides about waiting and
+      // failing.
       pickOnControlLoop(call)
     }
   }
 
-  /// A call leaves the loop that it began on: the next ones had better not.
+  /// A call leaves the loop that it began on: asks for a connection there for the next ones.
   private func requestPerLoopConnection(of id: SubchannelID, from here: Int) {
     guard
       snapshots[here].value.snapshot.shouldRequestPerLoopConnection(of: id, now: loops[here].now)
@@ -92,13 +92,13 @@ final class ChannelContext: Sendable {
     onControlLoopLater { $0.perLoopConnectionWanted(id, on: here) }
   }
 
-  /// Lets the control loop pick: the newest picker, after every event that was posted before.
+  /// Lets the control loop pick: with the newest picker, after every event that was posted before.
   func pickOnControlLoop(_ call: ClientCall) {
     call.setOwningLoop(at: controlLoopIndex)
     controlLoop.later { [self] in controller.value.admit(call) }
   }
 
-  /// From the control loop: hands every loop its copy, with its own per-loop connections.
+  /// On the control loop: gives every loop its copy, with the connections of that loop.
   func publish(_ update: PickerSnapshot.Update, perLoopConnections: [LoopConnections]) {
     for (index, loop) in loops.enumerated() {
       let snapshots = snapshots[index]
@@ -110,7 +110,7 @@ final class ChannelContext: Sendable {
   }
 }
 
-/// The limits that calls are held to.
+/// The limits of a channel's calls.
 struct CallSettings: Sendable {
   var logger: Logger
   var log: CallLog
@@ -119,12 +119,12 @@ struct CallSettings: Sendable {
   var maxRetryBufferSize: Int
   var compression: Compression
   var acceptedCompression: CompressionSet
-  /// With a prefix; else the library's own, which lies in the program's text.
+  /// With the application's prefix; nil: the library's own, a constant.
   var userAgent: [UInt8]?
   /// TLS: the `:scheme` of calls is `https`, and credentials may be sent.
   var isSecure: Bool
   var credentials: [any CallCredentials]
-  /// As the resolver or the application says, for the audience of credentials.
+  /// As the resolver or the application gives it, for the audience of credentials.
   var authority: String
 }
 

@@ -5,12 +5,12 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// What a channel says of itself: in the errors of its calls, and in warnings.
+/// The diagnostics of a channel: in the errors of its calls, and in warnings.
 extension ChannelController {
-  /// Between two warnings of one channel.
+  /// Least time between two warnings of one channel.
   private static let warningInterval: UInt64 = 60_000_000_000
 
-  /// The picker's error, with everything that is known beside it (gRFC A54).
+  /// The picker's error, with the diagnostics of resolver and subchannels (gRFC A54).
   func withDiagnostics(_ error: RPCError) -> RPCError {
     guard error.code == .unavailable else { return error.fromControlPlane }
     return diagnostics(balancer: error.message).error(now: Clock.now())
@@ -32,7 +32,7 @@ extension ChannelController {
       failedAddresses: subchannels.values.flatMap(\.failedAddresses))
   }
 
-  /// One line a minute at most, however often the channel falls.
+  /// At most one line a minute, however often the channel fails.
   func warn() {
     let now = Clock.now()
     if let lastWarning, now - lastWarning < ChannelController.warningInterval { return }
@@ -44,7 +44,7 @@ extension ChannelController {
     parts.logger.warning("\(error.message): \(diagnostics.joined(separator: "; "))")
   }
 
-  /// What is read of a service config and changes nothing yet is said, once.
+  /// Fields of a service config that are parsed and not supported yet are logged, once.
   func warn(of config: ServiceConfig, before: ServiceConfig?) {
     let unsupported = config.unsupportedFields
     guard !unsupported.isEmpty, unsupported != before?.unsupportedFields else { return }

@@ -6,12 +6,12 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// The control side of a channel, on its control loop: the brain (``ChannelCore``), the
-/// subchannels, the resolver, the calls that wait, and the publishing of pickers. No locks, no
-/// calls on a connection.
+/// The control side of a channel, on its control loop: ``ChannelCore``, the subchannels, the
+/// resolver, the calls that wait, and the publishing of pickers. No locks, no calls on a
+/// connection.
 ///
-/// Events are worked off one by one, so that what one causes never runs inside another. After the
-/// last one a publication is due, once a tick, if anything changed that calls look at.
+/// Events are processed one by one, so that what one causes never runs inside another. After the
+/// last one the pickers are published, once a tick, if anything changed that calls depend on.
 final class ChannelController {
   enum Event {
     case core(ChannelCore.Event)
@@ -42,7 +42,7 @@ final class ChannelController {
   private var pendingCalls: PendingCalls<ClientCall>
   private var perLoopConnections: PerLoopConnectionRegistry
 
-  // Connections, also those that only finish their calls
+  // Connections, those that only finish their calls included
   private var connections: [Key: LoopBound<ClientConnection>] = [:]
   private struct Key: Hashable {
     let subchannel: SubchannelID
@@ -50,7 +50,7 @@ final class ChannelController {
   }
   private var nextLoop = 0
 
-  // Who waits
+  // Callers of ready(within:) and close()
   private var readyWaiters: [UInt64: (UnsafeContinuation<RPCError?, Never>, LoopTimer)] = [:]
   private var closeWaiters: [UnsafeContinuation<Void, Never>] = []
   private var closeTimer: LoopTimer?
@@ -166,8 +166,8 @@ final class ChannelController {
     }
   }
 
-  /// gRFC A8: connections that are made from now on are asked half as often. Once, however many of
-  /// those that were made before complain.
+  /// gRFC A8: connections made from now on send keepalive PINGs half as often. Once, however many
+  /// of the earlier connections get "too_many_pings".
   private func slowKeepalive(_ peer: String, _ time: UInt64?) {
     guard let doubled = connectionSettings.doubleKeepaliveTime(from: time) else { return }
     parts.logger.warning(
@@ -192,7 +192,7 @@ final class ChannelController {
   /// A call left `loop`, which has no connection of that subchannel.
   func perLoopConnectionWanted(_ id: SubchannelID, on loop: Int) {
     if perLoopConnections.isOffered { return post(.perLoop(id, .wanted(loop: loop))) }
-    // The loop asks no more until it hears something.
+    // The loop does not ask again until the next publication.
     referencesChanged = true
     requestPublication()
   }
@@ -215,7 +215,7 @@ final class ChannelController {
 
   private func publish() {
     publicationDue = false
-    // Those who came between the change and its publication.
+    // Callers that came between the change and its publication.
     defer { if core.state == .ready { settleReadyWaiters(.ready) } }
     let picker = core.takePicker()
     if perLoopConnections.count(subchannels.count) { referencesChanged = true }
@@ -236,7 +236,7 @@ final class ChannelController {
   func admit(_ call: ClientCall) {
     guard call.outcome == nil, !call.settleIfDue() else { return }
     if core.state == .idle { wake() }
-    // What was just heard is not in the picker yet: it may name a connection that is gone.
+    // The latest event is not in the picker yet: it may name a connection that is closed.
     if publicationDue { return wait(call) }
     switch snapshot.pick(call, now: controlLoop.now) {
     case .go(let reference, let token):
@@ -340,8 +340,8 @@ final class ChannelController {
   var hasWaitingCalls: Bool { !pendingCalls.isEmpty || !readyWaiters.isEmpty }
   var openConnections: [LoopBound<ClientConnection>] { Array(connections.values) }
 
-  /// connectivity-semantics-and-api.md: policy and resolver are let go of; the next call
-  /// wakes them.
+  /// connectivity-semantics-and-api.md: policy and resolver are released; the next call starts them
+  /// again.
   func enterIdle() {
     idleWatch?.stop()
     idleWatch = nil
@@ -350,7 +350,7 @@ final class ChannelController {
     if parts.options.freeMemoryKept != nil { FreeMemory.trimSoon() }
   }
 
-  // MARK: The end
+  // MARK: Closing
 
   /// New calls fail from now on, those under way go on until the deadline.
   func shutDown() {

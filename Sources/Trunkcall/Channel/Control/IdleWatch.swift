@@ -2,9 +2,9 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
 
-/// Finds out that a channel had no call for its idle timeout, without a counter that every call
-/// would have to touch: four times in the timeout it asks the connections what they have seen.
-/// Control loop only.
+/// Detects that a channel had no call for its idle timeout without a counter that every call would
+/// have to write: four times in the timeout it reads the connections' call counts. Control loop
+/// only.
 final class IdleWatch {
   private unowned let controller: ChannelController
   private let interval: Duration

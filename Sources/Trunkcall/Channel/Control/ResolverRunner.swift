@@ -8,8 +8,8 @@ internal import TrunkSockets
 /// global pool.
 ///
 /// ```
-///   stopped ── start() ──► running ── threw ──► waiting ── backoff over, resetBackoff() ──► running
-///                             └── returned: done, the last snapshot stays in force
+///   stopped ── start() ─► running ── threw ─► waiting ── backoff over, resetBackoff() ─► running
+///                            └── returned: done, the last snapshot stays in force
 /// ```
 final class ResolverRunner {
   private unowned let controller: ChannelController
@@ -19,19 +19,19 @@ final class ResolverRunner {
   private var backoff: Backoff
   private var random = SystemRandom()
   private var task: Task<Void, Never>?
-  /// Of the run at hand: what an earlier one says late is not heard.
+  /// Of the current run: reports of an earlier one are ignored.
   private var generation: UInt64 = 0
   private var isRunning = false
   private var isDone = false
   private var retry: LoopTimer?
 
-  // The gate of refreshRequested()
+  // State of refreshRequested()
   private var wanted = false
   private var lastLook: UInt64 = 0
   private var waiters: [UInt64: CheckedContinuation<Void, any Error>] = [:]
   private var minimumIntervalTimer: LoopTimer?
 
-  /// When `resolve` is called again, while it waits; for the diagnostics.
+  /// When `resolve` is called again, while it waits; for diagnostics.
   var nextAttempt: UInt64? { retry?.isScheduled == true ? retry?.deadline : nil }
 
   init(_ controller: ChannelController, _ parts: ChannelParts) {
@@ -118,9 +118,9 @@ final class ResolverRunner {
     controller.post(.core(.resolutionFailed(note: failure)))
   }
 
-  // MARK: Looking again
+  // MARK: Refreshing
 
-  /// The channel would like a fresher answer.
+  /// The channel asks for a fresher result.
   func resolveAgain() {
     wanted = true
     resolveDue()
@@ -158,7 +158,7 @@ final class ResolverRunner {
     resolveDue()
   }
 
-  /// Suspends a resolver until the gate opens.
+  /// Suspends a resolver until a refresh is due.
   private static func refresh(_ context: ChannelContext, _ generation: UInt64) async throws {
     let key = WaitKey()
     try await withTaskCancellationHandler {

@@ -12,7 +12,7 @@ final class StateWatch: Sendable {
   }
   private let state = Locked(State())
 
-  /// States that a slow watcher may be behind; older ones are dropped.
+  /// States that a slow reader may lag behind; older ones are dropped.
   private static let backlog = 16
 
   var current: ConnectivityState { state.withLock { $0.current } }
@@ -31,7 +31,7 @@ final class StateWatch: Sendable {
     }
   }
 
-  /// The state of now, then every change; ends after `.shutdown`.
+  /// The present state, then every change; ends after `.shutdown`.
   func changes() -> AsyncStream<ConnectivityState> {
     let (stream, continuation) = AsyncStream.makeStream(
       of: ConnectivityState.self, bufferingPolicy: .bufferingNewest(StateWatch.backlog))

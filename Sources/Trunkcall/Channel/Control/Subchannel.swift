@@ -13,14 +13,14 @@ enum ConnectionName: Hashable, Sendable {
 }
 
 /// One subchannel on the control loop: runs a ``SubchannelCore`` and its ``PerLoopConnections``,
-/// which decide, and the connections, which live on loops of their own.
+/// which decide, and owns the connections, which are bound to loops of their own.
 final class Subchannel {
   let id: SubchannelID
   let load: LoadCounter?
   private(set) var core: SubchannelCore
   private let loopIndex: Int
   private let defaultAuthority: String
-  /// Set by the application: it goes before the endpoint's server name.
+  /// Set by the application: it is used before the endpoint's server name.
   private let authorityOverride: String?
   private let connectTimeout: Duration?
   private unowned let controller: ChannelController
@@ -32,7 +32,7 @@ final class Subchannel {
   private var timer: LoopTimer?
   private var random = SystemRandom()
   private var perLoopConnections: PerLoopConnections
-  /// Where the connection that takes calls leads; its per-loop connections follow.
+  /// The address of the connection that takes calls; the further ones connect to it too.
   private var readyAddress: Address?
 
   init(
@@ -56,7 +56,7 @@ final class Subchannel {
     core.failures.map { Diagnostics.FailedAddress($0, nextAttempt: core.nextAttempt) }
   }
 
-  /// For the same.
+  /// As ``failedAddresses``.
   var attempts: [Diagnostics.Attempt] { progress.values.map(\.attempt) }
 
   func handle(_ event: SubchannelEvent, now: UInt64) {
@@ -102,7 +102,7 @@ final class Subchannel {
     }
   }
 
-  /// No connection takes calls any more: its per-loop connections neither.
+  /// No connection takes calls any more: the further ones are closed too.
   private func closed(_ now: UInt64) {
     controller.closed(id)
     handle(perLoop: .closed, now: now)
@@ -144,12 +144,12 @@ final class Subchannel {
     _ name: ConnectionName, _ address: Address, on loopIndex: Int, deadline: UInt64
   ) {
     guard let context = controller.context else { return }
-    // An empty server name is none.
+    // An empty server name counts as none.
     let named = core.endpoint.serverName.flatMap { $0.isEmpty ? nil : Authority.escaped($0) }
     let authority = authorityOverride ?? named ?? defaultAuthority
     let id = id
-    // Later, never inside: a connection speaks from the middle of its session's callbacks. It keeps
-    // the hub alive as long as it has something to say.
+    // Posted, never called inside: a connection reports from within its session's callbacks. It
+    // holds the hub as long as it has something to report.
     let connection = ClientConnection(
       context.loops[loopIndex], loopIndex: loopIndex, to: address, authority: Array(authority.utf8),
       controller.connectionSettings

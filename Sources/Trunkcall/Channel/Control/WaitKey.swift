@@ -2,8 +2,8 @@
 // Copyright 2026 The Trunkcall Authors
 internal import Synchronization
 
-/// Names one wait on the control loop. A wait that was cancelled before it got there finds the
-/// flag.
+/// Names one wait on the control loop. A wait that was cancelled before it was registered there
+/// finds the flag.
 final class WaitKey: Sendable {
   private static let last = Atomic<UInt64>(0)
   private let flag = Atomic<Bool>(false)

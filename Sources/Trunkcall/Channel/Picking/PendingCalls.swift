@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// Calls that wait for a picker, in the order they came. A call that gives up leaves a hole, so
-/// that leaving is cheap; there are never more holes than calls and ``fewHoles``.
+/// Calls that wait for a picker, in the order they came. A call that is withdrawn leaves a hole, so
+/// that withdrawing is cheap; there are never more holes than calls and ``fewHoles``.
 struct PendingCalls<Call> {
   /// Names a call in the queue; never reused.
   struct Ticket: Hashable { fileprivate let number: UInt64 }
 
-  /// So many are not worth the work of closing them.
+  /// Up to this many holes are not compacted.
   static var fewHoles: Int { 64 }
 
   let limit: Int
@@ -22,7 +22,7 @@ struct PendingCalls<Call> {
   /// Calls and holes.
   var slotCount: Int { slots.count }
 
-  /// Takes a call in; nil if the queue is full.
+  /// Appends a call; nil if the queue is full.
   mutating func add(_ call: Call) -> Ticket? {
     guard count < limit else { return nil }
     let ticket = nextTicket
@@ -32,7 +32,7 @@ struct PendingCalls<Call> {
     return Ticket(number: ticket)
   }
 
-  /// Takes a call out; nil if it is gone already.
+  /// Removes a call; nil if it was removed before.
   @discardableResult
   mutating func remove(_ ticket: Ticket) -> Call? {
     guard let index = index(of: ticket.number), let call = slots[index].call else { return nil }
@@ -46,7 +46,7 @@ struct PendingCalls<Call> {
     return call
   }
 
-  /// Everyone, in order; the queue is empty then.
+  /// Removes and returns all calls, in order.
   mutating func takeAll() -> [Call] {
     let calls = slots.compactMap(\.call)
     count = 0
@@ -54,7 +54,7 @@ struct PendingCalls<Call> {
     return calls
   }
 
-  /// By bisection: tickets rise.
+  /// By bisection: tickets increase.
   private func index(of ticket: UInt64) -> Int? {
     var low = 0
     var high = slots.count

@@ -4,21 +4,21 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// A connection that takes calls, and where it lives.
+/// A connection that takes calls, and its loop.
 struct ConnectionReference: Sendable {
   let connection: LoopBound<ClientConnection>
-  /// Into the channel's loops.
+  /// Index into the channel's loops.
   let loopIndex: Int
   let subchannel: SubchannelID
   let load: LoadCounter?
 }
 
-/// One copy of what is needed to send a call on its way: every loop has one, callers elsewhere
-/// share one behind a lock, and the control loop has the newest.
+/// A copy of what is needed to start a call: every loop has one, callers on other threads share one
+/// behind a lock, and the control loop has the newest.
 struct PickerSnapshot: Sendable {
   enum Answer {
     case go(ConnectionReference, token: UInt64?)
-    /// A route that is not open yet or no more: the control loop knows better.
+    /// The connection is not open yet or no more: the control loop has to pick.
     case noConnection
     case wait
     case connect(SubchannelID)
@@ -37,7 +37,7 @@ struct PickerSnapshot: Sendable {
     random = XorShift(seed: seed)
   }
 
-  /// What a publication changes. Without a picker the copy keeps its own, and its place in it.
+  /// What a publication changes. Without a picker the copy keeps its own, and its position in it.
   struct Update: Sendable {
     var picker: (any Picker)?
     var references: [UInt64: ConnectionReference]
@@ -51,7 +51,7 @@ struct PickerSnapshot: Sendable {
     references = update.references
     config = update.config
     perLoopConnections = update.perLoopConnections
-    // A loop's own connections go before the first ones, which may be elsewhere.
+    // A loop's own connections are used before the first ones, which may be on another loop.
     if !perLoopConnections.references.isEmpty {
       references.merge(perLoopConnections.references) { $1 }
     }
