@@ -4,7 +4,7 @@ internal import Logging
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// A method on one loop: its runners, and the size of its responses.
+/// A method on one loop: its task pool, and the size of its responses.
 final class LoopMethod {
   let served: ServedMethod
   /// The loop's own: its reference count would go back and forth between the processors of the
