@@ -61,7 +61,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Rounds of jobs before the loop polls its descriptors again.
   private static let roundsPerTick = 16
   /// Times that it runs jobs and sends, as sending may lead to new jobs, before it polls.
-  private static let roundsWithoutLook = 4
+  private static let roundsWithoutPoll = 4
 
   /// - Parameter busyPoll: how long a loop that has been busy polls before it blocks; default: not at
   ///   all.
@@ -166,7 +166,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   private func tick() {
     // After sending the loop runs again at once, a few times: a long stream need not poll for
     // events after each message.
-    for _ in 0..<EventLoop.roundsWithoutLook {
+    for _ in 0..<EventLoop.roundsWithoutPoll {
       runJobs()
       flush()
       if local.isEmpty && dirty.isEmpty { break }
