@@ -281,7 +281,7 @@ extension EventLoop {
   /// Runs `body` on the loop and returns its result.
   package func perform<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
     if isCurrent { return body() }
-    // The continuation orders what follows after `body`; the baton shows that to the thread
+    // The continuation orders what follows after `body`; the atomic shows that to the thread
     // sanitizer where it is resumed before it is awaited. A checked continuation, as the sanitizer
     // misreads an unsafe one in that case.
     let sanitizerFence = SanitizerFence()

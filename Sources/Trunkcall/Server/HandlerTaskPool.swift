@@ -13,7 +13,7 @@ internal import TrunkSockets
 ///                          │ the task was cancelled, or its priority raised: it ends with the handler
 /// ```
 /// Nothing of a call outlives it in its task. Cancellation and priority stay with a task, so one
-/// that was given either serves no other call. Task-local values, executor preferences,
+/// that was cancelled or raised serves no other call. Task-local values, executor preferences,
 /// cancellation handlers and child tasks end with a scope of the handler's.
 ///
 /// `@unchecked Sendable`: accessed on its loop; after the loop's end, by the thread that runs the
