@@ -179,7 +179,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         wait = timers.milliseconds(from: Clock.now())
       }
     }
-    let ready = wait != 0 && busyPoll.limit > 0 ? look(wait) : poller.wait(milliseconds: wait)
+    let ready =
+      wait != 0 && busyPoll.limit > 0 ? pollBeforeBlocking(wait) : poller.wait(milliseconds: wait)
     sleeping.store(false, ordering: .relaxed)
     now = Clock.now()
     for index in 0..<ready {
@@ -189,7 +190,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   /// A wait that polls before it blocks, if recent waits were short.
-  private func look(_ wait: Int32) -> Int {
+  private func pollBeforeBlocking(_ wait: Int32) -> Int {
     let start = Clock.now()
     if busyPoll.isWorthwhile {
       // A job pushed to a polling loop need not wake it.
