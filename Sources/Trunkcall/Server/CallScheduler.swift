@@ -16,8 +16,9 @@ internal import TrunkSockets
 /// ```
 /// There is room while fewer than `maxHandlersPerConnection` handlers run (those of cancelled calls
 /// included: CVE-2023-44487) and the client reads its responses, that is, no more than
-/// `maxUnsentBytes` wait to be sent to it. A handler that has not responded yet counts with what
-/// its method's responses were lately, or a hundred that start at once would all be admitted.
+/// `maxUnsentBytes` wait to be sent to it. A handler that has not responded yet counts with
+/// the size of its method's recent responses (``ReplySize``): otherwise a hundred that start at once
+/// would all be admitted.
 ///
 /// Loop-bound.
 final class CallScheduler {
@@ -57,6 +58,7 @@ final class CallScheduler {
   /// rejected. Called right before the handler runs, when the responses of the calls before it are
   /// known.
   func admits(_ call: ServerStream) -> Bool {
+    // Counted by ``runWaiting(_:)``.
     if call.handlerRuns { return true }
     guard call.canStart else { return false }
     let connection = call.connection
