@@ -60,7 +60,7 @@ extension InteropClient {
     return response.peer
   }
 
-  private struct Tally: Sendable {
+  private struct Counts: Sendable {
     var latencies: [Duration] = []
     var failures = 0
     var lastFailure = ""
@@ -71,32 +71,32 @@ extension InteropClient {
   ) async throws {
     let threads = max(1, min(soak.threads, soak.iterations))
     let end = ContinuousClock.now + (soak.overallTimeout ?? soak.maxLatency * soak.iterations)
-    let tally = try await withThrowingTaskGroup(of: Tally.self) { group in
+    let counts = try await withThrowingTaskGroup(of: Counts.self) { group in
       for thread in 0..<threads {
         let share = soak.iterations / threads + (thread < soak.iterations % threads ? 1 : 0)
         group.addTask { try await work(share, until: end, body) }
       }
-      return try await group.reduce(into: Tally()) { sum, part in
+      return try await group.reduce(into: Counts()) { sum, part in
         sum.latencies += part.latencies
         sum.failures += part.failures
         if part.failures > 0 { sum.lastFailure = part.lastFailure }
       }
     }
-    report(tally)
+    report(counts)
     try check(
-      tally.latencies.count == soak.iterations,
-      "\(tally.latencies.count) of \(soak.iterations) iterations were done when the time was over")
+      counts.latencies.count == soak.iterations,
+      "\(counts.latencies.count) of \(soak.iterations) iterations were done when the time was over")
     try check(
-      tally.failures <= soak.maxFailures,
-      "\(tally.failures) iterations failed, \(soak.maxFailures) may; the last: \(tally.lastFailure)"
+      counts.failures <= soak.maxFailures,
+      "\(counts.failures) iterations failed, \(soak.maxFailures) may; the last: \(counts.lastFailure)"
     )
   }
 
   private func work(
     _ iterations: Int, until end: ContinuousClock.Instant,
     _ body: @Sendable (CallOptions) async throws -> String
-  ) async throws -> Tally {
-    var tally = Tally()
+  ) async throws -> Counts {
+    var counts = Counts()
     for _ in 0..<iterations {
       let start = ContinuousClock.now
       guard start < end else { break }
@@ -113,25 +113,25 @@ extension InteropClient {
       if failure == nil, latency > soak.maxLatency {
         failure = "it took \(latency), \(soak.maxLatency) are allowed"
       }
-      tally.latencies.append(latency)
+      counts.latencies.append(latency)
       if let failure {
-        tally.failures += 1
-        tally.lastFailure = failure
+        counts.failures += 1
+        counts.lastFailure = failure
         report("iteration failed after \(latency) at \(peer): \(failure)")
       }
       if soak.minTimeBetweenCalls > .zero {
         try await Task.sleep(until: start + soak.minTimeBetweenCalls)
       }
     }
-    return tally
+    return counts
   }
 
-  private func report(_ tally: Tally) {
-    let sorted = tally.latencies.sorted()
+  private func report(_ counts: Counts) {
+    let sorted = counts.latencies.sorted()
     guard !sorted.isEmpty else { return }
     func at(_ permille: Int) -> Duration { sorted[(sorted.count - 1) * permille / 1_000] }
     report(
-      "\(sorted.count) iterations, \(tally.failures) failed; latency: median \(at(500)), "
+      "\(sorted.count) iterations, \(counts.failures) failed; latency: median \(at(500)), "
         + "90th \(at(900)), 99th \(at(990)), highest \(at(1_000))")
   }
 }

@@ -145,7 +145,7 @@ public final class ConsulRegistration: LongRunning {
       confirmEvery: timing.confirmInterval, life: check.kind == .ttl ? check.interval : nil)
     var step = state.begin()
     while true {
-      try goOn()
+      try checkNotStopped()
       log(step.notice, definition, client)
       do {
         switch step.next {
@@ -182,7 +182,7 @@ public final class ConsulRegistration: LongRunning {
   ) async throws {
     let timeout = timing.requestTimeout
     let understood = await client.understood(definition, timeout: timeout)
-    try goOn()
+    try checkNotStopped()
     let isFirst = sent.withLock { $0?.isCertain != true }
     try await write(definition) { try await client.register(understood, timeout: timeout) }
     guard isFirst, check.isMadeByAgent else { return }
@@ -190,17 +190,17 @@ public final class ConsulRegistration: LongRunning {
     // as it is until the agent checks again (Consul, Agent Check API, Status). This server listens
     // and is SERVING, so the old check is removed first.
     let old = try? await client.check(ofService: definition.id, timeout: timeout)
-    try goOn()
+    try checkNotStopped()
     guard case .found(let check)? = old, check.status == "critical" else { return }
     try await write(definition) {
       try await client.deregister(serviceID: definition.id, timeout: timeout)
     }
-    try goOn()
+    try checkNotStopped()
     try await write(definition) { try await client.register(understood, timeout: timeout) }
   }
 
   /// - Throws: `CancellationError` once the stop has begun, or run() is cancelled.
-  private func goOn() throws {
+  private func checkNotStopped() throws {
     try Task.checkCancellation()
     if stopped.withLock({ $0 }) != nil { throw CancellationError() }
   }

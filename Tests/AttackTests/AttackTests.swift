@@ -14,7 +14,7 @@ struct AttackTests {
   private static let mebibyte = 1 << 20
   /// What any one attack may cost: 64 MiB, and the freed memory that the heaps of two loops keep
   /// (`freeMemoryKept`).
-  /// A sanitizer keeps books of its own, which are no measure of the server's memory.
+  /// A sanitizer allocates memory of its own: the process's is no measure of the server's.
   static let allowance = getenv("TRUNKCALL_SANITIZER") == nil ? 96 * mebibyte : Int.max
 
   @Test(

@@ -39,7 +39,7 @@ import TrunkWire
 }
 
 /// One end of a connection without a socket, and an application that answers, writes and resets as
-/// its manner says. Keeps the books: every stream is closed exactly once.
+/// its manner says. Checks that every stream is closed exactly once.
 private final class SessionUnderTest: HTTP2SessionDelegate {
   private let role: HTTP2Session.Role
   private let manner: UInt8

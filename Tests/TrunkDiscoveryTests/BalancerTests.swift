@@ -4,7 +4,7 @@ import Testing
 import TrunkDiscovery
 import TrunkWire
 
-/// Drives one policy as a channel would, and holds the books on its subchannels.
+/// Drives one policy as a channel would, and records its subchannels.
 struct PolicyBench {
   var balancer: any Balancer
   var actions = BalancerActions(random: Seeded(7))

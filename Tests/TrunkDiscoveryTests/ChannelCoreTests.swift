@@ -4,7 +4,7 @@ import Testing
 import TrunkDiscovery
 import TrunkWire
 
-/// A channel's brain with books on its subchannels.
+/// A ``ChannelCore``, with a record of its subchannels.
 private struct ChannelBench {
   var core: ChannelCore
   var now: UInt64 = 0

@@ -6,7 +6,7 @@ import TrunkDiscovery
 let second: UInt64 = 1_000_000_000
 let millisecond: UInt64 = 1_000_000
 
-/// A subchannel under a virtual clock, with books on its attempts and its timer.
+/// A subchannel under a virtual clock, with a record of its attempts and its timer.
 struct SubchannelBench {
   var core: SubchannelCore
   var now: UInt64 = 100 * second

@@ -51,7 +51,7 @@ package final class AgentClient: Sendable {
   /// - Parameters:
   ///   - timeout: for everything, connecting included.
   ///   - mayRepeat: whether a read may be sent once more if the kept connection is closed. Not for
-  ///     a query with an index: the agent may have been restarted, and an index of its former life
+  ///     a query with an index: the agent may have been restarted, and an index from before that
   ///     would block until `wait` ends (measured with 1.8.7).
   /// - Throws: ``ConsulError``, or `CancellationError`.
   package func send(

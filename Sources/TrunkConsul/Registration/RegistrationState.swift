@@ -4,10 +4,13 @@ internal import TrunkDiscovery
 
 /// The rules of keeping a service registered, as a value.
 ///
-///     begin -> REGISTERING --registered--> HELD --woke--> CONFIRMING --confirmed--> HELD
-///                ^  ^  '--failed--> AWAY --woke--.            |  '--failed--> AWAY
-///                |  '----------------------------'            |
-///                '---------- forgotten, drifted, renewed -----'
+///     begin -> REGISTERING --registered--> REGISTERED <--confirmed-- CONFIRMING
+///               ^    |                         '----- timerFired -----^ |   |
+///               |    '---failed---> BACKOFF <----------failed-----------'   |
+///               |                      '- timerFired: the failed step again |
+///               '----------------- forgotten, drifted, renewed -------------'
+///
+/// After a 4xx the step that follows is always REGISTERING.
 ///
 /// Rules:
 /// - An agent that cannot be reached is tried again, without limit, after 0.25 s...5 s: it is

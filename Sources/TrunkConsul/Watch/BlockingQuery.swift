@@ -7,9 +7,9 @@ package import TrunkDiscovery
 ///     begin -> ASKING --answered--> judge --nothing new--------------> ASKING
 ///                 ^                  |-----changed--------> publish -> ASKING
 ///                 |                  |-----empty, cause unknown -----> EXPLAINING -> publish
-///                 |                  |-----empty after a break ------> ASKING, kept for 30 s
+///                 |                  |-----empty after an error -----> ASKING, kept for 30 s
 ///                 |                  '-----all critical at once -----> ASKING, kept for 30 s
-///                 '--woke-- WAITING <--failed (backoff), no token (rate limit), or crowded
+///            timerFired -- WAITING <-- failed (backoff), no token (rate limit), overBudget
 ///
 /// Rules:
 /// - The return of a query is no sign of change; only a different set or note is published (Consul,
@@ -19,7 +19,7 @@ package import TrunkDiscovery
 ///   error (Consul, Blocking Queries).
 /// - The last good set stays in force while the agent cannot be reached. While there is none, the
 ///   agent is asked again after 5 s at most, after any error.
-/// - A poll waits at most about as long as the watch has lived: an agent holds the connection of an
+/// - A poll waits at most about as long as the watch has existed: an agent holds the connection of an
 ///   abandoned poll until its wait is over (measured with 1.8.7), so a short-lived program leaves
 ///   short ones.
 /// - Where the polls to an agent have reached their limit, the watch queries every few seconds

@@ -15,7 +15,8 @@ public struct BalancerRegistry: Sendable {
   /// Adds a policy; one of the same name is replaced.
   public mutating func register<B: Balancer>(_: B.Type) { types[B.name] = B.self }
 
-  /// Adds a policy of the easy tier; one of the same name is replaced.
+  /// Adds a policy that only chooses among READY subchannels (``PickPolicy``); one of the same name
+  /// is replaced.
   public mutating func register<P: PickPolicy>(_: P.Type) {
     register(PickPolicyBalancer<P>.self)
   }

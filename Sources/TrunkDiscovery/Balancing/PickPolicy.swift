@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// A load-balancing policy, easy tier: the library keeps one connection per endpoint, the policy
-/// only chooses among those that are READY.
+/// A simple load-balancing policy: the library keeps one connection per endpoint, the policy only
+/// chooses among those that are READY. ``Balancer`` is the protocol of policies that open and close
+/// connections themselves.
 ///
 /// ```swift
 /// struct LeastLoaded: PickPolicy {
@@ -43,7 +44,7 @@ public struct ReadySubchannel: Sendable, Hashable {
   public var callsInFlight: Int { load?.callsInFlight ?? 0 }
 }
 
-/// Lifts a ``PickPolicy`` to a full policy.
+/// The ``Balancer`` of a ``PickPolicy``: ``ReadySet`` keeps the connections.
 struct PickPolicyBalancer<Policy: PickPolicy>: Balancer {
   static var name: String { Policy.name }
   static func parse(_ json: [UInt8]) throws(ServiceConfigError) {}

@@ -93,7 +93,7 @@ package struct ReadySet: Sendable {
       position[child.id] = children.count
       children.append(child)
     }
-    for gone in old.values.sorted(by: { $0.id.raw < $1.id.raw }) { actions.close(gone.id) }
+    for removed in old.values.sorted(by: { $0.id.raw < $1.id.raw }) { actions.close(removed.id) }
 
     readyCount = children.count { $0.phase == .ready }
     connectingCount = children.count { $0.phase == .connecting }

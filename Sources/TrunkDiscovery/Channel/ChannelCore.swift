@@ -8,7 +8,7 @@ internal import TrunkWire
 /// ```
 ///   IDLE ── exitIdle ──► (resolver) ── resolution ──► policy's own state
 ///                             └── failed, or a bad first config ──► TRANSIENT_FAILURE
-///   any ── enterIdle ──► IDLE: policy and subchannels are gone
+///   any ── enterIdle ──► IDLE: without a policy and subchannels
 /// ```
 /// - The policy is chosen by the service config, else by the channel's option (gRPC,
 ///   service_config.md).
@@ -67,7 +67,7 @@ package struct ChannelCore: Sendable {
   private var pending: PolicySlot?
   /// The picker's answer while no policy serves.
   private var constantPick = Pick.wait
-  private var dirty = true
+  private var pickerHasChanged = true
 
   package init(
     _ options: Options = Options(),
@@ -79,8 +79,8 @@ package struct ChannelCore: Sendable {
 
   /// The picker for the present state, if it changed since the last call. Call at most once a tick.
   package mutating func takePicker() -> (any Picker)? {
-    guard dirty else { return nil }
-    dirty = false
+    guard pickerHasChanged else { return nil }
+    pickerHasChanged = false
     return serving?.makePicker() ?? ConstantPicker(constantPick)
   }
 
@@ -95,15 +95,15 @@ package struct ChannelCore: Sendable {
       send(.subchannel(id, state, error: error), to: owner(of: id), &out)
     case .completed(let outcomes): completed(outcomes, &out)
     case .exitIdle:
-      if serving == nil, state == .idle { hold(.connecting, .wait) }
+      if serving == nil, state == .idle { enter(.connecting, .wait) }
       send(.exitIdle, to: .serving, &out)
       send(.exitIdle, to: .pending, &out)
     case .enterIdle:
       release(&out)
-      hold(.idle, .wait)
+      enter(.idle, .wait)
     case .shutDown:
       release(&out)
-      hold(.shutdown, .drop(RPCError(.unavailable, "the channel is closed")))
+      enter(.shutdown, .drop(RPCError(.unavailable, "the channel is closed")))
     }
     if state != before { out.append(.changed(state)) }
     return out
@@ -126,7 +126,7 @@ extension ChannelCore {
       if serving != nil {
         send(.resolved(resolution), to: latest, &out)
       } else {
-        hold(.transientFailure, .fail(RPCError(.unavailable, "\(error)")))
+        enter(.transientFailure, .fail(RPCError(.unavailable, "\(error)")))
       }
     }
   }
@@ -160,7 +160,7 @@ extension ChannelCore {
       if try pending?.reconfigure(choice) == true { return }
       if try serving?.reconfigure(choice) == true {
         ChannelCore.drop(&pending, &out)
-        dirty = true
+        pickerHasChanged = true
         return
       }
       let slot = PolicySlot(
@@ -187,7 +187,7 @@ extension ChannelCore {
     if serving != nil {
       send(.resolutionFailed(note: note), to: latest, &out)
     } else if configError == nil {
-      hold(.transientFailure, .fail(RPCError(.unavailable, note)))
+      enter(.transientFailure, .fail(RPCError(.unavailable, note)))
     }
   }
 }
@@ -234,13 +234,14 @@ extension ChannelCore {
   private mutating func adoptState() {
     guard let serving else { return }
     state = serving.state
-    dirty = true
+    pickerHasChanged = true
   }
 
-  private mutating func hold(_ new: ConnectivityState, _ pick: Pick) {
+  /// Enters a state without a policy, in which every pick has one answer.
+  private mutating func enter(_ new: ConnectivityState, _ pick: Pick) {
     state = new
     constantPick = pick
-    dirty = true
+    pickerHasChanged = true
   }
 
   private static func drop(_ slot: inout PolicySlot?, _ out: inout [Action]) {

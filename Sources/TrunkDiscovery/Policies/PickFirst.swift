@@ -50,10 +50,10 @@ public struct PickFirst: Balancer {
     case .resolved(let resolution): replace(resolution, &actions)
     case .resolutionFailed(let note):
       guard subchannel == nil else { return }
-      turn(.transientFailure, note, &actions)
+      enter(.transientFailure, note, &actions)
     case .subchannel(let id, let state, let error):
       guard id == subchannel?.id else { return }  // closed before
-      follow(state, error, &actions)
+      subchannelChanged(state, error, &actions)
     case .exitIdle:
       if let subchannel, state == .idle { actions.connect(subchannel.id) }
     case .completed: break
@@ -78,7 +78,7 @@ public struct PickFirst: Balancer {
       subchannel = nil
       endpoints = []
       actions.resolveAgain()
-      turn(.transientFailure, resolution.note ?? "the resolver reported no address", &actions)
+      enter(.transientFailure, resolution.note ?? "the resolver reported no address", &actions)
       return
     }
     let identities = usable.map(\.identity)
@@ -90,7 +90,7 @@ public struct PickFirst: Balancer {
       let id = actions.open(merged)
       subchannel = (id, merged)
       actions.connect(id)
-      if state != .transientFailure { turn(.connecting, nil, &actions) }
+      if state != .transientFailure { enter(.connecting, nil, &actions) }
       return
     }
     subchannel = (id, merged)
@@ -109,27 +109,28 @@ public struct PickFirst: Balancer {
     return Endpoint(interleaved(addresses), serverName: ordered.first?.serverName)
   }
 
-  private mutating func follow(
+  private mutating func subchannelChanged(
     _ new: ConnectivityState, _ error: String?, _ actions: inout BalancerActions
   ) {
     switch new {
-    case .ready: turn(.ready, nil, &actions)
+    case .ready: enter(.ready, nil, &actions)
     case .transientFailure:
       actions.resolveAgain()  // gRFC A61: on entering TRANSIENT_FAILURE and after each pass
-      turn(.transientFailure, error, &actions)
-    case .connecting: if state != .transientFailure { turn(.connecting, nil, &actions) }
+      enter(.transientFailure, error, &actions)
+    case .connecting: if state != .transientFailure { enter(.connecting, nil, &actions) }
     case .idle:
       if state == .transientFailure {
         if let subchannel { actions.connect(subchannel.id) }
       } else {
         if state == .ready { actions.resolveAgain() }
-        turn(.idle, nil, &actions)
+        enter(.idle, nil, &actions)
       }
     case .shutdown: break
     }
   }
 
-  private mutating func turn(
+  /// Sets the state, and reports it to the channel if the picker changes with it.
+  private mutating func enter(
     _ new: ConnectivityState, _ error: String?, _ actions: inout BalancerActions
   ) {
     let changed = new != state || new == .transientFailure || new == .connecting

@@ -32,7 +32,8 @@ extension Resolver {
   public func authority(of target: Target) -> String { target.endpoint }
 }
 
-/// What one run of a resolver uses to talk to its channel.
+/// How one run of ``Resolver/resolve(_:_:)`` reports to its channel, and waits for the channel's
+/// requests.
 public struct ResolverSession: Sendable {
   let onReport: @Sendable (Resolution) -> Void
   let onRefresh: @Sendable () async throws -> Void

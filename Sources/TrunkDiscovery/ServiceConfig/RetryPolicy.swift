@@ -89,12 +89,12 @@ public struct HedgingPolicy: Sendable, Hashable {
 public struct RetryThrottling: Sendable, Hashable {
   /// The bucket's size, 1...1,000,000 thousandths.
   public var maxMilliTokens: Int
-  /// What a successful call gives back, in thousandths; at least 1.
+  /// What a successful call adds to the bucket, in thousandths of a token; at least 1.
   public var milliTokenRatio: Int
 
   /// - Parameters:
   ///   - maxTokens: more than 0 and at most 1000.
-  ///   - tokenRatio: at least 0.001: what a call that succeeds gives back; one that fails takes 1.
+  ///   - tokenRatio: at least 0.001: what a call that succeeds adds; one that fails takes 1.
   /// - Throws: ``ServiceConfigError`` for others.
   public init(maxTokens: Double, tokenRatio: Double) throws(ServiceConfigError) {
     try self.init(maxTokens: maxTokens, tokenRatio: tokenRatio, path: "retryThrottling")

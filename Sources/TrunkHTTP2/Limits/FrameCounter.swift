@@ -34,7 +34,7 @@ package struct FrameCounter: Sendable {
 
   /// A header block has begun and has not ended.
   package var isInHeaderBlock: Bool { blockOpen }
-  /// Counts header blocks, so that a later look can tell whether it is still the same one.
+  /// Counts header blocks, so that a caller can check later whether it is still the same one.
   package private(set) var headerBlocks: UInt64 = 0
 
   private var prefaceLeft = 24

@@ -5,8 +5,8 @@ internal import CNGHTTP2
 /// The table of a session's streams: its entries, its events, and when an object may be released.
 ///
 /// ```
-///   insert ──► in the table ── closed by nghttp2, reset unsent, connection lost ──► gone
-///   gone ── nghttp2 has returned ──► released
+///   insert ──► in the table ── closed by nghttp2, reset unsent, connection lost ──► closed
+///   closed ── nghttp2 has returned ──► released
 /// ```
 /// Callbacks borrow their streams, so that a stream which has left the table stays until nghttp2
 /// has returned.
@@ -57,7 +57,7 @@ extension HTTP2Session {
   }
 
   func consumed(_ stream: HTTP2Stream, _ count: Int) {
-    release(count)
+    restoreConnectionWindow(count)
     guard !stream.isClosed else { return }
     _ = nghttp2_session_consume_stream(pointer, stream.id, count)
     if !isReceiving && nghttp2_session_want_write(pointer) != 0 { setNeedsFlush() }
@@ -110,7 +110,8 @@ extension HTTP2Session {
     delegate?.goAwayReceived(last, code, text)
   }
 
-  private func release(_ count: Int) {
+  /// Counts off consumed bytes, and adds to the connection's window what was held back of it.
+  private func restoreConnectionWindow(_ count: Int) {
     buffered -= count
     guard heldBack > 0, buffered <= settings.maxBufferedBytes else { return }
     let credit = heldBack
@@ -133,7 +134,7 @@ extension HTTP2Session {
 
   func finishStream(_ stream: HTTP2Stream, _ reason: StreamCloseReason) {
     stream.discard()
-    release(Int(stream.unconsumed))
+    restoreConnectionWindow(Int(stream.unconsumed))
     stream.unconsumed = 0
     stream.closed(reason)
   }

@@ -26,15 +26,19 @@ package final class HTTP2Session {
   package var headerListSize: Int { headers.size }
 
   /// A server's SETTINGS frame as sent: see ``firstFrame()``.
-  @exclusivity(unchecked) private var greeting: [UInt8]?
+  @exclusivity(unchecked) private var settingsFrame: [UInt8]?
   /// Servers: the peer has acknowledged its limit of streams.
   @exclusivity(unchecked) var limitIsKnown = false
 
   let pointer: OpaquePointer
   private let arena: SessionArena?
+  /// All streams that are not closed; a stream has its index (``HTTP2Stream/tableIndex``).
   @exclusivity(unchecked) var streams: [HTTP2Stream] = []
+  /// Streams whose ``HTTP2Stream/writable()`` is due.
   @exclusivity(unchecked) var writable: [HTTP2Stream] = []
+  /// Bytes of all streams that were received and not consumed.
   @exclusivity(unchecked) var buffered = 0
+  /// Received bytes not yet added to the connection's window, as ``buffered`` is over its limit.
   @exclusivity(unchecked) var heldBack = 0
   @exclusivity(unchecked) private(set) var isReceiving = false
   @exclusivity(unchecked) var isDraining = false
@@ -102,7 +106,7 @@ package final class HTTP2Session {
     pointer = NGHTTP2.makeSession(role, in: arena)
     NGHTTP2.setUserData(pointer, self)
     submitSettings()
-    if role == .server { greeting = firstFrame() }
+    if role == .server { settingsFrame = firstFrame() }
   }
 
   deinit {
@@ -147,9 +151,9 @@ package final class HTTP2Session {
     flushIsDue = true
     isDraining = true
     var more = !isClosed
-    if let greeting, more {
-      self.greeting = nil
-      more = greeting.withUnsafeBytes(sink)
+    if let settingsFrame, more {
+      self.settingsFrame = nil
+      more = settingsFrame.withUnsafeBytes(sink)
     }
     while more || plannedIsOut, termination != .over {
       var data: UnsafePointer<UInt8>?
@@ -314,7 +318,7 @@ package final class HTTP2Session {
     let count = nghttp2_session_mem_send(pointer, &data)
     guard count >= 9, let data, data[3] == UInt8(NGHTTP2_SETTINGS.rawValue) else { return nil }
     var frame = Array(UnsafeBufferPointer(start: data, count: count))
-    // Behind the head: entries of an id (2 bytes) and a value (4).
+    // After the frame header (9 bytes): entries of an id (2 bytes) and a value (4).
     for entry in stride(from: 9, through: frame.count - 6, by: 6)
     where frame[entry] == 0
       && frame[entry + 1] == UInt8(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue)

@@ -152,7 +152,7 @@ private struct DNSReader {
   private func name(at position: inout Int) throws(DNSMessage.Failure) -> DNSMessage.Name {
     var name: DNSMessage.Name = []
     var cursor = position
-    // Each pointer must lead to before the stretch that it ends: no loops.
+    // Each pointer must lead to before the start of the run of labels that it ends: no loops.
     var runStart = position
     var hasJumped = false
     while true {

@@ -61,7 +61,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   /// Rounds of jobs before the loop polls its descriptors again.
   private static let roundsPerTick = 16
   /// Times that it runs jobs and sends, as sending may lead to new jobs, before it polls.
-  private static let roundsWithoutLook = 4
+  private static let roundsWithoutPoll = 4
 
   /// - Parameter busyPoll: how long a loop that has been busy polls before it blocks; default: not at
   ///   all.
@@ -166,7 +166,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   private func tick() {
     // After sending the loop runs again at once, a few times: a long stream need not poll for
     // events after each message.
-    for _ in 0..<EventLoop.roundsWithoutLook {
+    for _ in 0..<EventLoop.roundsWithoutPoll {
       runJobs()
       flush()
       if local.isEmpty && dirty.isEmpty { break }
@@ -179,7 +179,8 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
         wait = timers.milliseconds(from: Clock.now())
       }
     }
-    let ready = wait != 0 && busyPoll.limit > 0 ? look(wait) : poller.wait(milliseconds: wait)
+    let ready =
+      wait != 0 && busyPoll.limit > 0 ? pollBeforeBlocking(wait) : poller.wait(milliseconds: wait)
     sleeping.store(false, ordering: .relaxed)
     now = Clock.now()
     for index in 0..<ready {
@@ -189,7 +190,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   }
 
   /// A wait that polls before it blocks, if recent waits were short.
-  private func look(_ wait: Int32) -> Int {
+  private func pollBeforeBlocking(_ wait: Int32) -> Int {
     let start = Clock.now()
     if busyPoll.isWorthwhile {
       // A job pushed to a polling loop need not wake it.
@@ -281,7 +282,7 @@ extension EventLoop {
   /// Runs `body` on the loop and returns its result.
   package func perform<R: Sendable>(_ body: @escaping @Sendable () -> R) async -> R {
     if isCurrent { return body() }
-    // The continuation orders what follows after `body`; the baton shows that to the thread
+    // The continuation orders what follows after `body`; the atomic shows that to the thread
     // sanitizer where it is resumed before it is awaited. A checked continuation, as the sanitizer
     // misreads an unsafe one in that case.
     let sanitizerFence = SanitizerFence()

@@ -9,9 +9,8 @@
 ///        ^                                     |
 ///        +--------- 1,000 runs without --------+
 /// ```
-/// By the wall clock alone a handler would be charged with time in which the kernel gave the CPU to
-/// other threads, so that only makes it suspected. The runs of a suspected one are measured more
-/// closely: a long one counts if the thread used the CPU for that long, or slept for that long. A
+/// The wall clock also counts time in which the kernel gave the CPU to other threads, so a long run
+/// by it only makes a handler suspected. The runs of a suspected one are measured more closely: a long one counts if the thread used the CPU for that long, or slept for that long. A
 /// lock that was held for a short time is no sleep, and neither is the wait for a processor that
 /// follows it on a busy machine.
 ///

@@ -5,9 +5,9 @@ package import Synchronization
 /// A `Mutex` whose order is visible to the thread sanitizer.
 ///
 /// Under contention the toolchain's `Mutex` takes its lock in the runtime, which is not built with
-/// the sanitizer: it then reports every value that passes through the lock as a race. The baton is
-/// an atomic that it knows; it costs a plain load and two plain stores, and shows others that the
-/// lock is held.
+/// the sanitizer: it then reports every value that passes through the lock as a race. So
+/// ``sanitizerFence``, an atomic that it knows, is accessed under the lock. That costs a plain load
+/// and two plain stores, and has a second use: ``isHeld``.
 package struct Locked<Value: Sendable & ~Copyable>: ~Copyable, Sendable {
   @usableFromInline let mutex: Mutex<Value>
   @usableFromInline let sanitizerFence = Atomic<UInt8>(0)

@@ -22,7 +22,7 @@ package final class Listener: ReadinessHandler {
   private var isHeld = false
   private var holdTimer: LoopTimer?
   private let paused: () -> Void
-  /// `accept4`; tests let it fail for want of descriptors.
+  /// `accept4`; tests replace it by one that fails for lack of descriptors.
   private let accept: (Int32) -> Int32
   /// Times that accepting had to pause because descriptors or memory ran out.
   package private(set) var pauses = 0

@@ -20,7 +20,8 @@
     /// Default ``ClientCertificates/none``.
     public var clientCertificates: ClientCertificates
     /// An additional check of a client's certificate; throwing refuses it, with the error as the
-    /// reason. Called on an event loop: it must not block. Not called when a session is resumed.
+    /// reason. Called on an event loop: it must not block. Called again
+    /// before a session is resumed; if it throws then, there is a full handshake instead.
     public var verify: (@Sendable (TLSPeer) throws -> Void)?
     /// Default 1.2.
     public var minimumVersion = TLSVersion.tls12

@@ -30,16 +30,16 @@
     }
     private let tls: ClientTLS
     private let application: TLSContext.Application
-    private let onNews: @Sendable (Change) -> Void
+    private let onChange: @Sendable (Change) -> Void
     private let state = Locked(State())
 
     package init(
       _ tls: ClientTLS, _ application: TLSContext.Application = .http2,
-      onNews: @escaping @Sendable (Change) -> Void = { _ in }
+      onChange: @escaping @Sendable (Change) -> Void = { _ in }
     ) {
       self.tls = tls
       self.application = application
-      self.onNews = onNews
+      self.onChange = onChange
     }
 
     /// The TLS filter of a new connection; call it after ``prepare(at:timeout:)``.
@@ -121,7 +121,7 @@
     }
 
     private func took(_ look: Look) {
-      let news = state.withLock { state -> Change? in
+      let change = state.withLock { state -> Change? in
         let isInUse = state.context != nil
         switch look {
         case .unchanged:
@@ -146,7 +146,7 @@
           }
         }
       }
-      if let news { onNews(news) }
+      if let change { onChange(change) }
     }
 
     func current() throws(TLSError) -> TLSContext {

@@ -62,8 +62,8 @@ public struct ChannelSecurity: Sendable {
     case .plaintext: return nil
     #if TLS
       case .tls(let tls):
-        let connector = TLSConnector(tls) { news in
-          switch news {
+        let connector = TLSConnector(tls) { change in
+          switch change {
           case .reloaded: logger.info("certificates were reloaded")
           case .unusable(let problem):
             logger.error(

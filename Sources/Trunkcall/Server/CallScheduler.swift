@@ -10,14 +10,15 @@ internal import TrunkSockets
 ///   ServerConnection.received ─► nghttp2 ─► ServerStream.ended ─► add ─► due (by method)
 ///                       └──────► run ─► HandlerTaskPool.start ─► next ─► admits ─► handler
 ///
-///   due ── room, nobody waits ──► running ──► handlerEnded: the next may start
+///   due ── room, no call waits ─► running ──► handlerEnded: the next may start
 ///    ├── no room ──► waiting ────────┘
 ///    └── the queue is full ──► RESOURCE_EXHAUSTED
 /// ```
 /// There is room while fewer than `maxHandlersPerConnection` handlers run (those of cancelled calls
 /// included: CVE-2023-44487) and the client reads its responses, that is, no more than
-/// `maxUnsentBytes` wait to be sent to it. A handler that has not responded yet counts with what
-/// its method's responses were lately, or a hundred that start at once would all be admitted.
+/// `maxUnsentBytes` wait to be sent to it. A handler that has not responded yet counts with
+/// the size of its method's recent responses (``ReplySize``): otherwise a hundred that start at once
+/// would all be admitted.
 ///
 /// Loop-bound.
 final class CallScheduler {
@@ -25,7 +26,7 @@ final class CallScheduler {
   let handlerLimit: Int
   private let options: ServerOptions
   private let counters: ServerCounters
-  /// Methods with calls whose handlers are to start.
+  /// The task pools of the methods that have calls to start.
   @exclusivity(unchecked) private var due: [HandlerTaskPool] = []
 
   init(_ options: ServerOptions, _ counters: ServerCounters, loops: Int) {
@@ -36,8 +37,8 @@ final class CallScheduler {
 
   // MARK: Starting
 
-  /// The request of a call is there: its handler starts with the next ``run()``, as none may within
-  /// nghttp2's callbacks.
+  /// The request of a call has arrived (of a stream: its headers). Its handler starts with the next
+  /// ``run()``: a handler must not run inside nghttp2's callbacks.
   func add(_ call: ServerStream) {
     call.phase = .running
     guard let pool = call.method?.taskPool else { return }
@@ -45,25 +46,26 @@ final class CallScheduler {
     if pool.due.count == 1 { due.append(pool) }
   }
 
-  /// Starts the handlers that are due. Not from within one.
+  /// Starts the handlers that are due. Must not be called inside a handler.
   func run() {
     while let pool = due.popLast() { pool.start() }
   }
 
-  /// Most of what arrives starts no handler.
+  /// Checked before ``run()``: most received bytes make no call due.
   @inline(__always) var hasDue: Bool { !due.isEmpty }
 
   /// Whether the call's handler may run now; counts it then. Otherwise the call waits or is
-  /// rejected. Asked right before the handler runs, when the responses of the calls before it are
+  /// rejected. Called right before the handler runs, when the responses of the calls before it are
   /// known.
   func admits(_ call: ServerStream) -> Bool {
+    // Counted by ``runWaiting(_:)``.
     if call.handlerRuns { return true }
     guard call.canStart else { return false }
     let connection = call.connection
     if counters.handlersRunning >= handlerLimit {
       reject(call, "the server runs \(options.maxHandlers) calls already")
-    } else if let obstacle = obstacle(connection) {
-      enqueue(call, obstacle)
+    } else if let reason = rejectionReason(connection) {
+      enqueue(call, reason)
     } else if !connection.calls.waiting.isEmpty {
       enqueue(call, "other calls wait")
     } else {
@@ -73,6 +75,7 @@ final class CallScheduler {
     return false
   }
 
+  /// Counts the handler as running, with the response that is expected of it.
   private func count(_ call: ServerStream, _ connection: ServerConnection) {
     connection.calls.handlers += 1
     counters.running(1)
@@ -81,8 +84,8 @@ final class CallScheduler {
     call.handlerRuns = true
   }
 
-  /// Why no handler of this connection can start now.
-  private func obstacle(_ connection: ServerConnection) -> String? {
+  /// Why no handler of this connection can start now; nil if one can.
+  private func rejectionReason(_ connection: ServerConnection) -> String? {
     let calls = connection.calls
     if calls.handlers >= options.handlerLimit {
       return "\(calls.handlers) calls are running on this connection"
@@ -98,8 +101,8 @@ final class CallScheduler {
   private func enqueue(_ call: ServerStream, _ why: String) {
     let size = call.payloadSize
     let connection = call.connection
-    // A client that did not know `maxConcurrentStreams` yet may have opened more: they wait as
-    // well.
+    // Before it had read the server's SETTINGS a client may have opened more streams than
+    // `maxConcurrentStreams` (decision 26): they wait as well.
     let early = max(0, connection.session.openStreams - options.maxConcurrentStreams)
     let limit = options.maxWaitingCalls + early
     let (waiting, bytes) = (connection.calls.waiting.count, connection.calls.waiting.bytes)
@@ -122,11 +125,11 @@ final class CallScheduler {
     counters.waiting(-1)
   }
 
-  /// There may be room again. The handlers start later, not within whoever made it: one would run
-  /// inside the next.
+  /// There may be room again. The handlers start in a later round of the loop: the caller may be the
+  /// end of a handler, and one would run inside the other.
   func startWaiting(_ connection: ServerConnection) {
     guard !connection.calls.waiting.isEmpty, !connection.calls.startIsDue,
-      obstacle(connection) == nil
+      rejectionReason(connection) == nil
     else { return }
     connection.calls.startIsDue = true
     let bound = LoopBound(connection, on: connection.loop)
@@ -135,12 +138,12 @@ final class CallScheduler {
 
   private func runWaiting(_ connection: ServerConnection) {
     connection.calls.startIsDue = false
-    while !connection.isClosed, obstacle(connection) == nil,
+    while !connection.isClosed, rejectionReason(connection) == nil,
       let call = connection.calls.waiting.popFirst()
     {
       counters.waiting(-1)
       count(call, connection)
-      // One by one: what it responds may leave no room for the next.
+      // One by one: the response of one may leave no room for the next.
       add(call)
       run()
     }
@@ -148,8 +151,8 @@ final class CallScheduler {
 
   // MARK: Ending
 
-  /// A handler has ended. After the end of its connection this may run off the loop, which may have
-  /// ended as well.
+  /// A handler has ended. After the end of its connection this may run on another thread than the
+  /// loop's, which may have ended as well.
   func handlerEnded(_ call: ServerStream) {
     counters.running(-1)
     let connection = call.connection
@@ -162,9 +165,10 @@ final class CallScheduler {
 /// The calls of one connection as its loop's ``CallScheduler`` counts them. Loop-bound.
 struct ConnectionCalls {
   var waiting = CallQueue()
+  /// A start of waiting calls is posted to the loop.
   var startIsDue = false
-  /// Handlers that run.
+  /// Handlers that run, those of cancelled calls included.
   var handlers = 0
-  /// What the responses of the handlers that run will probably come to, in bytes.
+  /// The expected size of the responses of the handlers that run, in bytes (``ReplySize``).
   var reservedBytes = 0
 }

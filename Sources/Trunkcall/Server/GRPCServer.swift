@@ -143,7 +143,7 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
     } + core.methods.methods.filter { $0.hasMoved(at: now) }.map(\.name.text)
   }
 
-  /// Its parts on the event loops; none before it listens.
+  /// One for each event loop; empty before it listens.
   var loops: [ServerLoop] { state.withLock { $0.loops } }
 
   // MARK: Serving

@@ -13,21 +13,23 @@ internal import TrunkSockets
 ///                          │ the task was cancelled, or its priority raised: it ends with the handler
 /// ```
 /// Nothing of a call outlives it in its task. Cancellation and priority stay with a task, so one
-/// that was given either serves no other call. Task-local values, executor preferences,
+/// that was cancelled or raised serves no other call. Task-local values, executor preferences,
 /// cancellation handlers and child tasks end with a scope of the handler's.
 ///
-/// `@unchecked Sendable`: touched on its loop; after the loop's end, by whoever runs what is left
-/// of its tasks.
+/// `@unchecked Sendable`: accessed on its loop; after the loop's end, by the thread that runs the
+/// jobs which are left.
 final class HandlerTaskPool: @unchecked Sendable {
+  /// The executor of its tasks: the loop, with the method's meter.
   let tasks: LoopTasks
   let meter: RunMeter
-  // Outlives the tasks that are parked here.
+  // Strong: it outlives the tasks that are parked here.
   private let loop: EventLoop
   private let stop: StopSignal
   /// Calls whose handlers start with the next ``start()``, if the scheduler admits them then.
   @exclusivity(unchecked) var due = Deque<ServerStream>()
   /// Tasks that wait for a call, or for the end.
   @exclusivity(unchecked) private var parked: [UnsafeContinuation<ServerStream?, Never>] = []
+  /// ``start()`` is running.
   @exclusivity(unchecked) private var isStarting = false
 
   /// Parked tasks kept for later calls. More may run: as many as there are handlers that wait.
@@ -47,7 +49,8 @@ final class HandlerTaskPool: @unchecked Sendable {
     for poolTask in parked { poolTask.resume(returning: nil) }
   }
 
-  /// Runs what is due, each handler up to its end or its first wait. Not from within a handler.
+  /// Runs the calls that are due, each handler up to its end or its first wait. Must not be called
+  /// inside a handler.
   func start() {
     guard !isStarting else { return }
     isStarting = true
@@ -55,9 +58,9 @@ final class HandlerTaskPool: @unchecked Sendable {
       if let poolTask = parked.popLast() {
         tasks.runNow { poolTask.resume(returning: call) }
       } else {
-        // From the loop itself, or its first part would run on another thread.
+        // An immediate task runs its first part on the caller's thread, which must be the loop's.
         loop.checkIsolated()
-        // Not captured as they are: a task keeps what its closure holds until its own end.
+        // Unmanaged: a task keeps what its closure captures until its own end.
         let first = Unmanaged.passRetained(call)
         let pool = Unmanaged.passUnretained(self)
         meter.measure {
@@ -84,9 +87,9 @@ final class HandlerTaskPool: @unchecked Sendable {
         call.poolTask = task
         await call.runOnLoop()
         call.poolTask = nil
-        // The loop has ended under it, and its server with it.
+        // The loop has ended while the handler ran, and the server with it.
         guard pool._withUnsafeGuaranteedRef({ $0.loop.isCurrent }) else { return }
-        // What the call's end or its handler did to the task would reach the next call.
+        // A cancellation or a raised priority would affect the next call.
         if task.isChanged(from: priority) { return }
       }
       if let next = pool._withUnsafeGuaranteedRef({ $0.next(isFirst: false) }) {
@@ -97,7 +100,8 @@ final class HandlerTaskPool: @unchecked Sendable {
     }
   }
 
-  /// Returns with a call when there is something to do again.
+  /// Suspends the task until ``start()`` has a call for it. Without a call the task has to end: more
+  /// than ``spare`` are parked, or the pool is released.
   @inline(never)
   private static func park(
     _ call: inout ServerStream?, _ pool: Unmanaged<HandlerTaskPool>
@@ -113,7 +117,10 @@ final class HandlerTaskPool: @unchecked Sendable {
     }
   }
 
-  /// - Parameter isFirst: of the run at hand, whose time is taken from its start.
+  /// The next due call that the scheduler admits, and that runs on the loop; those of methods that
+  /// were moved start on the global pool.
+  /// - Parameter isFirst: its time is measured from the start of the run (``RunMeter/measure(_:)``),
+  ///   that of a further one from the end of the one before.
   private func next(isFirst: Bool) -> ServerStream? {
     while let call = due.popFirst() {
       guard call.connection.context.scheduler.admits(call) else { continue }
@@ -128,15 +135,15 @@ final class HandlerTaskPool: @unchecked Sendable {
   }
 }
 
-/// A task that is there for as long as this is used, in one word: `UnsafeCurrentTask` is one as
-/// well, but of a layout that only the runtime knows, so that storing one costs several calls.
+/// A reference to a task, valid while the task runs, in one word. `UnsafeCurrentTask` has one word as
+/// well, but its layout is known at run time only, so that storing one costs several calls.
 struct BorrowedTask {
   private let pointer: UnsafeRawPointer
 
   init(_ task: UnsafeCurrentTask) { pointer = unsafeBitCast(task, to: UnsafeRawPointer.self) }
 
-  /// Cancelled, or of another priority than it began with.
-  // Not inlined: in an async function its values of unknown layout would be the task's allocations.
+  /// Whether it was cancelled, or its priority is another than the one it began with.
+  // Not inlined: an async function allocates values of unknown layout on the task's heap.
   @inline(never)
   func isChanged(from priority: UInt8) -> Bool {
     let task = unsafeBitCast(pointer, to: UnsafeCurrentTask.self)
@@ -144,6 +151,6 @@ struct BorrowedTask {
   }
   var priority: UInt8 { unsafeBitCast(pointer, to: UnsafeCurrentTask.self).priority.rawValue }
 
-  /// Also from outside of the task.
+  /// From any thread.
   func cancel() { unsafeBitCast(pointer, to: UnsafeCurrentTask.self).cancel() }
 }

@@ -4,11 +4,11 @@ internal import Logging
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// A method on one loop: its task pool, and the size of its responses.
+/// A method on one loop: its handler, its task pool, and the size of its responses.
 final class LoopMethod {
   let served: ServedMethod
-  /// The loop's own: its reference count would go back and forth between the processors of the
-  /// loops that share it, twice for each call.
+  /// A closure of this loop alone: the reference count of a shared one would move between the
+  /// processors' caches twice for each call.
   let handler: MethodTable.Handler
   let isUnary: Bool
   let taskPool: HandlerTaskPool
@@ -24,10 +24,12 @@ final class LoopMethod {
   }
 }
 
-/// What one method's responses are like on one loop: the largest of late. Loop-bound.
+/// The expected size of a method's responses on one loop: that of the largest recent ones, in bytes.
+/// Loop-bound.
 final class ReplySize {
   private(set) var typical = 0
 
-  /// Large ones count at once, and fade.
+  /// A response of this size was sent: a larger one raises ``typical`` to it, each smaller one lowers
+  /// it by an eighth at most.
   @inline(__always) func note(_ size: Int) { typical = max(size, typical - typical >> 3) }
 }

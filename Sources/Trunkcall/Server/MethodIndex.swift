@@ -2,10 +2,12 @@
 // Copyright 2026 The Trunkcall Authors
 internal import Logging
 
-/// The methods of one server, found by the bytes of `:path` (one look, no String). Only registered
-/// names are in the table, so a peer cannot make it collide.
+/// The methods of one server, found by the bytes of `:path`: a hash table with linear probing, so
+/// that a look-up makes no String. Only registered names are in the table, so clients cannot cause
+/// collisions in it.
 final class MethodIndex: Sendable {
   let methods: [ServedMethod]
+  /// Positions in ``methods``; -1 is free. A power of two, at least four for each method.
   private let slots: [Int32]
   private let mask: UInt64
 
@@ -23,7 +25,7 @@ final class MethodIndex: Sendable {
     self.slots = slots
   }
 
-  /// What services serve, in the order of their names.
+  /// The methods of `services`, in the order of their names.
   convenience init(
     _ services: [any RPCService], _ interceptors: [any ServerInterceptor],
     dispatch: (MethodName) -> HandlerDispatch
@@ -50,19 +52,18 @@ final class MethodIndex: Sendable {
     }
   }
 
-  /// Their services, sorted.
+  /// The names of the services, `package.Service` each, sorted.
   var services: [String] { Set(methods.map(\.name.service)).sorted() }
 
-  /// The status of calls of a method that is not there.
+  /// The status of calls of a method that is not served.
   func unknownMethod(_ path: String) -> RPCError {
     RPCError(
       .unimplemented,
       hasService(of: path) ? "unknown method \(path)" : "unknown service of \(path)")
   }
 
-  /// The service exists, if not the method.
-  /// An interceptor whose scope names nothing that is served lets every call pass: that is said
-  /// aloud.
+  /// Logs each interceptor that applies to none of the methods at error level: without that, a
+  /// misspelt scope would let every call pass unnoticed.
   func warnOfIdle(_ interceptors: [any ServerInterceptor], _ logger: Logger) {
     guard !methods.isEmpty else { return }
     for interceptor in interceptors
@@ -76,6 +77,7 @@ final class MethodIndex: Sendable {
     }
   }
 
+  /// Whether the service of an unknown method is served.
   private func hasService(of path: String) -> Bool {
     guard let slash = path.dropFirst().firstIndex(of: "/") else { return false }
     let prefix = path[...slash]

@@ -6,14 +6,16 @@ public protocol RPCService: Sendable {
   func register(in table: inout MethodTable)
 }
 
-/// Where services put their handlers. A method registered twice keeps the later handler.
+/// The methods of a server's services, with the handler of each. A method registered twice has the
+/// later handler.
 public struct MethodTable: Sendable {
   /// A handler in bytes: payloads in, frames (five bytes of room, then the payload) out.
   @usableFromInline enum Handler: Sendable {
     case unary(UnaryHandler)
     case streaming(@Sendable (any MessageSource, any MessageSink, ServerCall) async throws -> Void)
   }
-  /// Makes one for each loop, see ``LoopMethod/handler``.
+  /// By method. Each value makes a handler: every loop has one of its own, see
+  /// ``LoopMethod/handler``.
   private(set) var handlers: [MethodName: @Sendable () -> Handler] = [:]
 
   /// Empty; a server makes one and passes it to each ``RPCService/register(in:)``.
@@ -100,7 +102,7 @@ public struct MethodTable: Sendable {
 }
 
 extension MethodTable {
-  /// In the place of a handler that is not there, for interceptors to stand around.
+  /// The handler of a method that is not served: interceptors run around it, and it throws `status`.
   static func unknown(_ status: RPCError) -> Handler { .streaming { _, _, _ in throw status } }
 }
 

@@ -20,20 +20,21 @@ public enum HandlerDispatch: Sendable, Hashable {
 /// A method of a server and its present dispatch.
 final class ServedMethod: Sendable {
   let name: MethodName
-  /// For threads that are no loop, see ``LoopMethod/handler``.
+  /// For the global pool and calls within the process; loops have ``LoopMethod/handler``.
   let handler: MethodTable.Handler
   let makeHandler: @Sendable () -> MethodTable.Handler
-  /// Position in the server's table, and in each loop's list of executors.
+  /// Position in ``MethodIndex/methods``, and in each loop's list of ``LoopMethod``s; -1 for a method
+  /// that is not served.
   let index: Int
   let dispatch: HandlerDispatch
   /// The server's interceptors that apply to it.
   let interceptors: [any ServerInterceptor]
-  /// `CLOCK_MONOTONIC` nanoseconds until which handlers run on the pool; 0: on their loops.
+  /// `CLOCK_MONOTONIC` nanoseconds until which handlers run on the global pool; 0: on their loops.
   private let movedUntil = Atomic<UInt64>(0)
   private let moves = Atomic<Int>(0)
-  private let saidLeft = Atomic<Bool>(false)
+  private let silenceIsLogged = Atomic<Bool>(false)
 
-  /// How long a method stays on the pool, the first time and at most.
+  /// How long a method stays on the global pool, the first time and at most.
   static let initialMoveDuration: UInt64 = 60_000_000_000
   static let maximumMoveDuration: UInt64 = 16 * initialMoveDuration
 
@@ -53,7 +54,7 @@ final class ServedMethod: Sendable {
   /// logged once for each method at warning level.
   func wasLeft(by interceptor: any ServerInterceptor, _ logger: Logger) {
     // A method that is not served is released with its call: its name is the client's.
-    guard index >= 0, !saidLeft.exchange(true, ordering: .relaxed) else { return }
+    guard index >= 0, !silenceIsLogged.exchange(true, ordering: .relaxed) else { return }
     let named = (interceptor as? any ScopedInterceptor)?.innermost ?? interceptor
     logger.warning(
       "an interceptor returned without calling next, and neither sent a response nor threw an error",
@@ -71,9 +72,10 @@ final class ServedMethod: Sendable {
     }
   }
 
+  /// Whether its dispatch is automatic, and its handlers run on the global pool at `now`.
   func hasMoved(at now: UInt64) -> Bool { dispatch == .automatic && isMoved(at: now) }
 
-  /// Whether it is still on the pool at `now`; moves it back if its time there is over.
+  /// Whether it is still on the global pool at `now`; moves it back if its time there is over.
   private func isMoved(at now: UInt64) -> Bool {
     let until = movedUntil.load(ordering: .relaxed)
     if until > now { return true }
@@ -83,14 +85,15 @@ final class ServedMethod: Sendable {
     return false
   }
 
-  /// Logged once for each method at notice level, each further time at debug level.
+  /// Moves the method to the global pool for a while. Logged for each method once at notice level,
+  /// each further time at debug level.
   /// - Parameter nanoseconds: the length of the run that led to the move.
   func moveToPool(_ nanoseconds: UInt64, at now: UInt64, _ logger: Logger) {
     guard dispatch == .automatic, !hasMoved(at: now) else { return }
     let before = moves.load(ordering: .relaxed)
     let duration = min(
       ServedMethod.maximumMoveDuration, ServedMethod.initialMoveDuration << UInt64(min(before, 4)))
-    // Several loops may come here at once.
+    // Several loops may move the method at once.
     let move = movedUntil.compareExchange(expected: 0, desired: now + duration, ordering: .relaxed)
     guard move.exchanged else { return }
     moves.wrappingAdd(1, ordering: .relaxed)

@@ -38,8 +38,9 @@ final class ServerConnection {
   @exclusivity(unchecked) var goAwayText = ""
   /// Its slot among the server's connections, until it is closed.
   @exclusivity(unchecked) private var slot: Slot?
-  /// Its slot among the loop's handshakes, until the client's SETTINGS, in every phase.
+  /// Its slot among the server's handshakes, until the client's SETTINGS, in every phase.
   @exclusivity(unchecked) private var handshake: Slot?
+  /// Set if the client's first bytes are those of another protocol than HTTP/2; for the log.
   @exclusivity(unchecked) private var foreign: ForeignProtocol?
 
   /// For the loop's ``CallScheduler``.
@@ -55,6 +56,7 @@ final class ServerConnection {
   @exclusivity(unchecked) var sendTimer: LoopTimer?
   @exclusivity(unchecked) var isTerminated = false
 
+  /// `:authority` and `user-agent` of the last call.
   @exclusivity(unchecked) var names = RepeatedNames()
 
   /// The payload of the PING after the first GOAWAY of a graceful stop.
@@ -98,6 +100,7 @@ final class ServerConnection {
   /// Bytes that the client has not read: of messages held by its windows, and of its socket.
   var unsentBytes: Int { session.queuedBytes + socket.unsentCount }
 
+  /// A call's stream is closed.
   func streamClosed() {
     if session.openStreams == 0 { idleSince = loop.now }
     if phase == .draining { closeIfIdle() }
@@ -162,17 +165,17 @@ extension ServerConnection: ConnectionDriver {
   }
 
   func fill(_ output: inout OutputBuffer) {
-    drain(into: &output)
+    writeFrames(to: &output)
     if session.offence != nil, !isTerminated {
       punish()
-      drain(into: &output)
+      writeFrames(to: &output)
     }
     if socket.readsPaused { pauseReadingIfFull() }
     if !calls.waiting.isEmpty { context.scheduler.startWaiting(self) }
     finishIfDone()
   }
 
-  private func drain(into output: inout OutputBuffer) {
+  private func writeFrames(to output: inout OutputBuffer) {
     session.drain(now: loop.now) { frame in
       output.append(frame)
       return !output.isFull

@@ -4,13 +4,13 @@ internal import Logging
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// What all loops of a server share and none changes.
+/// The constant parts of a server, shared by its loops.
 final class ServerCore: Sendable {
   let options: ServerOptions
   let http2: HTTP2Settings
   let keepalive: Keepalive.Settings?
   let life: ConnectionLife.Settings
-  /// Fresh, for each connection to copy.
+  /// Without counts: each connection starts with a copy.
   let abuse: AbuseBudget
   let connections: SlotCount
   let handshakes: SlotCount

@@ -4,7 +4,7 @@ internal import Synchronization
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// Always-on figures of one loop: written by it alone, read by anybody.
+/// The counters of a server on one loop: written on the loop, read on any thread.
 final class ServerCounters: Sendable {
   let callsStarted = Atomic<UInt64>(0)
   let callsSucceeded = Atomic<UInt64>(0)
@@ -14,7 +14,7 @@ final class ServerCounters: Sendable {
   let handshakesFailed = Atomic<UInt64>(0)
   private let running = Atomic<Int>(0)
   private let waiting = Atomic<Int>(0)
-  /// Rare, and from more than one thread.
+  /// Behind a lock: events are rare, and some are noted on other threads.
   private let events = Locked<[ServerEvent: UInt64]>([:])
 
   var handlersRunning: Int { running.load(ordering: .relaxed) }

@@ -51,7 +51,7 @@ public enum ServerEvent: String, Sendable, Hashable, CaseIterable {
   // Calls
   /// A call waited for its handler's start.
   case callQueued
-  /// Refused with RESOURCE_EXHAUSTED: neither a handler's slot nor a place in the queue.
+  /// Refused with RESOURCE_EXHAUSTED: no handler's slot is free, and the queue is full.
   case callShed
   /// Refused with RESOURCE_EXHAUSTED: more than `maxHeaderListSize`.
   case headerListTooLarge

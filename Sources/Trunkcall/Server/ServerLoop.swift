@@ -4,12 +4,12 @@ internal import Logging
 internal import TrunkHTTP2
 internal import TrunkSockets
 
-/// A server's part on one loop: its connections, its methods' executors, its counters.
+/// A server on one event loop: its connections there, its methods' task pools, the scheduler of its
+/// calls, its counters.
 ///
-/// `@unchecked Sendable`: what is `var` is touched on the loop only; the rest is constant or
-/// atomic.
+/// `@unchecked Sendable`: each `var` is accessed on the loop only; the rest is constant or atomic.
 final class ServerLoop: @unchecked Sendable {
-  /// Makes what stands between a connection and its socket: TLS.
+  /// Makes the byte filter of a new connection (TLS).
   typealias Filter = @Sendable () throws(SocketError) -> any ByteFilter
 
   let server: ServerCore
@@ -25,11 +25,13 @@ final class ServerLoop: @unchecked Sendable {
   }
   private var isDraining = false
   private var lastHandshakeLog: UInt64?
+  /// See ``nextWait()``.
   @exclusivity(unchecked) var lastWait: UInt32 = 0
-  /// Connections that have gone since memory was last given back.
+  /// Connections closed since freed memory was last returned to the system.
   private var closedCount = 0
-  /// So many are worth it.
+  /// Closed connections after which it is returned, if few are open.
   private static let trimThreshold = 1_000
+  /// Called when a drain has ended.
   private var drained: (@Sendable () -> Void)?
 
   init(_ server: ServerCore, _ loop: EventLoop, of loops: Int = 1, _ filter: Filter? = nil) {
@@ -40,8 +42,11 @@ final class ServerLoop: @unchecked Sendable {
     methods = server.methods.methods.map { LoopMethod($0, on: loop, server.stop, server.logger) }
   }
 
-  /// In the place of a method that the server does not have, for the interceptors that apply to it;
-  /// nil without any, and for a path that was cut: they would take it for another one.
+  // MARK: Methods
+
+  /// The method of a call to a path that is not served: the interceptors that apply to the path run,
+  /// then the call ends with `status`. nil if none applies, and for a path that was cut at
+  /// ``ServerStream/maxPathSize``, which interceptors would take for another one.
   func unknownMethod(_ path: String, _ status: RPCError) -> LoopMethod? {
     guard !server.interceptors.isEmpty, path.utf8.count < ServerStream.maxPathSize else {
       return nil
@@ -55,12 +60,15 @@ final class ServerLoop: @unchecked Sendable {
     return LoopMethod(method, on: loop, server.stop, server.logger)
   }
 
-  /// The method of a `:path`.
+  /// The method of a `:path`; nil if it is not served.
   func method(_ path: UnsafeRawBufferPointer) -> LoopMethod? {
     let index = server.methods.find(path)
     return index < 0 ? nil : methods[index]
   }
 
+  // MARK: Connections
+
+  /// Opens a connection on an accepted socket, from any thread; a server that drains closes it.
   func adopt(_ socket: AcceptedSocket, _ place: ConnectionPlace) {
     loop.run { [self] in
       guard !isDraining, let connection = place.connection.take(),
@@ -72,14 +80,14 @@ final class ServerLoop: @unchecked Sendable {
     }
   }
 
-  /// A number for a wait of a task on this loop: even, see ``WaitTicket``.
+  /// A number for one wait of a task on this loop: even, see ``WaitTicket``.
   func nextWait() -> UInt32 {
     lastWait &+= 2
     return lastWait
   }
 
-  /// A connection ended before the client's SETTINGS. Logged once a second at most: whoever tries
-  /// them all at the door should not fill the disk.
+  /// A connection ended before the client's SETTINGS. Logged once a second at most, so that clients
+  /// which fail again and again do not fill the log.
   func handshakeFailed(_ peer: String, _ error: SocketError) {
     counters.handshakeFailed()
     guard lastHandshakeLog.map({ loop.now &- $0 >= 1_000_000_000 }) ?? true else { return }
@@ -88,6 +96,7 @@ final class ServerLoop: @unchecked Sendable {
       "handshake failed", metadata: ["peer": "\(peer)", "reason": "\(error)"])
   }
 
+  /// The connection is closed.
   func remove(_ connection: ServerConnection) {
     guard connections.removeValue(forKey: ObjectIdentifier(connection)) != nil else { return }
     closedCount += 1
@@ -97,6 +106,8 @@ final class ServerLoop: @unchecked Sendable {
     }
     reportIfDrained()
   }
+
+  // MARK: Stop
 
   /// Lets the calls under way finish; `done` is called once, when no connection is left.
   func drain(_ done: @escaping @Sendable () -> Void) {
@@ -108,8 +119,8 @@ final class ServerLoop: @unchecked Sendable {
     }
   }
 
-  /// The drain's time is over: calls that are left get a status, and their clients a moment to read
-  /// it.
+  /// The drain's time is over: the calls that are left end with `error`, see
+  /// ``ServerConnection/endCalls(_:)``.
   func endCalls(_ error: RPCError) {
     loop.run { [self] in
       isDraining = true
@@ -117,6 +128,7 @@ final class ServerLoop: @unchecked Sendable {
     }
   }
 
+  /// Closes every connection without GOAWAY; handlers are cancelled.
   func closeAll() {
     loop.run { [self] in
       isDraining = true

@@ -1,6 +1,6 @@
-internal import Synchronization
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+internal import Synchronization
 internal import TrunkSockets
 
 /// A server's counters since its start.
@@ -28,6 +28,7 @@ public struct ServerStatistics: Sendable, Hashable {
   /// One for each event loop of the server, always in the same order; empty before it listens.
   public var loops: [LoopStatistics] = []
 
+  /// The same with ``movedMethods`` set.
   static func + (statistics: ServerStatistics, moved: [String]) -> ServerStatistics {
     var statistics = statistics
     statistics.movedMethods = moved

@@ -2,24 +2,28 @@
 // Copyright 2026 The Trunkcall Authors
 internal import TrunkSockets
 
-/// Running the handler of a call, and what its end comes to.
+/// Starts and runs the handler of a call, and ends the call with its result.
+///
+/// A handler runs on its connection's loop, in a task of the method's ``HandlerTaskPool``, or on the
+/// global pool (Swift's global concurrent executor): ``HandlerDispatch``.
 extension ServerStream: UnaryExchange {
-  /// Not over already.
+  /// The handler has not started, and the call has not ended.
   var canStart: Bool { phase == .running && !hasStarted }
 
-  /// Bytes that wait with it.
+  /// Bytes of the request: counted in `maxWaitingBytes` while the call waits.
   var payloadSize: Int { payload?.payload.count ?? 0 }
 
-  /// It has answered, or will not.
+  /// Its response is queued, or there will be none.
   func releaseReservation() {
     connection.calls.reservedBytes -= reserved
     reserved = 0
   }
 
+  /// Whether its handler runs on the global pool.
   var runsOnPool: Bool { method?.served.startsOnPool(at: loop.now) == true }
 
-  /// Called on the loop, outside of nghttp2's callbacks, when the connection has counted the
-  /// handler.
+  /// Starts the handler on the global pool. Called on the loop, outside of nghttp2's callbacks, when
+  /// the scheduler has counted the handler.
   func startOnPool() {
     guard canStart, let method else { return handlerEnded() }
     begin()
@@ -29,8 +33,9 @@ extension ServerStream: UnaryExchange {
     }
   }
 
-  /// By a task of the method's pool, on the loop, when the scheduler has counted it.
-  // Inlined, as is what it calls: the task has one frame less to make for each call.
+  /// Runs the handler. Called on the loop, by a task of the method's task pool, when the scheduler
+  /// has counted the handler.
+  // Inlined, as are the functions that it calls: one async frame less for each call.
   @inline(__always)
   func runOnLoop() async {
     guard canStart, let method else { return handlerEnded() }
@@ -38,6 +43,7 @@ extension ServerStream: UnaryExchange {
     await run(method.handler)
   }
 
+  /// Cancels the handler's task, wherever it runs.
   func cancelHandler() {
     poolTask?.cancel()
     coldState?.task?.cancel()
@@ -50,7 +56,8 @@ extension ServerStream: UnaryExchange {
     connection.context.counters.started()
   }
 
-  // A function for each way: the frame of a suspended handler has room for what its way needs only.
+  // One function for each case: the frame of a suspended handler holds the variables of the function
+  // that called it.
 
   @inline(__always)
   private func run(_ handler: MethodTable.Handler) async {
@@ -61,6 +68,7 @@ extension ServerStream: UnaryExchange {
     }
   }
 
+  /// Runs a handler that has a deadline, which calls that it makes inherit, or interceptors.
   @inline(never)
   private func runWithin(_ deadline: UInt64?, _ handler: MethodTable.Handler) async {
     let intercepted = isIntercepted
@@ -112,13 +120,14 @@ extension ServerStream: UnaryExchange {
     }
   }
 
+  /// See ``UnaryExchange/handlerThrew(_:)``.
   func handlerThrew(_ error: any Error) {
     connection.server.log.handlerThrew(error, method: methodName, peer: peer)
     handlerReturned(ServerStream.status(of: error))
   }
 
-  /// An `RPCError` is the status; what else a handler throws stays on the server (UNKNOWN), except
-  /// that a cancelled handler is cancelled.
+  /// An `RPCError` is the status, and `CancellationError` is CANCELLED. Any other error is UNKNOWN,
+  /// and its text is not sent to the client.
   static func status(of error: any Error) -> RPCError {
     switch error {
     case let error as RPCError: error
@@ -138,7 +147,7 @@ extension ServerStream: UnaryExchange {
     if loop.isCurrent { complete(frame) } else { loop.later { self.complete(frame) } }
   }
 
-  /// The response of a unary call.
+  /// Ends a unary call with its response. On the loop.
   private func complete(_ frame: OutgoingFrame) {
     handlerEnded()
     guard phase == .running else { return }
@@ -150,7 +159,8 @@ extension ServerStream: UnaryExchange {
     }
   }
 
-  /// - Parameter silent: an interceptor that returned without calling the handler.
+  /// The handler, or the interceptors around it, returned or threw; on any thread.
+  /// - Parameter silent: an interceptor that returned without calling `next`.
   private func handlerReturned(_ error: RPCError?, _ silent: (any ServerInterceptor)? = nil) {
     if loop.isCurrent {
       handlerFinished(error, silent)
@@ -166,6 +176,7 @@ extension ServerStream: UnaryExchange {
     if let error { answer(error) } else { answer() }
   }
 
+  /// Releases the handler's slot.
   private func handlerEnded() {
     guard handlerRuns else { return }
     handlerRuns = false

@@ -38,7 +38,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   @exclusivity(unchecked) var phase = Phase.receivingHeaders
   @exclusivity(unchecked) var handlerRuns = false
   @exclusivity(unchecked) var hasStarted = false
-  /// In its connection's queue.
+  /// It is in its connection's ``CallQueue``.
   @exclusivity(unchecked) var isWaiting = false
   @exclusivity(unchecked) var hasFailed = false
   /// The response's headers are submitted.
@@ -102,7 +102,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
   var userAgent: String { names?.userAgent ?? "" }
   var requestSaysProto: Bool { request.contains(.saysProto) }
   var stop: StopSignal { connection.server.stop }
-  // On any thread: what a mark stands for was set before the handler started.
+  // On any thread: flag and value are set before the handler starts, and do not change then.
   var deadline: UInt64? { request.contains(.hasDeadline) ? coldState?.deadline : nil }
 
   func makeColdState() -> ColdState {
@@ -301,7 +301,7 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     }
     switch phase {
     case .collecting:
-      // Without a message grpc-go and C-core would hang on a silent server: send a status.
+      // Clients of grpc-go and C-core would wait for ever: the call gets a status.
       if payload == nil {
         fail(RPCError(.unimplemented, "the client sent no message where one is due"))
       } else {

@@ -3,11 +3,12 @@
 internal import Synchronization
 internal import TrunkSockets
 
-/// The number of things of one kind under way, and its limit. Each one holds a ``Slot``, which is
-/// released when it ends: on every path, and on any thread.
+/// Counts the connections, or the handshakes, of a server against a limit. Each one holds a
+/// ``Slot``, whose release at its end counts it off: on every path, and on any thread.
 final class SlotCount: Sendable {
   let limit: Int
   private let count = Atomic<Int>(0)
+  /// Whether ``waiters`` may have entries.
   private let isAwaited = Atomic<Bool>(false)
   private let waiters = Locked<[@Sendable () -> Void]>([])
 

@@ -37,7 +37,7 @@ final class StopSignal: Sendable {
     #endif
   }
 
-  /// Tasks that `make` creates see the stop by swift-service-lifecycle's API as well.
+  /// Runs `make`; tasks that it creates get the stop by swift-service-lifecycle's API as well.
   func bind<R>(_ make: () -> R) -> R {
     #if ServiceLifecycle
       TaskLocals.$gracefulShutdownManager.withValue(manager, operation: make)

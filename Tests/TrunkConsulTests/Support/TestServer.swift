@@ -7,10 +7,10 @@ import TrunkDiscovery
 import TrunkSockets
 import TrunkTesting
 
-/// A server that only says where it listens and remembers what it was told to serve.
+/// A server that only reports its address, and records the statuses that are set.
 final class TestServer: AdvertisedServer {
   private let addresses: [Address]
-  private let told = Locked<[String]>([])
+  private let statuses = Locked<[String]>([])
   private let onServing: @Sendable (Bool) -> Void
   let hasHealthService: Bool
   let checkedSecurity = CheckedSecurity()
@@ -24,15 +24,15 @@ final class TestServer: AdvertisedServer {
     self.onServing = onServing
   }
   /// `+name` and `-name` in order.
-  var serving: [String] { told.withLock { $0 } }
+  var serving: [String] { statuses.withLock { $0 } }
 
   func listeningAddresses() async throws -> [Address] { addresses }
   func setServing(_ name: String, _ serving: Bool) async {
-    told.withLock { $0.append((serving ? "+" : "-") + name) }
+    statuses.withLock { $0.append((serving ? "+" : "-") + name) }
     onServing(serving)
   }
   func isServing(_ name: String) -> Bool? {
-    told.withLock { $0.last { $0.dropFirst() == name } }.map { $0.hasPrefix("+") }
+    statuses.withLock { $0.last { $0.dropFirst() == name } }.map { $0.hasPrefix("+") }
   }
 }
 

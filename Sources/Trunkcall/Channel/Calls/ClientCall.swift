@@ -13,13 +13,13 @@ internal import TrunkWire
 ///   made ── dispatch ──► on a connection ── trailers, reset, deadline, cancel ──► settled
 ///                │  ▲          │
 ///                ▼  │          │ never sent, or refused: transparent retry (gRFC A6)
-///             home: waits ◄────┘
+///     control loop: waits ◄────┘
 /// ```
-/// It has a place, the loop that alone accesses it; a loop that moves it stores the new place,
-/// posts it to that loop's inbox, and does not access it afterwards.
+/// It has an owning loop, which alone accesses it. A loop that moves it stores the new owner, posts
+/// it to that loop's inbox, and does not access it afterwards.
 ///
-/// `@unchecked Sendable`: before `dispatch` one thread has it, then the loop at its place; the
-/// caller reads results after the loop has resumed it, and they are not written again.
+/// `@unchecked Sendable`: before `dispatch` one thread has it, then its owning loop; the caller reads
+/// results after the loop has resumed it, and they are not written again.
 final class ClientCall: @unchecked Sendable {
   enum Outcome: Sendable {
     case ok
@@ -31,6 +31,7 @@ final class ClientCall: @unchecked Sendable {
   let metadata: Metadata
   let isUnary: Bool
 
+  /// Index into the channel's loops; -1 before ``ChannelContext/dispatch(_:)``.
   private let owningLoopIndex = Atomic<Int>(-1)
   private let cancelRequested = Atomic<Bool>(false)
   private let over = Atomic<Bool>(false)
@@ -55,7 +56,7 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var attemptBegan: UInt64 = 0
   @exclusivity(unchecked) var wasRefused = false
   @exclusivity(unchecked) private var timer: LoopTimer?
-  /// Its position in the control loop's queue, while it waits there.
+  /// Its ticket among the control loop's ``PendingCalls``, while it waits there.
   @exclusivity(unchecked) var ticket: PendingCalls<ClientCall>.Ticket?
 
   // Requests, kept until the response headers for a transparent retry
@@ -97,7 +98,7 @@ final class ClientCall: @unchecked Sendable {
     reader = MessageReader(limit: receiveLimit)
   }
 
-  // MARK: Place
+  // MARK: The owning loop
 
   var isOnOwningLoop: Bool {
     let index = owningLoopIndex.load(ordering: .acquiring)
@@ -111,7 +112,7 @@ final class ClientCall: @unchecked Sendable {
     owningLoopIndex.store(index, ordering: .sequentiallyConsistent)
   }
 
-  /// Runs `body` on the call's loop, at once if the caller is on it.
+  /// Runs `body` on the owning loop, at once if the caller is on it.
   func onOwningLoop(_ body: @escaping @Sendable (ClientCall) -> Void) {
     let index = owningLoopIndex.load(ordering: .sequentiallyConsistent)
     guard index >= 0 else { return }
@@ -121,7 +122,7 @@ final class ClientCall: @unchecked Sendable {
 
   /// From any thread, any number of times.
   func cancel() {
-    // The flag first, then the place: either the posted closure finds the call, or the call finds
+    // The flag first, then the owning loop: either the posted closure finds the call, or the call finds
     // the flag.
     cancelRequested.store(true, ordering: .sequentiallyConsistent)
     if isOver { return }
@@ -178,6 +179,7 @@ final class ClientCall: @unchecked Sendable {
     context.loops[reference.loopIndex].later { [self] in arrive(reference, token) }
   }
 
+  /// Starts an attempt: opens a stream and writes the requests. On the connection's loop.
   private func arrive(_ reference: ConnectionReference, _ token: UInt64?) {
     let connection = reference.connection.value
     let now = Clock.now()
@@ -267,6 +269,7 @@ final class ClientCall: @unchecked Sendable {
     timer = nil
   }
 
+  /// It no longer waits on the control loop.
   func leftPendingCalls() {
     ticket = nil
     stopTimer()

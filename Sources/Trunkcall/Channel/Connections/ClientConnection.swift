@@ -9,8 +9,8 @@ internal import TrunkWire
 /// loop.
 ///
 /// ```
-///   dialing ──► handshake ── SETTINGS ──► ready ── GOAWAY, drain() ──► draining ── last call ──┐
-///      └───────────┴──── failed ─────────► closed ◄──── broke ───┴────────────────────────────┘
+///   connecting ─► handshake ─ SETTINGS ─► ready ── GOAWAY, drain() ──► draining ── last call ──┐
+///      └───────────┴──── failed ─────────► closed ◄── fail() ────┴────────────────────────────┘
 /// ```
 final class ClientConnection {
   let loop: EventLoop
@@ -41,7 +41,7 @@ final class ClientConnection {
   @exclusivity(unchecked) private var keepalive: Keepalive?
   @exclusivity(unchecked) private var keepaliveTimer: LoopTimer?
   /// No call is under way, and keepalive PINGs are sent with calls only.
-  @exclusivity(unchecked) private var keepaliveSleeps = false
+  @exclusivity(unchecked) private var keepaliveIsDormant = false
   @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
   @exclusivity(unchecked) private var isAbandoned = false
   @exclusivity(unchecked) private var hasReceived = false
@@ -90,7 +90,7 @@ final class ClientConnection {
     race.start(address.destination, lookUpTimeout: settings.lookUpTimeout)
   }
 
-  /// Closes at once; reports neither `.ready` nor `.failed` nor `.ended`.
+  /// Closes at once; afterwards reports neither `.ready` nor `.failed` nor `.ended`.
   func abandon(_ why: String) {
     isAbandoned = true
     fail(why)
@@ -129,7 +129,7 @@ final class ClientConnection {
     }
     callsBegun &+= 1
     callsUnderWay += 1
-    if keepaliveSleeps { checkKeepalive() }
+    if keepaliveIsDormant { checkKeepalive() }
     return stream
   }
 
@@ -147,6 +147,7 @@ final class ClientConnection {
 
   var isTakingCalls: Bool { phase == .ready }
 
+  /// Takes no more calls; those under way go on.
   private func retire() {
     guard phase == .ready else { return }
     notifyEnded(nil, use)
@@ -189,7 +190,7 @@ final class ClientConnection {
       let timeout = liveness?.timeout
     else { return }
     session?.ping(ClientConnection.livenessPing)
-    let timer = LoopTimer(on: loop) { self.lookForLife() }
+    let timer = LoopTimer(on: loop) { self.checkLiveness() }
     let (due, overflow) = now.addingReportingOverflow(timeout)
     timer.schedule(at: overflow ? .max : due)
     livenessTimer = timer
@@ -199,7 +200,7 @@ final class ClientConnection {
   private static let keepalivePing: UInt64 = 0x6b65_6570_616c
 
   private func checkKeepalive() {
-    keepaliveSleeps = false
+    keepaliveIsDormant = false
     guard phase == .ready || phase == .draining, let socket else { return }
     let step = keepalive?.check(
       now: Clock.now(), lastRead: socket.lastReceived, hasCalls: callsUnderWay > 0)
@@ -208,7 +209,7 @@ final class ClientConnection {
     case .ping(let checkAt):
       session?.ping(ClientConnection.keepalivePing)
       checkKeepalive(at: checkAt)
-    case .dormant: keepaliveSleeps = true
+    case .dormant: keepaliveIsDormant = true
     case .dead: fail("no answer to a keepalive ping")
     case nil: break
     }
@@ -220,7 +221,7 @@ final class ClientConnection {
     timer.schedule(at: time)
   }
 
-  private func lookForLife() {
+  private func checkLiveness() {
     guard let socket, liveness?.look(lastReceived: socket.lastReceived) == .dead else { return }
     fail("no answer to a ping")
   }
@@ -297,6 +298,7 @@ final class ClientConnection {
     report(.ended(error, use))
   }
 
+  /// Reports whether a connection that had ended as `.undecided` has answered a call.
   private func decide() {
     guard isUndecided else { return }
     isUndecided = false

@@ -67,7 +67,8 @@ struct PerLoopConnections: Sendable {
   private var backoff: Backoff
   private var pausedUntil: UInt64 = 0
   /// The time of the last failure.
-  private var lastTrouble: UInt64 = 0
+  private var lastFailure: UInt64 = 0
+  /// One attempt at a time, until one succeeds.
   private var isCautious = false
 
   init(backoff: Backoff = Backoff()) { self.backoff = backoff }
@@ -108,7 +109,7 @@ struct PerLoopConnections: Sendable {
     case .failed(let id):
       guard let loop = loop(of: id), let lost = byLoop.removeValue(forKey: loop) else { return [] }
       // Those that began before the last failure count as part of it.
-      if lost.isReady || lost.began >= lastTrouble { pause(now, &random) }
+      if lost.isReady || lost.began >= lastFailure { pause(now, &random) }
       return [.changed]
     case .ended(let id, let use):
       guard let loop = loop(of: id) else { return [] }
@@ -138,7 +139,7 @@ struct PerLoopConnections: Sendable {
   private var mustWaitForOthers: Bool { isCautious && byLoop.values.contains { !$0.isReady } }
 
   private mutating func pause(_ now: UInt64, _ random: inout some RandomNumberGenerator) {
-    lastTrouble = now
+    lastFailure = now
     isCautious = true
     let (until, overflow) = now.addingReportingOverflow(backoff.next(using: &random))
     pausedUntil = overflow ? .max : until

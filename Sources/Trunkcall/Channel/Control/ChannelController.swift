@@ -55,7 +55,7 @@ final class ChannelController {
   private var closeWaiters: [UnsafeContinuation<Void, Never>] = []
   private var closeTimer: LoopTimer?
   private var idleWatch: IdleWatch?
-  /// See ChannelController+Story.swift
+  /// When ``warn()`` logged last; nanoseconds.
   var lastWarning: UInt64?
 
   init(_ parts: ChannelParts, controlLoop: EventLoop, controlLoopIndex: Int, loops: Int) {
@@ -187,7 +187,7 @@ final class ChannelController {
     requestPublication()
   }
 
-  // MARK: PerLoopConnections
+  // MARK: Per-loop connections
 
   /// A call left `loop`, which has no connection of that subchannel.
   func perLoopConnectionWanted(_ id: SubchannelID, on loop: Int) {
@@ -215,7 +215,7 @@ final class ChannelController {
 
   private func publish() {
     publicationDue = false
-    // Callers that came between the change and its publication.
+    // Also those that began to wait between the change and its publication.
     defer { if core.state == .ready { settleReadyWaiters(.ready) } }
     let picker = core.takePicker()
     if perLoopConnections.count(subchannels.count) { referencesChanged = true }

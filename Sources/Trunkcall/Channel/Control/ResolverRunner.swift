@@ -26,8 +26,10 @@ final class ResolverRunner {
   private var retry: LoopTimer?
 
   // State of refreshRequested()
+  /// The channel has asked for a fresher result.
   private var wanted = false
-  private var lastLook: UInt64 = 0
+  /// When `resolve` was called, or a refresh was granted, last.
+  private var lastResolution: UInt64 = 0
   private var waiters: [UInt64: CheckedContinuation<Void, any Error>] = [:]
   private var minimumIntervalTimer: LoopTimer?
 
@@ -73,7 +75,7 @@ final class ResolverRunner {
     guard let context = controller.context else { return }
     generation += 1
     isRunning = true
-    lastLook = controller.controlLoop.now
+    lastResolution = controller.controlLoop.now
     let generation = generation
     let session = ResolverSession(
       onReport: { [weak context] resolution in
@@ -128,7 +130,7 @@ final class ResolverRunner {
 
   private func resolveDue() {
     guard wanted, !waiters.isEmpty else { return }
-    let due = lastLook.adding(minInterval)
+    let due = lastResolution.adding(minInterval)
     guard due <= Clock.now() else {
       let timer =
         minimumIntervalTimer
@@ -138,7 +140,7 @@ final class ResolverRunner {
       return
     }
     wanted = false
-    lastLook = Clock.now()
+    lastResolution = Clock.now()
     releaseWaiters(throwing: nil)
   }
 

@@ -109,7 +109,7 @@ final class Subchannel {
     readyAddress = nil
   }
 
-  // MARK: PerLoopConnections
+  // MARK: Per-loop connections
 
   func handle(perLoop event: PerLoopConnectionEvent, now: UInt64) {
     for action in perLoopConnections.handle(event, now: now, random: &random) {
@@ -149,7 +149,7 @@ final class Subchannel {
     let authority = authorityOverride ?? named ?? defaultAuthority
     let id = id
     // Posted, never called inside: a connection reports from within its session's callbacks. It
-    // holds the hub as long as it has something to report.
+    // holds the context as long as it has something to report.
     let connection = ClientConnection(
       context.loops[loopIndex], loopIndex: loopIndex, to: address, authority: Array(authority.utf8),
       controller.connectionSettings

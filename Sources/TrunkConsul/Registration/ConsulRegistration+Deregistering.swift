@@ -36,9 +36,9 @@ extension ConsulRegistration {
     guard sent.isCertain || sent.isUnderWay else {
       return logger.debug("\(agent) was asked to deregister \(id), if it had it")
     }
-    switch await waitUntilGone(sent, by: client) {
+    switch await waitUntilAbsent(sent, by: client) {
     case .absent: logger.info("deregistered \(id) from \(agent)")
-    case .shown:
+    case .listed:
       logger.warning(
         """
         \(agent) took \(id) out, but the catalogue still shows it: perhaps the agent may \
@@ -49,20 +49,21 @@ extension ConsulRegistration {
     }
   }
 
-  private enum CatalogueState { case absent, shown, unknown(String) }
+  /// Whether the catalogue has the instance.
+  private enum CatalogueState { case absent, listed, unknown(String) }
 
   /// The agent's answer comes before the catalogue has the change. Watchers are woken within about
   /// 20 ms of that (measured with 1.8.7) and query again; the margin is ten times as long. A client
   /// that is even later gets the server's GOAWAY, and loses no call either.
-  private func waitUntilGone(_ sent: Sent, by client: AgentClient) async -> CatalogueState {
+  private func waitUntilAbsent(_ sent: Sent, by client: AgentClient) async -> CatalogueState {
     let deadline = ContinuousClock.now + timing.leaveTimeout
     var left: Duration { max(.zero, deadline - .now) }
-    var isShown = false
+    var isListed = false
     do {
       while left > .zero {
         switch try await client.catalogueShows(sent.definition, timeout: left) {
-        case .shown: isShown = true
-        case .notShown where isShown: return try await gone()
+        case .shown: isListed = true
+        case .notShown where isListed: return try await absent()
         case .notShown(let answer):
           // An empty answer proves nothing where ACLs may be the cause (Consul, ACL).
           if let hidden = try await client.hides(answer, timeout: left) {
@@ -72,7 +73,7 @@ extension ConsulRegistration {
                 ? "without a token the catalogue may not be read"
                 : "the token may not read the service in the catalogue")
           }
-          return try await gone()
+          return try await absent()
         }
         // The cancelled write was carried out after the deregistration.
         if sent.isUnderWay {
@@ -80,13 +81,14 @@ extension ConsulRegistration {
         }
         try await Task.sleep(for: timing.pollInterval)
       }
-      return .shown
+      return .listed
     } catch {
-      return isShown && error is ConsulError ? .shown : .unknown(ConsulRegistration.why(error))
+      return isListed && error is ConsulError ? .listed : .unknown(ConsulRegistration.why(error))
     }
   }
 
-  private func gone() async throws -> CatalogueState {
+  /// Waits until watchers have seen the change.
+  private func absent() async throws -> CatalogueState {
     try await Task.sleep(for: timing.propagation)
     return .absent
   }
