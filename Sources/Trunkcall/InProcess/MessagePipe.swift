@@ -98,14 +98,14 @@ final class MessagePipe: Sendable {
     let ticket = WaitTicket()
     let error = await withTaskCancellationHandler {
       await withUnsafeContinuation { (continuation: Writer) in
-        // nil: it waits.
-        let result: RPCError?? = state.withLock { state in
-          if case .failed(let error) = state.end { return error }
-          if state.bytes <= MessagePipe.mark { return .some(nil) }
-          if state.writing.isWaiting { return MessagePipe.twoWriters }
-          return state.writing.wait(continuation, ticket) ? MessagePipe.cancelledWait : nil
+        let (waits, error) = state.withLock { state -> (Bool, RPCError?) in
+          if case .failed(let error) = state.end { return (false, error) }
+          if state.bytes <= MessagePipe.mark { return (false, nil) }
+          if state.writing.isWaiting { return (false, MessagePipe.twoWriters) }
+          let isCancelled = state.writing.wait(continuation, ticket)
+          return (!isCancelled, isCancelled ? MessagePipe.cancelledWait : nil)
         }
-        if let result { continuation.resume(returning: result) }
+        if !waits { continuation.resume(returning: error) }
       }
     } onCancel: {
       ticket.cancel()
