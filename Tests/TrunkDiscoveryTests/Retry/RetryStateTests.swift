@@ -15,27 +15,31 @@ import TrunkWire
         backoffMultiplier: 2, retryableStatusCodes: [.unavailable]), cap: cap)
   }
 
-  @Test("the n-th retry waits min(initial × multiplier^(n-1), max), ±20 %; attempts end at the limit")
+  @Test(
+    "the n-th retry waits min(initial × multiplier^(n-1), max), ±20 %; attempts end at the limit")
   mutating func backoff() throws {
     var ranges: [ClosedRange<UInt64>] = []
     for _ in 0..<200 {
       var state = try state()
       for (i, bound) in [100.0, 200, 300].enumerated() {
-        guard case .retry(let after) = state.failed(
-          .unavailable, canReplay: true, tokens: &tokens, random: &random)
+        guard
+          case .retry(let after) = state.failed(
+            .unavailable, canReplay: true, tokens: &tokens, random: &random)
         else { return #expect(Bool(false), "a retry is due") }
         #expect(Double(after) >= bound * 0.8e6 && Double(after) <= bound * 1.2e6)
         if ranges.count == i { ranges.append(after...after) }
         ranges[i] = min(ranges[i].lowerBound, after)...max(ranges[i].upperBound, after)
       }
-      #expect(state.failed(.unavailable, canReplay: true, tokens: &tokens, random: &random) == .stop)
+      #expect(
+        state.failed(.unavailable, canReplay: true, tokens: &tokens, random: &random) == .stop)
       #expect(state.attempts == 4)
     }
     // Both ends of the jitter are reached.
     #expect(ranges[0].upperBound - ranges[0].lowerBound > 30_000_000)
   }
 
-  @Test("the channel's cap bounds the policy's attempts", arguments: [(9, 5, 5), (3, 5, 3), (4, 1, 1)])
+  @Test(
+    "the channel's cap bounds the policy's attempts", arguments: [(9, 5, 5), (3, 5, 3), (4, 1, 1)])
   mutating func cap(attempts: Int, cap: Int, made: Int) throws {
     var state = try state(attempts: attempts, cap: cap)
     while state.failed(.unavailable, canReplay: true, tokens: &tokens, random: &random) != .stop {}
@@ -78,12 +82,15 @@ import TrunkWire
         == .stop)
   }
 
-  @Test("at half of the tokens and below nothing is retried; success gives the ratio back, to the limit")
+  @Test(
+    "at half of the tokens and below nothing is retried; success gives the ratio back, to the limit"
+  )
   mutating func throttling() throws {
     tokens = RetryTokens(try RetryThrottling(maxTokens: 4, tokenRatio: 0.5))
     func retries(_ code: RPCError.Code, _ pushback: RetryState.Pushback = .none) throws -> Bool {
       var state = try state()
-      return state.failed(code, pushback, canReplay: true, tokens: &tokens, random: &random) != .stop
+      return state.failed(code, pushback, canReplay: true, tokens: &tokens, random: &random)
+        != .stop
     }
     #expect(try retries(.unavailable))  // 3 left
     #expect(try !retries(.internal))  // takes none
