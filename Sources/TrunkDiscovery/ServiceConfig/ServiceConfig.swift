@@ -38,11 +38,7 @@ public struct ServiceConfig: Sendable, Hashable {
   /// logs them.
   package var unsupportedFields: [String] {
     var fields: [String] = []
-    if retryThrottling != nil { fields.append("retryThrottling") }
     if healthCheckService != nil { fields.append("healthCheckConfig") }
-    if methods.values.contains(where: { $0.retryPolicy != nil }) {
-      fields.append("methodConfig.retryPolicy")
-    }
     if methods.values.contains(where: { $0.hedgingPolicy != nil }) {
       fields.append("methodConfig.hedgingPolicy")
     }

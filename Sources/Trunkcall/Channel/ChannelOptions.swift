@@ -29,9 +29,17 @@ public struct ChannelOptions: Sendable {
   /// Response header list in bytes, HTTP/2 counting (RFC 9113 §10.5.1). Default 16 KiB; beyond it
   /// the call ends with RESOURCE_EXHAUSTED.
   public var maxHeaderListSize = 16 << 10
-  /// Frames of one streaming call that are kept until the response headers come, for a transparent
-  /// retry. Default 256 KiB; a call that has sent more is not retried.
+  /// Request bytes of one call that are kept until the response headers come, for a retry. Default
+  /// 256 KiB; a call that has sent more is not retried.
   public var maxRetryBufferSize = 256 << 10
+  /// The same of all calls with a retry policy together. Default 16 MiB; a call that does not fit is
+  /// sent, and not retried by its policy.
+  public var maxRetryBufferTotal = 16 << 20
+  /// The most attempts of a call, whatever its retry policy allows (gRFC A6). Default 5.
+  public var maxRetryAttempts = 5
+  /// Whether `retryPolicy` of the service config is followed. Transparent retries, of calls that no
+  /// server has seen, are made in any case. Default true.
+  public var followsRetryPolicies = true
 
   // Compression (compression.md)
 

@@ -28,7 +28,7 @@ extension ClientCall {
       commit()
       wakeHeadersWaiters()
     case .ok: settle(completed())
-    case .failed(let error): settle(.failed(afterDeadline(error)))
+    case .failed(let error): attemptFailed(afterDeadline(error))
     }
   }
 
@@ -67,7 +67,8 @@ extension ClientCall {
   }
 
   func ended() {
-    if outcome == nil { settle(.failed(afterDeadline(ResponseState.missingStatus))) }
+    guard outcome == nil, policyRetries?.pending == nil else { return }
+    settle(.failed(afterDeadline(ResponseState.missingStatus)))
   }
 
   func writable() { wakeSenders(nil) }
@@ -80,12 +81,16 @@ extension ClientCall {
     load = nil
     if outcome != nil {
       report(connection)
+    } else if let delay = policyRetries?.pending {
+      report(connection)
+      connection?.callEnded()
+      return retry(after: delay)
     } else if retries(reason, connection) {
       report(connection)
       connection?.callEnded()
       return retryTransparently()
     } else {
-      settle(.failed(afterDeadline(status(reason, connection))))
+      attemptFailed(afterDeadline(status(reason, connection)))
       report(connection)
     }
     connection?.callEnded()
@@ -107,6 +112,7 @@ extension ClientCall {
     canReplay = false
     firstFrame = nil
     moreFrames = []
+    releaseReserved()
   }
 
   private func completed() -> Outcome {
@@ -165,7 +171,7 @@ extension ClientCall {
     switch outcome {
     case .ok: code = nil
     case .failed(let error): code = error.code
-    case nil: code = .unavailable
+    case nil: code = policyRetries?.lastCode ?? .unavailable
     }
     let now = Clock.now()
     let latency = Duration.nanoseconds(

@@ -148,6 +148,7 @@ extension ClientCall {
   private func keep(_ frame: [UInt8]) {
     guard canReplay else { return }
     keptBytes += frame.count
+    reserve(frame.count)
     if stream?.headersSent == true, keptBytes > context.settings.maxRetryBufferSize {
       canReplay = false
       firstFrame = nil

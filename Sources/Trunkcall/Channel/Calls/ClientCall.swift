@@ -65,6 +65,8 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var keptBytes = 0
   @exclusivity(unchecked) var canReplay = true
   @exclusivity(unchecked) var requestsEnded = false
+  /// See ClientCall+Retry.swift
+  @exclusivity(unchecked) var policyRetries: PolicyRetries?
 
   // The response
   @exclusivity(unchecked) var response = ResponseState()
@@ -105,6 +107,12 @@ final class ClientCall: @unchecked Sendable {
     return index >= 0 && context.loops[index].isCurrent
   }
 
+  /// nil before the first dispatch.
+  var owningLoop: EventLoop? {
+    let index = owningLoopIndex.load(ordering: .acquiring)
+    return index >= 0 ? context.loops[index] : nil
+  }
+
   var isOver: Bool { over.load(ordering: .acquiring) }
   var isCancelled: Bool { cancelRequested.load(ordering: .sequentiallyConsistent) }
 
@@ -143,6 +151,10 @@ final class ClientCall: @unchecked Sendable {
     if let limit = method.maxResponseMessageBytes {
       receiveLimit = min(receiveLimit, limit)
       reader = MessageReader(limit: receiveLimit)
+    }
+    if let policy = method.retryPolicy, context.settings.maxRetryAttempts > 1 {
+      policyRetries = PolicyRetries(policy, cap: context.settings.maxRetryAttempts)
+      reserve((firstFrame?.count ?? 0) + moreFrames.reduce(0) { $0 + $1.count })
     }
   }
 
@@ -255,7 +267,10 @@ final class ClientCall: @unchecked Sendable {
 
   /// Never sent, or refused: another pick, on the control loop. Not counted in the retry budget
   /// (gRFC A6).
-  func retryTransparently() {
+  func retryTransparently() { pickAgain() }
+
+  /// Sends the call to the control loop for another pick, without what the last attempt left.
+  func pickAgain() {
     stopTimer()
     response = ResponseState()
     reader = MessageReader(limit: receiveLimit)
@@ -296,10 +311,11 @@ final class ClientCall: @unchecked Sendable {
   func settle(_ result: Outcome) {
     guard outcome == nil else { return }
     if case .failed(let error) = result {
-      outcome = .failed(withPeer(error))
+      outcome = .failed(withPeer(withAttempts(error)))
     } else {
       outcome = result
     }
+    endRetries()
     if context.settings.log.logsEnds { logEnd() }
     if let ticket { context.controller.value.removePending(ticket) }
     ticket = nil

@@ -82,6 +82,9 @@ extension ClientCall {
     } else {
       list.add("user-agent", "grpc-swift-trunkcall/0.1.0")
     }
+    if let retries = policyRetries, retries.state.attempts > 1 {
+      list.add("grpc-previous-rpc-attempts", Array("\(retries.state.attempts - 1)".utf8))
+    }
     list.add(metadata)
   }
 }

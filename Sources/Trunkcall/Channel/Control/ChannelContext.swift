@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import Logging
+internal import Synchronization
 internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
@@ -19,6 +20,11 @@ final class ChannelContext: Sendable {
   private let shared: Locked<PickerSnapshot>
   /// As last published, for readers on any thread.
   let watch = StateWatch()
+
+  /// Of calls with a retry policy, all servers together; nil without `retryThrottling`.
+  let retryTokens = Locked<RetryTokens?>(nil)
+  /// Bytes that calls with a retry policy keep for further attempts.
+  let retryBuffer = Atomic<Int>(0)
 
   /// Only if the channel has loops of its own.
   private let ownGroup: EventLoopGroup?
@@ -117,6 +123,9 @@ struct CallSettings: Sendable {
   var maxReceiveMessageSize: Int
   var maxSendMessageSize: Int
   var maxRetryBufferSize: Int
+  var maxRetryBufferTotal: Int
+  /// 1: no policy is followed.
+  var maxRetryAttempts: Int
   var compression: Compression
   var acceptedCompression: CompressionSet
   /// With the application's prefix; nil: the library's own, a constant.
@@ -145,6 +154,8 @@ struct ChannelParts: Sendable {
       maxReceiveMessageSize: max(0, options.maxReceiveMessageSize),
       maxSendMessageSize: min(max(0, options.maxSendMessageSize), Int(UInt32.max)),
       maxRetryBufferSize: options.maxRetryBufferSize,
+      maxRetryBufferTotal: max(0, options.maxRetryBufferTotal),
+      maxRetryAttempts: options.followsRetryPolicies ? max(1, options.maxRetryAttempts) : 1,
       compression: options.compression,
       acceptedCompression: options.acceptedCompression,
       userAgent: options.userAgentPrefix.map { Array("\($0) \(RequestHeaders.userAgent)".utf8) },

@@ -111,6 +111,7 @@ final class ChannelController {
     case .configured(let config):
       warn(of: config, before: self.config)
       self.config = config
+      context?.retryTokens.withLock { $0 = RetryTokens(config.retryThrottling, keeping: $0) }
       referencesChanged = true
     }
   }
@@ -250,7 +251,7 @@ final class ChannelController {
       if call.waitForReady == true {
         wait(call)
       } else {
-        call.settle(.failed(withDiagnostics(error)))
+        call.attemptFailed(withDiagnostics(error))
       }
     case .drop(let error): call.settle(.failed(error.fromControlPlane))
     }
