@@ -90,7 +90,8 @@ import TrunkWire
     try await withChannel(to: server.target, options: try options(attempts: 3)) { channel in
       let error = await failure { _ = try await channel.unary(method("M"), [7]) }
       #expect(error?.code == .unavailable && error?.message == "not now")
-      let lines = error?.diagnostics.split(separator: "\n").filter { $0.hasPrefix("attempt ") } ?? []
+      let lines =
+        error?.diagnostics.split(separator: "\n").filter { $0.hasPrefix("attempt ") } ?? []
       #expect(lines.count == 3, "\(error?.diagnostics ?? "")")
       #expect(lines.last?.contains("attempt 3") == true && lines.last?.contains("not now") == true)
     }
@@ -113,7 +114,8 @@ import TrunkWire
     #expect(attempts.all == ["-"])
   }
 
-  @Test("a status that the policy does not name is not retried; nor is any without a policy's leave")
+  @Test(
+    "a status that the policy does not name is not retried; nor is any without a policy's leave")
   func otherStatus() async throws {
     let attempts = Attempts()
     var block = RetryTests.unavailable
@@ -158,7 +160,9 @@ import TrunkWire
     #expect(second.all.count == 1)
   }
 
-  @Test("deadline and cancellation end a call that waits for its next attempt", arguments: [false, true])
+  @Test(
+    "deadline and cancellation end a call that waits for its next attempt",
+    arguments: [false, true])
   func ended(byDeadline: Bool) async throws {
     let attempts = Attempts()
     let server = try await flaky(9, attempts)
@@ -209,7 +213,9 @@ import TrunkWire
     }
   }
 
-  @Test("a call that has sent more than the buffer holds is not retried; all that is kept is given back")
+  @Test(
+    "a call that has sent more than the buffer holds is not retried; all that is kept is given back"
+  )
   func buffers() async throws {
     for (perCall, total) in [(1_000, 1 << 20), (1 << 20, 1_000)] {
       let attempts = Attempts()
