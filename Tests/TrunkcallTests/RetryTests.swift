@@ -235,4 +235,37 @@ import TrunkWire
       }
     }
   }
+
+  @Test("a handler reads which attempt it serves, and says when the next one is to come, or none")
+  func handlers() async throws {
+    let seen = Locked<[Int]>([])
+    let service = AdHocService(unary: [
+      "Later": { payload, call in
+        seen.withLock { $0.append(call.previousAttempts) }
+        if call.previousAttempts == 2 { return payload }
+        try call.setRetryPushback(.milliseconds(1))
+        throw RPCError(.unavailable, "later")
+      },
+      "Never": { _, call in
+        seen.withLock { $0.append(call.previousAttempts) }
+        try call.setRetryPushback(nil)
+        throw RPCError(.unavailable, "never")
+      },
+    ])
+    // The policy's own wait would be over a minute.
+    let options = try options(backoff: "100s")
+    try await withServer([service]) { _, port in
+      try await withChannel(to: "ipv4:127.0.0.1:\(port)", options: options) { channel in
+        let limit = CallOptions(timeout: .seconds(20))
+        let reply = try await channel.unary(AdHocService.method("Later"), [7], limit)
+        #expect(reply == [7])
+        #expect(seen.withLock { $0 } == [0, 1, 2])
+        let error = await failure {
+          _ = try await channel.unary(AdHocService.method("Never"), [7], limit)
+        }
+        #expect(error?.message == "never")
+        #expect(seen.withLock { $0 } == [0, 1, 2, 0])
+      }
+    }
+  }
 }
