@@ -13,9 +13,15 @@ public import Trunkcall
 public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting {
   typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
 
+  /// Told that there is a change; what it is, the reader asks for. So the order in which watchers
+  /// are told does not matter, and none is told under the lock: that resumes a task, and waits for
+  /// its cancellation handlers if it is being cancelled, which may ask for the lock.
+  fileprivate typealias Watcher = AsyncStream<Void>.Continuation
+  typealias Changes = AsyncMapSequence<AsyncStream<Void>, Status>
+
   fileprivate struct State {
     var table = HealthTable()
-    var watchers: [String: [UInt64: AsyncStream<Status>.Continuation]] = [:]
+    var watchers: [String: [UInt64: Watcher]] = [:]
     var lastWatcher: UInt64 = 0
   }
   private let state = Mutex(State())
@@ -26,9 +32,10 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   /// Sets the status of `name`: SERVING or NOT_SERVING. No effect after the server's stop has
   /// begun.
   public func setServing(_ name: String, _ serving: Bool) {
-    state.withLock { state in
-      if state.table.set(name, serving) { state.notify([name]) }
+    let watchers = state.withLock { state in
+      state.table.set(name, serving) ? state.watchers(of: [name]) : []
     }
+    for watcher in watchers { watcher.yield() }
   }
 
   /// The status of `name`; nil for a name that was never set.
@@ -36,20 +43,22 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
 
   /// Called by the server: its services are SERVING, except those whose status was set before.
   public func serves(_ services: [String]) {
-    state.withLock { state in
+    let watchers = state.withLock { state in
       let changed = services.filter { state.table.add($0) }
-      state.notify(changed)
+      return state.watchers(of: changed)
     }
+    for watcher in watchers { watcher.yield() }
   }
 
   /// Every name is NOT_SERVING from now on, and watches end after having sent that.
   public func beginShutdown() {
-    state.withLock { state in
+    let (changed, all) = state.withLock { state in
       let changed = state.table.beginShutdown()
-      state.notify(changed)
-      // A watch has no end of its own and would delay every stop for the whole drain.
-      for watcher in state.watchers.values.flatMap(\.values) { watcher.finish() }
+      return (state.watchers(of: changed), state.watchers.values.flatMap(\.values))
     }
+    for watcher in changed { watcher.yield() }
+    // A watch has no end of its own and would delay every stop for the whole drain.
+    for watcher in all { watcher.finish() }
   }
 
   /// The status of one name (health-checking.md).
@@ -109,25 +118,28 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   }
 
   /// The present status of `name`, then each change. End it with ``removeWatcher(_:_:)``.
-  func watch(_ name: String) -> (id: UInt64, changes: AsyncStream<Status>) {
-    let (changes, continuation) = AsyncStream.makeStream(
-      of: Status.self, bufferingPolicy: .bufferingNewest(1))
-    let id = state.withLock { state in
+  func watch(_ name: String) -> (id: UInt64, changes: Changes) {
+    let (changes, watcher) = AsyncStream.makeStream(
+      of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    // The present status comes first; before it is known to others, who may finish it.
+    watcher.yield()
+    let (id, isShuttingDown) = state.withLock { state in
       state.lastWatcher += 1
-      state.watchers[name, default: [:]][state.lastWatcher] = continuation
-      continuation.yield(state.status(of: name))
-      if state.table.isShuttingDown { continuation.finish() }
-      return state.lastWatcher
+      state.watchers[name, default: [:]][state.lastWatcher] = watcher
+      return (state.lastWatcher, state.table.isShuttingDown)
     }
-    return (id, changes)
+    if isShuttingDown { watcher.finish() }
+    return (id, changes.map { [self] in state.withLock { $0.status(of: name) } })
   }
 
   func removeWatcher(_ name: String, _ id: UInt64) {
-    state.withLock { state in
-      state.watchers[name]?.removeValue(forKey: id)?.finish()
+    let watcher = state.withLock { state in
+      let watcher = state.watchers[name]?.removeValue(forKey: id)
       // Names come from peers: an empty entry must not remain.
       if state.watchers[name]?.isEmpty == true { state.watchers[name] = nil }
+      return watcher
     }
+    watcher?.finish()
   }
 
   var watchedNames: Int { state.withLock { $0.watchers.count } }
@@ -139,11 +151,7 @@ extension HealthService.State {
     return serving ? .serving : .notServing
   }
 
-  /// Yielding under the lock keeps the order of changes.
-  func notify(_ names: [String]) {
-    for name in names {
-      let status = status(of: name)
-      for watcher in watchers[name, default: [:]].values { watcher.yield(status) }
-    }
+  func watchers(of names: [String]) -> [HealthService.Watcher] {
+    names.flatMap { watchers[$0, default: [:]].values }
   }
 }

@@ -47,11 +47,9 @@ extension CallRequest {
       serviceURL: "\(isSecure ? "https" : "http")://\(authority)\(service)", path: path)
     let start = Clock.now()
     let end = options.end(from: start)
-    let left: Duration? =
-      end == .max ? nil : .nanoseconds(end > start ? Int64(clamping: end - start) : 0)
     let added: Metadata
     do {
-      added = try await CallCredentialsRequest.ask(all, asked, within: left)
+      added = try await CallCredentialsRequest.ask(all, asked, until: end == .max ? nil : end)
     } catch let error as RPCError {
       throw error.code == .deadlineExceeded ? error : error.fromControlPlane
     } catch is CancellationError {
@@ -73,7 +71,7 @@ extension CallRequest {
 extension CallCredentialsRequest {
   /// Ends at the deadline and when its task is cancelled, even if the credentials ignore that.
   fileprivate static func ask(
-    _ credentials: [any CallCredentials], _ asked: CallCredentialsRequest, within timeout: Duration?
+    _ credentials: [any CallCredentials], _ asked: CallCredentialsRequest, until deadline: UInt64?
   ) async throws -> Metadata {
     let answer = CredentialsAnswer()
     let asking = Task {
@@ -83,18 +81,12 @@ extension CallCredentialsRequest {
         answer.settle(.success(metadata))
       } catch { answer.settle(.failure(error)) }
     }
-    let timer = timeout.map { timeout in
-      Task {
-        guard (try? await Task.sleep(for: timeout)) != nil else { return }
-        answer.settle(
-          .failure(
-            RPCError(
-              .deadlineExceeded, "the deadline passed while waiting for call credentials")))
-      }
-    }
+    // Not a sleeping task: one that is cancelled leaves its timer until the time has come.
+    let deadlines = CredentialsAnswer.deadlines
+    if let deadline { deadlines.add(answer.entry, of: answer, at: deadline) }
     defer {
       asking.cancel()
-      timer?.cancel()
+      if deadline != nil { deadlines.remove(answer.entry) }
     }
     return try await withTaskCancellationHandler {
       await withUnsafeContinuation { answer.wait($0) }
@@ -105,13 +97,21 @@ extension CallCredentialsRequest {
 }
 
 /// The first result is used.
-private final class CredentialsAnswer: Sendable {
+private final class CredentialsAnswer: DeadlineOwner {
   typealias Answer = Result<Metadata, any Error>
   private struct State: Sendable {
     var answer: Answer?
     var waiter: UnsafeContinuation<Answer, Never>?
   }
   private let state = Locked(State())
+  let entry = DeadlineQueue.Entry()
+  static let deadlines = DeadlineQueue()
+
+  func deadlinePassed() {
+    settle(
+      .failure(
+        RPCError(.deadlineExceeded, "the deadline passed while waiting for call credentials")))
+  }
 
   func settle(_ answer: Answer) {
     let waiter = state.withLock { state -> UnsafeContinuation<Answer, Never>? in
