@@ -109,3 +109,32 @@ import Testing
     }
   }
 }
+
+@Suite("Locks") struct LockTests {
+  private static let sources = URL(filePath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Sources")
+
+  /// docs/decisions/0032-no-task-is-resumed-under-a-lock.md
+  @Test("no closure under a lock resumes a task, unless it says why nobody waits")
+  func resumesNobody() throws {
+    let files = try #require(
+      FileManager.default.enumerator(at: Self.sources, includingPropertiesForKeys: nil))
+    var closures = 0
+    for case let file as URL in files where file.pathExtension == "swift" {
+      let text = try String(contentsOf: file, encoding: .utf8)
+      for match in text.matches(of: /withLock(\([^)]*\))? *\{/) {
+        closures += 1
+        var depth = 1
+        let body = text[match.range.upperBound...].prefix { character in
+          depth += character == "{" ? 1 : character == "}" ? -1 : 0
+          return depth > 0
+        }
+        let resumes = body.contains(/\.(resume|yield|finish)\(/)
+        #expect(
+          !resumes || body.contains("// Nobody waits"),
+          "\(file.lastPathComponent): \(body.prefix(200))")
+      }
+    }
+    #expect(closures > 80, "far fewer than there are: they are not recognised any more")
+  }
+}

@@ -88,6 +88,7 @@ package final class SharedWatches: Sendable {
     entry.linger?.cancel()
     entry.linger = nil
     entry.subscribers[id] = subscriber
+    // Nobody waits for it yet: the stream is still to be returned.
     if let latest = entry.latest { subscriber.yield(latest) }
     state.entries[key] = entry
     return true

@@ -36,6 +36,7 @@ final class StateWatch: Sendable {
     let (stream, continuation) = AsyncStream.makeStream(
       of: ConnectivityState.self, bufferingPolicy: .bufferingNewest(StateWatch.backlog))
     let key = state.withLock { state -> UInt64? in
+      // Nobody waits for it yet: the stream is returned below.
       continuation.yield(state.current)
       guard state.current != .shutdown else { return nil }
       state.lastKey += 1
