@@ -49,7 +49,7 @@ private let third = Address("3.3.3.3", 3)
     #expect(bench.core.state == .connecting)
   }
 
-  @Test("when every address failed: TRANSIENT_FAILURE, backoff from the pass's start (5.4)")
+  @Test("when every address failed: TRANSIENT_FAILURE, backoff from the pass's start")
   func backoff() {
     var bench = SubchannelBench(v4)
     bench.send(.connect)
@@ -68,7 +68,7 @@ private let third = Address("3.3.3.3", 3)
     #expect(bench.reports == ["idle"], "nobody asked: idle after backoff (A61)")
   }
 
-  @Test("a connect during backoff is remembered; delays grow 1.6 times (5.4)") func grows() {
+  @Test("a connect during backoff is remembered; delays grow 1.6 times") func grows() {
     var bench = SubchannelBench(v4)
     bench.send(.connect)
     for attempt in 1...4 {
@@ -85,7 +85,7 @@ private let third = Address("3.3.3.3", 3)
       ])
   }
 
-  @Test("an attempt may take until the backoff deadline, at least 20 s (5.4)") func deadline() {
+  @Test("an attempt may take until the backoff deadline, at least 20 s") func deadline() {
     var bench = SubchannelBench(v4)
     bench.send(.connect)
     for id in 1...8 {
@@ -101,7 +101,7 @@ private let third = Address("3.3.3.3", 3)
     #expect((42...44).contains((deadline - bench.now) / second))
   }
 
-  @Test("only SETTINGS reset the backoff (5.4)") func reset() {
+  @Test("only SETTINGS reset the backoff") func reset() {
     var bench = SubchannelBench(v4)
     bench.send(.connect)
     bench.send(.failed(id: 1, error: "no"))
@@ -128,7 +128,7 @@ private let third = Address("3.3.3.3", 3)
     #expect(bench.starts.last?.at == bench.now, "at once")
   }
 
-  @Test("a server that hangs up after SETTINGS is not called in a tight loop (5.4)") func churn() {
+  @Test("a server that hangs up after SETTINGS is not called in a tight loop") func churn() {
     var bench = SubchannelBench(v4)
     for id in 1...20 as ClosedRange<UInt32> {
       bench.send(.connect)
@@ -324,7 +324,7 @@ private let third = Address("3.3.3.3", 3)
     #expect(bench.core.nextAttempt == 101 * second, "the backoff goes on as it was")
   }
 
-  @Test("resetBackoff tries again now (5.4)") func networkChange() {
+  @Test("resetBackoff tries again now") func networkChange() {
     var bench = SubchannelBench(v4)
     bench.send(.connect)
     bench.send(.failed(id: 1, error: "no"))

@@ -4,7 +4,7 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
-/// A server that does not read: bytes wait for it for at most ``ChannelOptions/sendTimeout``.
+/// What has not been sent. A server may read nothing: bytes wait for it for at most ``ChannelOptions/sendTimeout``.
 extension ClientConnection {
   /// The deadline for calls under way after a close has passed.
   func cancelCalls(_ why: String) {
@@ -33,5 +33,17 @@ extension ClientConnection {
     }
     timer.schedule(at: socket.lastSent.adding(settings.sendTimeout))
     sendTimer = timer
+  }
+
+  /// Why no call may wait here for a stream: too many do (a server's MAX_CONCURRENT_STREAMS is
+  /// respected by waiting).
+  var refusal: RPCError? {
+    // Streams that are not yet on the wire count at first; the exact count is rarely needed.
+    guard let session, session.unsentStreams >= settings.maxWaitingCalls,
+      session.waitingStreams(with: 1) > settings.maxWaitingCalls
+    else { return nil }
+    return RPCError(
+      .resourceExhausted,
+      "\(settings.maxWaitingCalls) calls are waiting for a stream of \(peer) already")
   }
 }

@@ -133,18 +133,6 @@ final class ClientConnection {
     return stream
   }
 
-  /// Why no call may wait here for a stream: too many do (a server's MAX_CONCURRENT_STREAMS is
-  /// respected by waiting).
-  var refusal: RPCError? {
-    // Streams that are not yet on the wire count at first; the exact count is rarely needed.
-    guard let session, session.unsentStreams >= settings.maxWaitingCalls,
-      session.waitingStreams(with: 1) > settings.maxWaitingCalls
-    else { return nil }
-    return RPCError(
-      .resourceExhausted,
-      "\(settings.maxWaitingCalls) calls are waiting for a stream of \(peer) already")
-  }
-
   var isTakingCalls: Bool { phase == .ready }
 
   /// Takes no more calls; those under way go on.
