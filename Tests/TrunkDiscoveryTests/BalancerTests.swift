@@ -185,7 +185,7 @@ let two = SubchannelID(2)
     }
   }
 
-  @Test("READY > CONNECTING > TRANSIENT_FAILURE, failed ones stay failed until READY (34, 36)")
+  @Test("READY > CONNECTING > TRANSIENT_FAILURE, failed ones stay failed until READY")
   func aggregate() throws {
     var bench = try PolicyBench("round_robin")
     bench.resolve(a, b)

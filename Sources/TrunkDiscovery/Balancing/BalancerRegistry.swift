@@ -6,10 +6,11 @@
 public struct BalancerRegistry: Sendable {
   private var types: [String: any Balancer.Type] = [:]
 
-  /// With the built-ins, `pick_first` and `round_robin`.
+  /// With the built-ins, `pick_first`, `round_robin` and `least_request_experimental`.
   public init() {
     register(PickFirst.self)
     register(RoundRobin.self)
+    register(LeastRequest.self)
   }
 
   /// Adds a policy; one of the same name is replaced.
