@@ -86,11 +86,12 @@ final class CallScheduler {
 
   /// Why no handler of this connection can start now; nil if one can.
   private func rejectionReason(_ connection: ServerConnection) -> String? {
-    let calls = connection.calls
-    if calls.handlers >= options.handlerLimit {
-      return "\(calls.handlers) calls are running on this connection"
+    // Field by field: a copy would hold the queue's storage, which all loops share while it is empty.
+    let handlers = connection.calls.handlers
+    if handlers >= options.handlerLimit {
+      return "\(handlers) calls are running on this connection"
     }
-    if connection.unsentBytes + calls.reservedBytes > options.maxUnsentBytes {
+    if connection.unsentBytes + connection.calls.reservedBytes > options.maxUnsentBytes {
       return "\(connection.unsentBytes) bytes wait to be read by this client"
     }
     return nil
