@@ -88,7 +88,7 @@ extension ClientCall {
     } else if retries(reason, connection) {
       report(connection)
       connection?.callEnded()
-      return retryTransparently()
+      return pickAgain()
     } else {
       attemptFailed(afterDeadline(status(reason, connection)))
       report(connection)

@@ -153,6 +153,7 @@ extension ClientCall {
       canReplay = false
       firstFrame = nil
       moreFrames = []
+      releaseReserved()
     } else if firstFrame == nil {
       firstFrame = frame
     } else {

@@ -265,11 +265,8 @@ final class ClientCall: @unchecked Sendable {
     return context.controller.value.diagnostics(.deadlineExceeded, "the deadline has passed")
   }
 
-  /// Never sent, or refused: another pick, on the control loop. Not counted in the retry budget
-  /// (gRFC A6).
-  func retryTransparently() { pickAgain() }
-
-  /// Sends the call to the control loop for another pick, without what the last attempt left.
+  /// Another pick, on the control loop, without what the last attempt left: for a transparent retry,
+  /// which no budget counts, or a further attempt of the policy (gRFC A6).
   func pickAgain() {
     stopTimer()
     response = ResponseState()
