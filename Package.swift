@@ -136,7 +136,7 @@ let package = Package(
     library(
       "TrunkConsul", ["TrunkWire", "TrunkDiscovery", "TrunkSockets", tls, logging, lifecycle]),
     library("TrunkProtobuf", ["Trunkcall", protobuf]),
-    library("TrunkServices", ["Trunkcall", "TrunkProtobuf", protobuf]),
+    library("TrunkServices", ["Trunkcall", "TrunkProtobuf", "TrunkSockets", protobuf]),
     library(
       "TrunkTesting",
       ["Trunkcall", "TrunkWire", "TrunkDiscovery", "TrunkHTTP2", "TrunkSockets"]),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import SwiftProtobuf
-private import Synchronization
+internal import TrunkSockets
 public import Trunkcall
 
 /// `grpc.health.v1.Health`: Check, Watch and List (health-checking.md, gRFC A90).
@@ -24,7 +24,7 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
     var watchers: [String: [UInt64: Watcher]] = [:]
     var lastWatcher: UInt64 = 0
   }
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   /// The empty name is SERVING; a server adds the names of its services.
   public init() {}

@@ -10,7 +10,9 @@ struct PolicyBench {
   var actions = BalancerActions(random: Seeded(7))
   var open: [SubchannelID: Endpoint] = [:]
   var closed: Set<SubchannelID> = []
-  var loads: [SubchannelID: LoadCounter] = [:]
+  var options: [SubchannelID: SubchannelOptions] = [:]
+  /// Times that the policy asked for, in order.
+  var wakes: [UInt64] = []
   /// Of the last event.
   var commands: [BalancerActions.Command] = []
   var state: ConnectivityState?
@@ -25,9 +27,9 @@ struct PolicyBench {
     commands = actions.drain()
     for command in commands {
       switch command {
-      case .open(let id, let endpoint, let load):
+      case .open(let id, let endpoint, let options):
         #expect(open.updateValue(endpoint, forKey: id) == nil && !closed.contains(id))
-        loads[id] = load
+        self.options[id] = options
       case .update(let id, let endpoint): #expect(open.updateValue(endpoint, forKey: id) != nil)
       case .connect(let id): #expect(open[id] != nil)
       case .close(let id):
@@ -35,8 +37,20 @@ struct PolicyBench {
         #expect(closed.insert(id).inserted)
       case .changed(let new): state = new
       case .resolveAgain: break
+      case .wake(let time): wakes.append(time)
       }
     }
+  }
+  /// Of the subchannel's options.
+  func load(_ id: UInt64) -> LoadCounter? { options[SubchannelID(id)]?.observer as? LoadCounter }
+  /// Lets the times come that are asked for until `now`.
+  mutating func advance(to now: UInt64) {
+    while let next = wakes.min(), next <= now {
+      wakes.removeAll { $0 == next }
+      actions.now = max(actions.now, next)
+      send(.timer)
+    }
+    actions.now = now
   }
   mutating func resolve(_ endpoints: Endpoint...) { send(.resolved(Resolution(endpoints))) }
   mutating func turn(_ id: UInt64, _ state: ConnectivityState, _ error: String? = nil) {
@@ -65,6 +79,9 @@ let b = Endpoint(Address("2.2.2.2", 2))
 let c = Endpoint(Address("3.3.3.3", 3))
 let one = SubchannelID(1)
 let two = SubchannelID(2)
+/// pick_first on its own.
+let alone = SubchannelOptions(showsHealth: false)
+let ended = CallOutcome(code: nil, began: 0, ended: 0)
 
 @Suite struct PickFirstTests {
   @Test("one subchannel over all addresses, families interleaved (RFC 8305 §4)") func flattens()
@@ -75,7 +92,7 @@ let two = SubchannelID(2)
     let merged = Endpoint(
       Address("::1", 1), Address("1.1.1.1", 1), Address("::2", 1), Address("2.2.2.2", 2))
     #expect(
-      bench.commands == [.open(one, merged, load: nil), .connect(one), .changed(.connecting)])
+      bench.commands == [.open(one, merged, alone), .connect(one), .changed(.connecting)])
     #expect(bench.pick().text == "wait")
     bench.turn(1, .ready)
     #expect(bench.commands == [.changed(.ready)])
@@ -133,7 +150,7 @@ let two = SubchannelID(2)
     #expect(bench.commands == [.close(one), .resolveAgain, .changed(.transientFailure)])
     #expect(bench.pick().text == "fail unavailable 0 passing")
     bench.resolve(b)
-    #expect(bench.commands == [.open(two, b, load: nil), .connect(two)])
+    #expect(bench.commands == [.open(two, b, alone), .connect(two)])
   }
 
   @Test("a failed resolution matters only without addresses") func failedResolution() throws {
@@ -167,7 +184,8 @@ let two = SubchannelID(2)
     bench.resolve(a, b, a)
     #expect(
       bench.commands == [
-        .open(one, a, load: nil), .connect(one), .open(two, b, load: nil), .connect(two),
+        .open(one, a, SubchannelOptions()), .connect(one), .open(two, b, SubchannelOptions()),
+        .connect(two),
         .changed(.connecting),
       ])
     #expect(bench.pick().text == "wait")
@@ -212,7 +230,7 @@ let two = SubchannelID(2)
     bench.resolve(Endpoint(a.addresses, weight: 9, attributes: ["zone": "x"]), c)
     #expect(
       bench.commands == [
-        .open(SubchannelID(3), c, load: nil), .connect(SubchannelID(3)), .close(two),
+        .open(SubchannelID(3), c, SubchannelOptions()), .connect(SubchannelID(3)), .close(two),
         .changed(.ready),
       ])
     #expect(bench.pick().text == "use 1")
@@ -275,17 +293,20 @@ private struct LeastLoaded: PickPolicy {
     bench.resolve(a, b)
     bench.turn(1, .ready)
     bench.turn(2, .ready)
-    let first = try #require(bench.loads[one])
-    first.began()
+    let first = try #require(bench.load(1))
+    first.callBegan(at: 0)
     #expect(bench.pick().text == "use 2")
-    try #require(bench.loads[two]).began()
-    first.ended()
+    try #require(bench.load(2)).callBegan(at: 0)
+    first.callEnded(ended)
     #expect(bench.pick().text == "use 1")
   }
 
   @Test("a config is taken in place where the policy can") func reconfigure() throws {
-    var balancer = try BalancerRegistry().make("pick_first")
-    #expect(try balancer.reconfigure(json: Array(#"{"shuffleAddressList": true}"#.utf8)))
-    #expect(throws: ServiceConfigError.self) { try balancer.reconfigure(json: [0x5b]) }
+    var balancer = PickFirst(PickFirst.Config())
+    let isTaken = balancer.reconfigure(PickFirst.Config(shuffleAddressList: true))
+    #expect(isTaken)
+    #expect(throws: ServiceConfigError.self) {
+      try BalancerRegistry().prepare(BalancerChoice("pick_first", json: [0x5b]))
+    }
   }
 }

@@ -32,7 +32,7 @@ private struct ChannelBench {
         #expect(open.updateValue(endpoint, forKey: id.raw) != nil)
       case .connect(let id): #expect(open[id.raw] != nil)
       case .close(let id): #expect(open.removeValue(forKey: id.raw) != nil)
-      case .resolveAgain, .changed, .configured: break
+      case .resolveAgain, .changed, .configured, .wake: break
       }
     }
     if let new = core.takePicker() { picker = new }

@@ -37,18 +37,18 @@ import Testing
   @Test("of two random ones the less busy gets the call: a busy one of four in a sixteenth")
   func busy() throws {
     var bench = try bench()
-    let first = try #require(bench.loads[SubchannelID(1)])
-    for _ in 0..<5 { first.began() }
+    let first = try #require(bench.load(1))
+    for _ in 0..<5 { first.callBegan(at: 0) }
     let counts = picks(&bench, 8_000)
     #expect((400...600).contains(counts["use 1"] ?? 0), "\(counts)")
-    for _ in 0..<5 { first.ended() }
+    for _ in 0..<5 { first.callEnded(ended) }
     let after = picks(&bench, 8_000)
     #expect((1_800...2_200).contains(after["use 1"] ?? 0), "\(after)")
   }
 
   @Test("choiceCount: more choices avoid the busy one more; above 10 is 10") func choices() throws {
     var more = try bench(#"{"choiceCount": 4}"#)
-    try #require(more.loads[SubchannelID(1)]).began()
+    try #require(more.load(1)).callBegan(at: 0)
     let counts = picks(&more, 8_000)
     // All four samples have to be the busy one: 8,000 / 256.
     #expect((10...60).contains(counts["use 1"] ?? 0), "\(counts)")
@@ -69,7 +69,10 @@ import Testing
 
   @Test("a new choiceCount keeps the connections") func reconfigured() throws {
     var bench = try bench()
-    #expect(try bench.balancer.reconfigure(json: Array(#"{"choiceCount": 5}"#.utf8)))
+    var balancer = try #require(bench.balancer as? LeastRequest)
+    let isTaken = balancer.reconfigure(LeastRequest.Config(choiceCount: 5))
+    #expect(isTaken)
+    bench.balancer = balancer
     #expect(bench.open.count == 4 && bench.closed.isEmpty)
   }
 

@@ -334,7 +334,7 @@ private struct Telling: Balancer {
     case .completed(let outcomes):
       let fine = outcomes.count { $0.code == nil && $0.token == 7 && $0.subchannel == id }
       Telling.heard.wrappingAdd(fine, ordering: .relaxed)
-    case .resolutionFailed, .exitIdle: break
+    case .resolutionFailed, .exitIdle, .timer: break
     }
   }
   mutating func makePicker() -> any Picker { One(id: isReady ? id : nil) }

@@ -172,7 +172,7 @@ private struct Counting: Balancer {
       actions.changed(state)
     case .completed(let outcomes):
       state?.outcomes.withLock { $0 += outcomes.map(\.code) }
-    case .resolutionFailed, .exitIdle: break
+    case .resolutionFailed, .exitIdle, .timer: break
     }
   }
   mutating func makePicker() -> any Picker { One(id: isReady ? id : nil, state: state) }

@@ -18,7 +18,8 @@ public struct SubchannelID: Sendable, Hashable {
   public init(_ raw: UInt64) { self.raw = raw }
 }
 
-/// The outcome of a call whose pick had a token (``Pick/use(_:token:)``).
+/// The outcome of a call whose pick had a token (``Pick/use(_:token:)``). A policy that wants
+/// the outcomes of all calls, at the time they end, gives its subchannels a ``CallObserver``.
 public struct PickOutcome: Sendable, Hashable {
   /// The subchannel of the pick.
   public var subchannel: SubchannelID
@@ -28,15 +29,19 @@ public struct PickOutcome: Sendable, Hashable {
   public var code: RPCError.Code?
   /// From the pick to the end of the call.
   public var latency: Duration
+  /// The server's, with its load report if it sent one (gRFC A51).
+  public var trailingMetadata: Metadata
 
   /// For tests of a policy; a channel makes them.
   public init(
-    subchannel: SubchannelID, token: UInt64, code: RPCError.Code?, latency: Duration
+    subchannel: SubchannelID, token: UInt64, code: RPCError.Code?, latency: Duration,
+    trailingMetadata: Metadata = Metadata()
   ) {
     self.subchannel = subchannel
     self.token = token
     self.code = code
     self.latency = latency
+    self.trailingMetadata = trailingMetadata
   }
 }
 
@@ -53,6 +58,9 @@ public enum BalancerEvent: Sendable {
   case completed([PickOutcome])
   /// The application wants a connection (`connect()`, `ready(within:)`, or a call in IDLE).
   case exitIdle
+  /// A time that a policy of the channel asked for has come (``BalancerActions/wake(at:)``). It may
+  /// be another policy's, so a policy compares its own times with ``BalancerActions/now``.
+  case timer
 }
 
 /// The commands of a policy: a plain list, so that tests can compare it.
@@ -60,8 +68,8 @@ public struct BalancerActions: Sendable {
   /// One command to the channel.
   public enum Command: Sendable, Hashable {
     /// Make a new, idle subchannel. It tries the endpoint's addresses in order (happy eyeballs, RFC
-    /// 8305). `load`, if given, counts its calls in flight.
-    case open(SubchannelID, Endpoint, load: LoadCounter?)
+    /// 8305).
+    case open(SubchannelID, Endpoint, SubchannelOptions)
     /// Give the subchannel new addresses: a READY one stays if its address is still listed.
     case update(SubchannelID, Endpoint)
     /// Make an IDLE subchannel connect; one in back-off connects when the back-off ends.
@@ -72,27 +80,36 @@ public struct BalancerActions: Sendable {
     case changed(ConnectivityState)
     /// Ask the resolver for a fresher answer (``ResolverSession/refreshRequested()``).
     case resolveAgain
+    /// Send ``BalancerEvent/timer`` at that time, in nanoseconds on the clock of
+    /// ``BalancerActions/now``. Each time asked for comes once.
+    case wake(at: UInt64)
   }
   /// In the order given, since the last ``drain()``.
   public private(set) var commands: [Command] = []
   package private(set) var lastID: UInt64
   /// The policy's source of randomness; tests pass a seeded one.
   public var random: any RandomNumberGenerator & Sendable
+  /// When the event happened: nanoseconds on a monotonic clock, which is also that of
+  /// ``PickContext/nanoseconds``.
+  public var now: UInt64
 
-  /// No commands. A channel makes one for each policy; tests of a policy make their own.
+  /// No commands. A channel makes one for its policies; tests of a policy make their own.
   public init(
-    lastID: UInt64 = 0, random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator()
+    lastID: UInt64 = 0,
+    random: any RandomNumberGenerator & Sendable = SystemRandomNumberGenerator(), now: UInt64 = 0
   ) {
     self.lastID = lastID
     self.random = random
+    self.now = now
   }
 
-  /// Appends ``Command/open(_:_:load:)`` with a new id.
-  /// - Parameter load: counts the subchannel's calls in flight, for policies that read it.
-  public mutating func open(_ endpoint: Endpoint, load: LoadCounter? = nil) -> SubchannelID {
+  /// Appends ``Command/open(_:_:_:)`` with a new id.
+  public mutating func open(
+    _ endpoint: Endpoint, _ options: SubchannelOptions = SubchannelOptions()
+  ) -> SubchannelID {
     lastID += 1
     let id = SubchannelID(lastID)
-    commands.append(.open(id, endpoint, load: load))
+    commands.append(.open(id, endpoint, options))
     return id
   }
   /// Appends ``Command/update(_:_:)``.
@@ -107,6 +124,19 @@ public struct BalancerActions: Sendable {
   public mutating func changed(_ state: ConnectivityState) { commands.append(.changed(state)) }
   /// Appends ``Command/resolveAgain``.
   public mutating func resolveAgain() { commands.append(.resolveAgain) }
+  /// Appends ``Command/wake(at:)``.
+  public mutating func wake(at time: UInt64) { commands.append(.wake(at: time)) }
+  /// Appends a child's command: a wrapper passes it on as it is, or changed.
+  public mutating func append(_ command: Command) { commands.append(command) }
+
+  /// Runs `body` with a list of its own, for a child policy: ids, randomness and the time go on.
+  package mutating func collect(_ body: (inout BalancerActions) -> Void) -> [Command] {
+    var own = BalancerActions(lastID: lastID, random: random, now: now)
+    body(&own)
+    lastID = own.lastID
+    random = own.random
+    return own.commands
+  }
 
   /// Returns the commands and removes them; ids are not reused.
   public mutating func drain() -> [Command] {
@@ -117,7 +147,8 @@ public struct BalancerActions: Sendable {
 
 /// A load-balancing policy, full tier: a value that turns events into actions.
 ///
-/// It owns no task, lock, timer or clock. The channel calls it from one place at a time.
+/// It owns no task, lock, timer or clock. The channel calls it from one place at a time. A policy of
+/// policies runs each of them in a ``ChildPolicy``.
 public protocol Balancer: Sendable {
   /// As in the service config, e.g. `round_robin`.
   static var name: String { get }
@@ -126,6 +157,12 @@ public protocol Balancer: Sendable {
   /// Parses the policy's JSON object from `loadBalancingConfig` (UTF-8 bytes; `{}` if absent).
   /// A bad config never replaces a good one. Errors name the path of the field.
   static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Config
+  /// As ``parse(_:)``, for a policy whose config names other policies
+  /// (``BalancerRegistry/prepare(list:path:)``). The default parses without them.
+  /// - Parameter policies: those of the channel.
+  static func parse(
+    _ json: [UInt8], policies: BalancerRegistry
+  ) throws(ServiceConfigError) -> Config
   /// A policy with a config, before its first event.
   init(_ config: Config)
   /// Takes a new config in place, connections kept. The default answers false: the channel then
@@ -138,18 +175,13 @@ public protocol Balancer: Sendable {
 }
 
 extension Balancer {
+  /// Without the other policies.
+  public static func parse(
+    _ json: [UInt8], policies: BalancerRegistry
+  ) throws(ServiceConfigError) -> Config { try parse(json) }
+
   /// False: the channel makes a new policy.
   public mutating func reconfigure(_ config: Config) -> Bool { false }
-
-  /// For a registry that holds an `any Balancer.Type`.
-  package static func make(json: [UInt8]) throws(ServiceConfigError) -> any Balancer {
-    Self(try parse(json))
-  }
-
-  /// For a channel that holds an `any Balancer`.
-  package mutating func reconfigure(json: [UInt8]) throws(ServiceConfigError) -> Bool {
-    reconfigure(try Self.parse(json))
-  }
 }
 
 /// The part of a call that a picker may look at.

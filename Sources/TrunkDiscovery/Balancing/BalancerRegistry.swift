@@ -4,7 +4,12 @@
 /// The load-balancing policies of a channel, by name. A value: handed to a channel, never
 /// global.
 public struct BalancerRegistry: Sendable {
+  /// Policies inside of policies, at most; deeper configs are refused.
+  package static let maximumDepth = 16
+
   private var types: [String: any Balancer.Type] = [:]
+  /// Policies around the one that is parsed.
+  private var depth = 0
 
   /// With the built-ins, `pick_first`, `round_robin` and `least_request_experimental`.
   public init() {
@@ -18,7 +23,7 @@ public struct BalancerRegistry: Sendable {
 
   /// Adds a policy that only chooses among READY subchannels (``PickPolicy``); one of the same name
   /// is replaced.
-  public mutating func register<P: PickPolicy>(_: P.Type) {
+  public mutating func register<P: ConfiguredPickPolicy>(_: P.Type) {
     register(PickPolicyBalancer<P>.self)
   }
 
@@ -33,10 +38,48 @@ public struct BalancerRegistry: Sendable {
   public func make(
     _ name: String, json: [UInt8] = Array("{}".utf8)
   ) throws(ServiceConfigError) -> any Balancer {
-    guard let type = types[name] else {
-      throw ServiceConfigError(path: "loadBalancingPolicy", unknown(name))
+    try prepare(BalancerChoice(name, json: json)).make()
+  }
+
+  /// Parses a policy's config, for a policy that is made later.
+  /// - Throws: ``ServiceConfigError`` for an unknown name, a config that the policy refuses, or more
+  ///   than 16 policies inside each other.
+  public func prepare(_ choice: BalancerChoice) throws(ServiceConfigError) -> PreparedPolicy {
+    guard let type = types[choice.name] else {
+      throw ServiceConfigError(path: "loadBalancingPolicy", unknown(choice.name))
     }
-    return try type.make(json: json)
+    var inner = self
+    inner.depth += 1
+    do throws(ServiceConfigError) {
+      guard depth < BalancerRegistry.maximumDepth else {
+        throw ServiceConfigError(
+          path: choice.name, "at most \(BalancerRegistry.maximumDepth) policies inside each other")
+      }
+      return try type.prepare(choice, policies: inner)
+    } catch {
+      // The policy names its own fields only; the full path starts at the config's root.
+      guard error.path.hasPrefix(choice.name), !choice.path.isEmpty else { throw error }
+      let rest = error.path.dropFirst(choice.name.count)
+      throw ServiceConfigError(path: choice.path + rest, error.reason)
+    }
+  }
+
+  /// The first known policy of a list such as `childPolicy`, parsed: an array of objects, each with
+  /// the policy's name as its only key (gRFC A24).
+  /// - Parameters:
+  ///   - json: the array, UTF-8.
+  ///   - path: where it stands, for errors, e.g. `outlier_detection_experimental.childPolicy`.
+  /// - Throws: ``ServiceConfigError`` if it is no such list, or names no known policy.
+  public func prepare(
+    list json: [UInt8], path: String
+  ) throws(ServiceConfigError) -> PreparedPolicy {
+    try prepare(list: JSONValue(parsing: json), path: path)
+  }
+
+  package func prepare(
+    list: JSONValue, path: String
+  ) throws(ServiceConfigError) -> PreparedPolicy {
+    try prepare(first(of: BalancerChoice.list(list, path: path), path: path))
   }
 
   /// The policy for a service config, by gRFC A24's order: the first known entry of
@@ -46,16 +89,7 @@ public struct BalancerRegistry: Sendable {
     _ config: ServiceConfig?, option: String?
   ) throws(ServiceConfigError) -> BalancerChoice {
     if let list = config?.balancers {
-      for (i, choice) in list.enumerated() where contains(choice.name) {
-        var found = choice
-        found.path = "loadBalancingConfig[\(i)].\(choice.name)"
-        return found
-      }
-      throw ServiceConfigError(
-        path: "loadBalancingConfig",
-        list.count == 1
-          ? unknown(list[0].name)
-          : "no known policy among \(list.map(\.name)); allowed: \(names.joined(separator: ", "))")
+      return try first(of: list, path: "loadBalancingConfig")
     }
     if let name = config?.balancer {
       guard contains(name) else {
@@ -66,6 +100,21 @@ public struct BalancerRegistry: Sendable {
     return BalancerChoice(option ?? PickFirst.name)
   }
 
+  private func first(
+    of list: [BalancerChoice], path: String
+  ) throws(ServiceConfigError) -> BalancerChoice {
+    for (i, choice) in list.enumerated() where contains(choice.name) {
+      var found = choice
+      found.path = "\(path)[\(i)].\(choice.name)"
+      return found
+    }
+    throw ServiceConfigError(
+      path: path,
+      list.count == 1
+        ? unknown(list[0].name)
+        : "no known policy among \(list.map(\.name)); allowed: \(names.joined(separator: ", "))")
+  }
+
   /// Checks what the application sets when it makes a channel: the policy option, and the policies
   /// of a default service config.
   package func check(option: String, config: ServiceConfig?) throws(ServiceConfigError) {
@@ -74,8 +123,7 @@ public struct BalancerRegistry: Sendable {
         path: "balancer", contains(option) ? error.reason : unknown(option))
     }
     guard let config else { return }
-    let choice = try choose(config, option: option)
-    _ = try make(choice.name, json: choice.json)
+    _ = try prepare(choose(config, option: option))
   }
 
   private func unknown(_ name: String) -> String {
@@ -105,5 +153,27 @@ public struct BalancerChoice: Sendable, Hashable {
   public func hash(into hasher: inout Hasher) {
     hasher.combine(name)
     hasher.combine(json)
+  }
+
+  /// gRFC A24: a list of objects, each with the policy's name as its only key.
+  static func list(
+    _ value: JSONValue, path: String
+  ) throws(ServiceConfigError) -> [BalancerChoice] {
+    guard case .array(let entries) = value else {
+      throw ServiceConfigError(path: path, "an array is needed, not \(value.kind)")
+    }
+    var choices: [BalancerChoice] = []
+    for (i, value) in entries.enumerated() {
+      let entry = try JSONReader(value, path: "\(path)[\(i)]")
+      guard entry.all.count == 1, let (name, config) = entry.all.first else {
+        throw ServiceConfigError(
+          path: entry.path, "one key, the policy's name, is needed, not \(entry.all.count)")
+      }
+      guard case .object = config else {
+        throw entry.error(name, "an object is needed, not \(config.kind)")
+      }
+      choices.append(BalancerChoice(name, json: config.canonical))
+    }
+    return choices
   }
 }

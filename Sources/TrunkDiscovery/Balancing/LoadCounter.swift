@@ -6,7 +6,7 @@ internal import Synchronization
 ///
 /// The loops of the subchannel's connections write it, pickers on any loop read it; a reader may be
 /// a few calls behind.
-public final class LoadCounter: Sendable, Hashable {
+public final class LoadCounter: CallObserver, Hashable {
   private let count = Atomic<Int>(0)
 
   /// Starts at 0.
@@ -15,8 +15,10 @@ public final class LoadCounter: Sendable, Hashable {
   /// Calls that were sent and have not ended.
   public var callsInFlight: Int { count.load(ordering: .relaxed) }
 
-  package func began() { count.wrappingAdd(1, ordering: .relaxed) }
-  package func ended() { count.wrappingSubtract(1, ordering: .relaxed) }
+  /// One more.
+  public func callBegan(at time: UInt64) { count.wrappingAdd(1, ordering: .relaxed) }
+  /// One less.
+  public func callEnded(_ outcome: CallOutcome) { count.wrappingSubtract(1, ordering: .relaxed) }
 
   /// Two counters are equal if they are the same one.
   public static func == (a: LoadCounter, b: LoadCounter) -> Bool { a === b }

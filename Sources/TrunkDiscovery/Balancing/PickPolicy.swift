@@ -15,12 +15,37 @@
 ///   }
 /// }
 /// ```
-public protocol PickPolicy: Sendable {
-  /// As in the service config, e.g. `least_loaded`.
-  static var name: String { get }
+public protocol PickPolicy: ConfiguredPickPolicy where Config == NoConfig {
   /// Called whenever the set of READY subchannels changes, or an endpoint's weight or attributes.
   /// - Parameter ready: never empty; in the resolver's order.
   init(_ ready: [ReadySubchannel])
+}
+
+extension PickPolicy {
+  /// Ignores all fields (gRFC A21).
+  public static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> NoConfig { NoConfig() }
+  /// As ``init(_:)``.
+  public init(_ ready: [ReadySubchannel], _ config: NoConfig) { self.init(ready) }
+}
+
+/// A policy without settings.
+public struct NoConfig: Sendable, Hashable {
+  /// There is nothing to set.
+  public init() {}
+}
+
+/// A ``PickPolicy`` with settings, from its object in `loadBalancingConfig`.
+public protocol ConfiguredPickPolicy: Sendable {
+  /// As in the service config, e.g. `least_loaded`.
+  static var name: String { get }
+  /// The policy's settings, parsed.
+  associatedtype Config: Sendable
+  /// Parses the policy's JSON object (UTF-8; `{}` if absent). A bad config never replaces a good one.
+  static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Config
+  /// Called whenever the set of READY subchannels changes, an endpoint's weight or attributes, or the
+  /// config.
+  /// - Parameter ready: never empty; in the resolver's order.
+  init(_ ready: [ReadySubchannel], _ config: Config)
   /// Chooses one for a call. Each event loop owns a copy: plain mutation, no lock.
   mutating func pick(_ call: borrowing PickContext) -> ReadySubchannel
 }
@@ -44,26 +69,38 @@ public struct ReadySubchannel: Sendable, Hashable {
   public var callsInFlight: Int { load?.callsInFlight ?? 0 }
 }
 
+extension ReadySubchannel {
+  init(_ ready: ReadySet<LoadCounter>.Ready) {
+    self.init(ready.id, ready.endpoint, load: ready.observer)
+  }
+}
+
 /// The ``Balancer`` of a ``PickPolicy``: ``ReadySet`` keeps the connections.
-struct PickPolicyBalancer<Policy: PickPolicy>: Balancer {
+struct PickPolicyBalancer<Policy: ConfiguredPickPolicy>: Balancer {
   static var name: String { Policy.name }
-  static func parse(_ json: [UInt8]) throws(ServiceConfigError) {}
+  static func parse(_ json: [UInt8]) throws(ServiceConfigError) -> Policy.Config {
+    try Policy.parse(json)
+  }
 
-  private var set = ReadySet(countsLoad: true)
+  private var config: Policy.Config
+  private var set = ReadySet { LoadCounter() }
 
-  init(_ config: Void) {}
-  mutating func reconfigure(_ config: Void) -> Bool { true }
+  init(_ config: Policy.Config) { self.config = config }
+  mutating func reconfigure(_ config: Policy.Config) -> Bool {
+    self.config = config
+    return true
+  }
 
   mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions) {
     set.handle(event, &actions)
   }
 
   mutating func makePicker() -> any Picker {
-    set.picker { PickPolicyPicker(policy: Policy($0)) }
+    set.picker { PickPolicyPicker(policy: Policy($0.map { ReadySubchannel($0) }, config)) }
   }
 }
 
-private struct PickPolicyPicker<Policy: PickPolicy>: Picker {
+private struct PickPolicyPicker<Policy: ConfiguredPickPolicy>: Picker {
   var policy: Policy
   mutating func pick(_ call: borrowing PickContext) -> Pick { .use(policy.pick(call).id) }
 }

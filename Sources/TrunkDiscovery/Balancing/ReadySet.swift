@@ -14,17 +14,25 @@ internal import TrunkWire
 /// - An idle child is reconnected at once and counts as connecting (load-balancing.md).
 /// - A failed child counts as failed until it is ready (gRFC A62).
 /// - The set is READY if any child is, else CONNECTING if any child is, else TRANSIENT_FAILURE.
-/// - Children are matched by ``Endpoint/identity``; a change of weight or attributes keeps them.
-package struct ReadySet: Sendable {
+/// - Children are matched by ``Endpoint/identity``; a change of weight or attributes keeps them, and
+///   their observers.
+package struct ReadySet<Observer: CallObserver>: Sendable {
+  /// A READY child.
+  package struct Ready: Sendable {
+    package var id: SubchannelID
+    package var endpoint: Endpoint
+    /// nil if the set makes none.
+    package var observer: Observer?
+  }
   private enum Phase: Sendable, Hashable { case connecting, ready, failed }
   private struct Child: Sendable {
     var id: SubchannelID
     var endpoint: Endpoint
-    var load: LoadCounter?
+    var observer: Observer?
     var phase: Phase = .connecting
   }
 
-  private let countsLoad: Bool
+  private let makeObserver: (@Sendable () -> Observer)?
   private var children: [Child] = []
   private var position: [SubchannelID: Int] = [:]
   private var readyCount = 0
@@ -33,8 +41,8 @@ package struct ReadySet: Sendable {
   private var lastError = "nothing resolved yet"
   private var resolved = false
 
-  /// - Parameter countsLoad: whether the policy reads ``ReadySubchannel/callsInFlight``.
-  package init(countsLoad: Bool = false) { self.countsLoad = countsLoad }
+  /// - Parameter observer: makes the observer of a new child's calls.
+  package init(observer: (@Sendable () -> Observer)?) { makeObserver = observer }
 
   package var state: ConnectivityState {
     if readyCount > 0 { return .ready }
@@ -53,17 +61,17 @@ package struct ReadySet: Sendable {
     case .subchannel(let id, let state, let error):
       guard let i = position[id] else { return }  // closed before
       child(i, to: state, error, &actions)
-    case .completed, .exitIdle: break  // children are never left idle
+    case .completed, .exitIdle, .timer: break  // children are never left idle
     }
   }
 
   /// The picker for the present state; `make` gets the READY subchannels, at least one.
-  package func picker(_ make: ([ReadySubchannel]) -> any Picker) -> any Picker {
+  package func picker(_ make: ([Ready]) -> any Picker) -> any Picker {
     switch state {
     case .ready:
       return make(
         children.filter { $0.phase == .ready }
-          .map { ReadySubchannel($0.id, $0.endpoint, load: $0.load) })
+          .map { Ready(id: $0.id, endpoint: $0.endpoint, observer: $0.observer) })
     case .transientFailure:
       return ConstantPicker(.fail(RPCError(.unavailable, lastError)))
     default: return ConstantPicker(.wait)
@@ -86,8 +94,9 @@ package struct ReadySet: Sendable {
         child = kept
         child.endpoint = endpoint
       } else {
-        let load = countsLoad ? LoadCounter() : nil
-        child = Child(id: actions.open(endpoint, load: load), endpoint: endpoint, load: load)
+        let observer = makeObserver?()
+        let id = actions.open(endpoint, SubchannelOptions(observer: observer))
+        child = Child(id: id, endpoint: endpoint, observer: observer)
         actions.connect(child.id)
       }
       position[child.id] = children.count

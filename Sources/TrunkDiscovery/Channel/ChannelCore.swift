@@ -23,6 +23,8 @@ package struct ChannelCore: Sendable {
     case resolutionFailed(note: String)
     case subchannel(SubchannelID, ConnectivityState, error: String?)
     case completed([PickOutcome])
+    /// A time that was asked for by ``Action/wake(at:)`` has come.
+    case timer
     /// A call, `connect()` or `ready(within:)` wants a connection.
     case exitIdle
     /// No call for the idle timeout.
@@ -31,11 +33,13 @@ package struct ChannelCore: Sendable {
   }
 
   package enum Action: Sendable, Hashable {
-    case open(SubchannelID, Endpoint, load: LoadCounter?)
+    case open(SubchannelID, Endpoint, SubchannelOptions)
     case update(SubchannelID, Endpoint)
     case connect(SubchannelID)
     case close(SubchannelID)
     case resolveAgain
+    /// Send ``Event/timer`` at that time: nanoseconds on the clock of `now`.
+    case wake(at: UInt64)
     /// The channel's state, when it changed; the last one in a list holds.
     case changed(ConnectivityState)
     /// The service config in force, when it changed.
@@ -62,9 +66,7 @@ package struct ChannelCore: Sendable {
 
   private let options: Options
   private var actions: BalancerActions
-  private var serving: PolicySlot?
-  /// The policy that will take over.
-  private var pending: PolicySlot?
+  private var policy = ChildPolicy()
   /// The picker's answer while no policy serves.
   private var constantPick = Pick.wait
   private var pickerHasChanged = true
@@ -81,32 +83,49 @@ package struct ChannelCore: Sendable {
   package mutating func takePicker() -> (any Picker)? {
     guard pickerHasChanged else { return nil }
     pickerHasChanged = false
-    return serving?.makePicker() ?? ConstantPicker(constantPick)
+    return policy.isInstalled ? policy.makePicker() : ConstantPicker(constantPick)
   }
 
   package mutating func handle(_ event: Event, now: UInt64) -> [Action] {
     guard state != .shutdown else { return [] }
     var out: [Action] = []
     let before = state
+    actions.now = now
     switch event {
     case .resolution(let resolution): resolved(resolution, now, &out)
-    case .resolutionFailed(let note): resolutionFailed(note, now, &out)
+    case .resolutionFailed(let note): resolutionFailed(note, now)
     case .subchannel(let id, let state, let error):
-      send(.subchannel(id, state, error: error), to: owner(of: id), &out)
-    case .completed(let outcomes): completed(outcomes, &out)
+      send(.subchannel(id, state, error: error))
+    case .completed(let outcomes): send(.completed(outcomes))
+    case .timer: send(.timer)
     case .exitIdle:
-      if serving == nil, state == .idle { enter(.connecting, .wait) }
-      send(.exitIdle, to: .serving, &out)
-      send(.exitIdle, to: .pending, &out)
+      if !policy.isInstalled, state == .idle { enter(.connecting, .wait) }
+      send(.exitIdle)
     case .enterIdle:
-      release(&out)
+      policy.close(&actions)
       enter(.idle, .wait)
     case .shutDown:
-      release(&out)
+      policy.close(&actions)
       enter(.shutdown, .drop(RPCError(.unavailable, "the channel is closed")))
     }
+    for command in actions.drain() { if let action = Action(command) { out.append(action) } }
     if state != before { out.append(.changed(state)) }
     return out
+  }
+}
+
+extension ChannelCore.Action {
+  /// nil for a policy's own state, which ``ChildPolicy/state`` has.
+  fileprivate init?(_ command: BalancerActions.Command) {
+    switch command {
+    case .open(let id, let endpoint, let options): self = .open(id, endpoint, options)
+    case .update(let id, let endpoint): self = .update(id, endpoint)
+    case .connect(let id): self = .connect(id)
+    case .close(let id): self = .close(id)
+    case .resolveAgain: self = .resolveAgain
+    case .wake(let time): self = .wake(at: time)
+    case .changed: return nil
+    }
   }
 }
 
@@ -123,8 +142,8 @@ extension ChannelCore {
     } catch {
       configError = error
       // gRFC A21: a channel with a good older config keeps it, with the new endpoints.
-      if serving != nil {
-        send(.resolved(resolution), to: latest, &out)
+      if policy.isInstalled {
+        send(.resolved(resolution))
       } else {
         enter(.transientFailure, .fail(RPCError(.unavailable, "\(error)")))
       }
@@ -138,102 +157,39 @@ extension ChannelCore {
     let own = options.usesResolverConfig ? resolution.serviceConfig : nil
     let config = own ?? options.defaultServiceConfig
     let choice = try options.registry.choose(config, option: options.balancer)
-    try install(choice, &out)
+    // An unchanged policy is not parsed again.
+    if policy.policy?.choice == choice, let same = policy.policy {
+      if policy.install(same, &actions) { published() }
+    } else if policy.install(try options.registry.prepare(choice), &actions) {
+      published()
+    }
     let effective = config ?? ServiceConfig()
     if effective != serviceConfig {
       serviceConfig = effective
       out.append(.configured(effective))
     }
-    send(.resolved(resolution), to: latest, &out)
+    send(.resolved(resolution))
   }
 
-  /// Makes `choice` the policy that gets the events: in place, or by a graceful switch.
-  private mutating func install(
-    _ choice: BalancerChoice, _ out: inout [Action]
-  ) throws(ServiceConfigError) {
-    if serving?.choice == choice {
-      ChannelCore.drop(&pending, &out)
-      return
-    }
-    if pending?.choice == choice { return }
-    do throws(ServiceConfigError) {
-      if try pending?.reconfigure(choice) == true { return }
-      if try serving?.reconfigure(choice) == true {
-        ChannelCore.drop(&pending, &out)
-        pickerHasChanged = true
-        return
-      }
-      let slot = PolicySlot(
-        balancer: try options.registry.make(choice.name, json: choice.json), choice: choice)
-      ChannelCore.drop(&pending, &out)
-      if serving == nil {
-        serving = slot
-        adoptState()
-      } else {
-        pending = slot
-      }
-    } catch {
-      // The policy names its own fields only; the full path starts at the config's root.
-      guard error.path.hasPrefix(choice.name), !choice.path.isEmpty else { throw error }
-      let rest = error.path.dropFirst(choice.name.count)
-      throw ServiceConfigError(path: choice.path + rest, error.reason)
-    }
-  }
-
-  private mutating func resolutionFailed(
-    _ note: String, _ now: UInt64, _ out: inout [Action]
-  ) {
+  private mutating func resolutionFailed(_ note: String, _ now: UInt64) {
     resolver.failed(note, now)
-    if serving != nil {
-      send(.resolutionFailed(note: note), to: latest, &out)
+    if policy.isInstalled {
+      send(.resolutionFailed(note: note))
     } else if configError == nil {
       enter(.transientFailure, .fail(RPCError(.unavailable, note)))
     }
   }
 }
 
-// MARK: - The two policies
+// MARK: - The policy
 
 extension ChannelCore {
-  private enum Place { case serving, pending, nowhere }
-
-  private var latest: Place { pending == nil ? .serving : .pending }
-
-  private func owner(of id: SubchannelID) -> Place {
-    if serving?.open.contains(id) == true { return .serving }
-    return pending?.open.contains(id) == true ? .pending : .nowhere
+  private mutating func send(_ event: BalancerEvent) {
+    if policy.handle(event, &actions) { published() }
   }
 
-  private mutating func send(_ event: BalancerEvent, to place: Place, _ out: inout [Action]) {
-    switch place {
-    case .serving:
-      if serving?.handle(event, &actions, &out) == true { adoptState() }
-    case .pending: _ = pending?.handle(event, &actions, &out)
-    case .nowhere: return
-    }
-    switchIfDue(&out)
-  }
-
-  /// load-balancing.md: the new policy serves when it is not CONNECTING, or the old one is
-  /// not READY.
-  private mutating func switchIfDue(_ out: inout [Action]) {
-    guard let new = pending, new.state != .connecting || serving?.state != .ready else { return }
-    pending = nil
-    ChannelCore.drop(&serving, &out)
-    serving = new
-    adoptState()
-  }
-
-  private mutating func completed(_ outcomes: [PickOutcome], _ out: inout [Action]) {
-    for place in [Place.serving, .pending] {
-      let own = outcomes.filter { owner(of: $0.subchannel) == place }
-      if !own.isEmpty { send(.completed(own), to: place, &out) }
-    }
-  }
-
-  private mutating func adoptState() {
-    guard let serving else { return }
-    state = serving.state
+  private mutating func published() {
+    state = policy.state
     pickerHasChanged = true
   }
 
@@ -242,15 +198,5 @@ extension ChannelCore {
     state = new
     constantPick = pick
     pickerHasChanged = true
-  }
-
-  private static func drop(_ slot: inout PolicySlot?, _ out: inout [Action]) {
-    slot?.close(&out)
-    slot = nil
-  }
-
-  private mutating func release(_ out: inout [Action]) {
-    ChannelCore.drop(&pending, &out)
-    ChannelCore.drop(&serving, &out)
   }
 }

@@ -28,7 +28,7 @@ public struct LeastRequest: Balancer {
   }
 
   private var config: Config
-  private var set = ReadySet(countsLoad: true)
+  private var set = ReadySet { LoadCounter() }
 
   /// Without subchannels until the first resolution.
   public init(_ config: Config) { self.config = config }
@@ -46,7 +46,9 @@ public struct LeastRequest: Balancer {
 
   /// Picks among the READY subchannels; waits or fails if there is none.
   public mutating func makePicker() -> any Picker {
-    set.picker { LeastRequestPicker($0, choices: config.choiceCount) }
+    set.picker { ready in
+      LeastRequestPicker(ready.map { ReadySubchannel($0) }, choices: config.choiceCount)
+    }
   }
 }
 

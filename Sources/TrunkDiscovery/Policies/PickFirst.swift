@@ -56,7 +56,7 @@ public struct PickFirst: Balancer {
       subchannelChanged(state, error, &actions)
     case .exitIdle:
       if let subchannel, state == .idle { actions.connect(subchannel.id) }
-    case .completed: break
+    case .completed, .timer: break
     }
   }
 
@@ -87,7 +87,7 @@ public struct PickFirst: Balancer {
 
     let merged = merge(usable, &actions)
     guard let id = subchannel?.id else {
-      let id = actions.open(merged)
+      let id = actions.open(merged, SubchannelOptions(showsHealth: false))
       subchannel = (id, merged)
       actions.connect(id)
       if state != .transientFailure { enter(.connecting, nil, &actions) }

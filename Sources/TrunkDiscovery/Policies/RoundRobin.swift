@@ -8,7 +8,7 @@ public struct RoundRobin: Balancer {
   /// It has no settings; unknown fields are ignored (gRFC A21).
   public static func parse(_ json: [UInt8]) throws(ServiceConfigError) {}
 
-  private var set = ReadySet()
+  private var set = ReadySet<LoadCounter>(observer: nil)
 
   /// Without subchannels until the first resolution.
   public init(_ config: Void) {}

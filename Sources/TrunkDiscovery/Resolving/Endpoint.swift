@@ -42,6 +42,10 @@ public struct Endpoint: Sendable, Hashable {
   public var weight: UInt32
   /// Further facts from the resolver: tags, metadata, zone. Each resolver defines its keys.
   public var attributes: [String: String]
+  /// The names of the child policies that the endpoint is for, the outermost policy's child first
+  /// (gRFC A56, hierarchical addresses): priority and weighted_target take the first name off. Empty
+  /// unless the resolver sets it. Not part of the identity.
+  public var childPath: [String] = []
 
   /// - Parameter addresses: in order of preference.
   public init(

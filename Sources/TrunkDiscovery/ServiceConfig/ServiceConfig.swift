@@ -27,7 +27,9 @@ public struct ServiceConfig: Sendable, Hashable {
   /// - Throws: ``ServiceConfigError``, naming the path of the first bad field.
   public init(json: [UInt8]) throws(ServiceConfigError) {
     let fields = try JSONReader(JSONValue(parsing: json), path: "")
-    balancers = try ServiceConfig.balancers(fields)
+    if let list = fields.value("loadBalancingConfig") {
+      balancers = try BalancerChoice.list(list, path: "loadBalancingConfig")
+    }
     balancer = try fields.string("loadBalancingPolicy").map { $0.lowercased() }
     retryThrottling = try fields.object("retryThrottling").map(RetryThrottling.init)
     healthCheckService = try fields.object("healthCheckConfig")?.string("serviceName")
@@ -86,25 +88,6 @@ public struct ServiceConfig: Sendable, Hashable {
         path: "\(path).service", "missing; a method without a service matches nothing")
     }
     return service.isEmpty ? "" : "/\(service)/\(method)"
-  }
-
-  /// gRFC A24: a list of objects, each with the policy's name as its only key.
-  private static func balancers(
-    _ fields: JSONReader
-  ) throws(ServiceConfigError) -> [BalancerChoice]? {
-    guard let entries = try fields.objects("loadBalancingConfig") else { return nil }
-    var choices: [BalancerChoice] = []
-    for entry in entries {
-      guard entry.all.count == 1, let (name, config) = entry.all.first else {
-        throw ServiceConfigError(
-          path: entry.path, "one key, the policy's name, is needed, not \(entry.all.count)")
-      }
-      guard case .object = config else {
-        throw entry.error(name, "an object is needed, not \(config.kind)")
-      }
-      choices.append(BalancerChoice(name, json: config.canonical))
-    }
-    return choices
   }
 
   private mutating func add(_ fields: JSONReader) throws(ServiceConfigError) {

@@ -77,8 +77,6 @@ extension ClientCall {
     let connection = connection
     self.connection = nil
     stream = nil
-    load?.ended()
-    load = nil
     if outcome != nil {
       report(connection)
     } else if let delay = policyRetries?.pending {
@@ -164,19 +162,30 @@ extension ClientCall {
     return RPCError(.deadlineExceeded, "the deadline has passed")
   }
 
+  /// Tells the policy how the attempt ended.
   private func report(_ connection: ClientConnection?) {
-    guard let token, let connection else { return }
-    self.token = nil
+    guard token != nil || observer != nil else { return }
     var code: RPCError.Code?
     switch outcome {
     case .ok: code = nil
     case .failed(let error): code = error.code
     case nil: code = policyRetries?.lastCode ?? .unavailable
     }
-    let now = Clock.now()
-    let latency = Duration.nanoseconds(
-      Int64(clamping: now > attemptBegan ? now - attemptBegan : 0))
-    connection.note(
-      PickOutcome(subchannel: subchannel, token: token, code: code, latency: latency))
+    let now = max(Clock.now(), attemptBegan)
+    if let observer {
+      self.observer = nil
+      observer.callEnded(
+        CallOutcome(
+          code: code, began: attemptBegan, ended: now,
+          trailingMetadata: response.trailingMetadata))
+    }
+    if let token, let connection {
+      self.token = nil
+      connection.note(
+        PickOutcome(
+          subchannel: subchannel, token: token, code: code,
+          latency: .nanoseconds(Int64(clamping: now - attemptBegan)),
+          trailingMetadata: response.trailingMetadata))
+    }
   }
 }

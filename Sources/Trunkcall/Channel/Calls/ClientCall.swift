@@ -50,7 +50,8 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var stream: HTTP2Stream?
   @exclusivity(unchecked) var connection: ClientConnection?
   @exclusivity(unchecked) private(set) var peer: String?
-  @exclusivity(unchecked) var load: LoadCounter?
+  /// Of the subchannel, told that the attempt began and not yet that it ended.
+  @exclusivity(unchecked) var observer: (any CallObserver)?
   @exclusivity(unchecked) var token: UInt64?
   @exclusivity(unchecked) var subchannel = SubchannelID(0)
   @exclusivity(unchecked) var attemptBegan: UInt64 = 0
@@ -212,8 +213,10 @@ final class ClientCall: @unchecked Sendable {
     subchannel = reference.subchannel
     attemptBegan = now
     peer = connection.peer
-    load = reference.load
-    load?.began()
+    if let observer = reference.observer {
+      self.observer = observer
+      observer.callBegan(at: now)
+    }
     if let firstFrame { stream.write(firstFrame) }
     for frame in moreFrames { stream.write(frame) }
     if requestsEnded { stream.finish() }

@@ -49,6 +49,7 @@ final class ChannelController {
     let name: ConnectionName
   }
   private var nextLoop = 0
+  private lazy var policyTimer = PolicyTimer(self)
 
   // Callers of ready(within:) and close()
   private var readyWaiters: [UInt64: (UnsafeContinuation<RPCError?, Never>, LoopTimer)] = [:]
@@ -99,7 +100,7 @@ final class ChannelController {
 
   private func perform(_ action: ChannelCore.Action) {
     switch action {
-    case .open(let id, let endpoint, let load): open(id, endpoint, load)
+    case .open(let id, let endpoint, let options): open(id, endpoint, options)
     case .update(let id, let endpoint): post(.subchannel(id, .update(endpoint)))
     case .connect(let id): post(.subchannel(id, .connect))
     case .close(let id):
@@ -107,6 +108,7 @@ final class ChannelController {
       subchannel.handle(.close, now: Clock.now())
       closed(id)
     case .resolveAgain: resolver.resolveAgain()
+    case .wake(let time): policyTimer.add(time)
     case .changed(let state): stateChanged(state)
     case .configured(let config):
       warn(of: config, before: self.config)
@@ -116,14 +118,14 @@ final class ChannelController {
     }
   }
 
-  private func open(_ id: SubchannelID, _ endpoint: Endpoint, _ load: LoadCounter?) {
+  private func open(_ id: SubchannelID, _ endpoint: Endpoint, _ options: SubchannelOptions) {
     guard let context else { return }
     // Spread over the loops in turn, the control loop first: a channel with one server needs no hop
     // between its control side and its calls.
     let index = nextLoop
     nextLoop = (nextLoop + 1) % context.loops.count
     subchannels[id] = Subchannel(
-      id, endpoint, load: load, loopIndex: index, parts: parts, controller: self)
+      id, endpoint, options, loopIndex: index, parts: parts, controller: self)
   }
 
   // MARK: Connections
@@ -347,6 +349,7 @@ final class ChannelController {
     idleWatch?.stop()
     idleWatch = nil
     resolver.stop()
+    policyTimer.stop()
     post(.core(.enterIdle))
     if parts.options.freeMemoryKept != nil { FreeMemory.trimSoon() }
   }
@@ -359,6 +362,7 @@ final class ChannelController {
     idleWatch?.stop()
     idleWatch = nil
     resolver.stop()
+    policyTimer.stop()
     post(.core(.shutDown))
     guard !connections.isEmpty else { return finishClosing() }
     let timer = LoopTimer(on: controlLoop) { [weak self] in self?.closeNow() }

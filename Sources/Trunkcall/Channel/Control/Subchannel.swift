@@ -16,7 +16,7 @@ enum ConnectionName: Hashable, Sendable {
 /// which decide, and owns the connections, which are bound to loops of their own.
 final class Subchannel {
   let id: SubchannelID
-  let load: LoadCounter?
+  let options: SubchannelOptions
   private(set) var core: SubchannelCore
   private let loopIndex: Int
   private let defaultAuthority: String
@@ -36,12 +36,11 @@ final class Subchannel {
   private var readyAddress: Address?
 
   init(
-    _ id: SubchannelID, _ endpoint: Endpoint, load: LoadCounter?, loopIndex: Int,
-    parts: ChannelParts,
-    controller: ChannelController
+    _ id: SubchannelID, _ endpoint: Endpoint, _ options: SubchannelOptions, loopIndex: Int,
+    parts: ChannelParts, controller: ChannelController
   ) {
     self.id = id
-    self.load = load
+    self.options = options
     self.loopIndex = loopIndex
     self.controller = controller
     defaultAuthority = parts.authority
@@ -67,7 +66,8 @@ final class Subchannel {
       guard let connection = connections[.attempt(attempt)] else { break }
       controller.opened(
         ConnectionReference(
-          connection: connection, loopIndex: loopIndex, subchannel: id, load: load))
+          connection: connection, loopIndex: loopIndex, subchannel: id,
+          observer: options.observer))
       readyAddress = addresses[attempt]
       handle(perLoop: .opened, now: now)
     case .resetBackoff: handle(perLoop: .resetBackoff, now: now)
@@ -130,7 +130,8 @@ final class Subchannel {
         case .notBefore(let time): return (nil, time)
         case .connected(let perLoop):
           let reference = connections[.perLoop(perLoop)].map {
-            ConnectionReference(connection: $0, loopIndex: loop, subchannel: id, load: load)
+            ConnectionReference(
+              connection: $0, loopIndex: loop, subchannel: id, observer: options.observer)
           }
           return (reference, .max)
         }

@@ -10,7 +10,7 @@ struct ConnectionReference: Sendable {
   /// Index into the channel's loops.
   let loopIndex: Int
   let subchannel: SubchannelID
-  let load: LoadCounter?
+  let observer: (any CallObserver)?
 }
 
 /// A copy of what is needed to start a call: every loop has one, callers on other threads share one

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+public import TrunkWire
+
+/// What a policy wants of a subchannel beside its connection.
+public struct SubchannelOptions: Sendable, Hashable {
+  /// Told of each call on the subchannel; nil: none is.
+  public var observer: (any CallObserver)?
+  /// Whether outlier ejection (gRFC A50) and client-side health checks (gRFC A17) show as the
+  /// subchannel's state. Default true; pick_first on its own ignores both (gRFC A61).
+  public var showsHealth: Bool
+
+  /// - Parameters: see the properties of the same names.
+  public init(observer: (any CallObserver)? = nil, showsHealth: Bool = true) {
+    self.observer = observer
+    self.showsHealth = showsHealth
+  }
+
+  /// With one more observer, for a policy around the one that opened the subchannel.
+  public func adding(_ other: any CallObserver) -> SubchannelOptions {
+    var options = self
+    options.observer = observer.map { ObserverPair($0, other) } ?? other
+    return options
+  }
+
+  /// Observers are equal if they are the same object.
+  public static func == (a: SubchannelOptions, b: SubchannelOptions) -> Bool {
+    a.showsHealth == b.showsHealth
+      && a.observer.map { ObjectIdentifier($0) } == b.observer.map { ObjectIdentifier($0) }
+  }
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(observer.map { ObjectIdentifier($0) })
+    hasher.combine(showsHealth)
+  }
+}
+
+/// Sees each call of a subchannel begin and end, on the event loop of the call's connection: several
+/// loops may call it at the same time. Must not block; a call without an observer costs nothing.
+public protocol CallObserver: AnyObject, Sendable {
+  /// An attempt was given to a connection.
+  /// - Parameter time: nanoseconds on the clock of ``PickContext/nanoseconds``.
+  func callBegan(at time: UInt64)
+  /// That attempt ended; called once for each ``callBegan(at:)``.
+  func callEnded(_ outcome: CallOutcome)
+}
+
+/// How a call, or one attempt of it, ended on a subchannel.
+public struct CallOutcome: Sendable {
+  /// nil for OK.
+  public var code: RPCError.Code?
+  /// When the attempt was given to the connection, in nanoseconds on the clock of
+  /// ``PickContext/nanoseconds``.
+  public var began: UInt64
+  /// On the same clock.
+  public var ended: UInt64
+  /// The server's; empty if there were none.
+  public var trailingMetadata: Metadata
+
+  /// For tests of an observer; a channel makes them.
+  public init(
+    code: RPCError.Code?, began: UInt64, ended: UInt64, trailingMetadata: Metadata = Metadata()
+  ) {
+    self.code = code
+    self.began = began
+    self.ended = ended
+    self.trailingMetadata = trailingMetadata
+  }
+}
+
+/// Two observers as one.
+private final class ObserverPair: CallObserver {
+  private let first: any CallObserver
+  private let second: any CallObserver
+
+  init(_ first: any CallObserver, _ second: any CallObserver) {
+    self.first = first
+    self.second = second
+  }
+
+  func callBegan(at time: UInt64) {
+    first.callBegan(at: time)
+    second.callBegan(at: time)
+  }
+  func callEnded(_ outcome: CallOutcome) {
+    first.callEnded(outcome)
+    second.callEnded(outcome)
+  }
+}
