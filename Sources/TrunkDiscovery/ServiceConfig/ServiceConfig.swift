@@ -39,12 +39,7 @@ public struct ServiceConfig: Sendable, Hashable {
   /// Fields that are parsed and checked, and that this library does not act on yet: the channel
   /// logs them.
   package var unsupportedFields: [String] {
-    var fields: [String] = []
-    if healthCheckService != nil { fields.append("healthCheckConfig") }
-    if methods.values.contains(where: { $0.hedgingPolicy != nil }) {
-      fields.append("methodConfig.hedgingPolicy")
-    }
-    return fields
+    healthCheckService == nil ? [] : ["healthCheckConfig"]
   }
 
   /// The settings for a call (service_config.md): service and method, else the service, else

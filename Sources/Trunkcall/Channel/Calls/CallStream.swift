@@ -7,7 +7,8 @@ internal import TrunkWire
 
 /// The stream of a call's current attempt. Each holds the other until the stream closes.
 final class CallStream: HTTP2Stream {
-  let call: ClientCall
+  /// A hedged call takes over the stream of the attempt that is chosen.
+  @exclusivity(unchecked) var call: ClientCall
 
   init(_ call: ClientCall, _ session: HTTP2Session) {
     self.call = call

@@ -107,6 +107,12 @@ extension ClientCall {
 
   /// gRFC A6: response headers commit the call; nothing is sent again.
   private func commit() {
+    stopReplay()
+    if case .hedge(let attempt) = policy { attempt.answered() }
+  }
+
+  /// Nothing is sent again: what was kept for that is freed.
+  func stopReplay() {
     canReplay = false
     firstFrame = nil
     moreFrames = []

@@ -6,6 +6,16 @@ internal import TrunkHTTP2
 internal import TrunkSockets
 internal import TrunkWire
 
+/// What a method's retry or hedging policy adds to a call.
+enum CallPolicy {
+  case none
+  case retries(PolicyRetries)
+  /// The call has attempts, and no stream of its own until one is chosen.
+  case hedged(HedgedCall)
+  /// The call is such an attempt.
+  case hedge(HedgeAttempt)
+}
+
 /// The part of a call that only a retry policy needs. Made when the service config is adopted, so
 /// that a call without a policy has one nil reference. Owned by the call, touched where it is.
 final class PolicyRetries {
@@ -15,10 +25,7 @@ final class PolicyRetries {
   /// The status of the last attempt.
   var lastCode: RPCError.Code?
   var timer: LoopTimer?
-  /// Its part of the channel's `retryBuffer`, in bytes.
-  fileprivate var reserved = 0
-  /// The channel's buffer was full: what is sent cannot be sent again.
-  fileprivate var isOverBudget = false
+  fileprivate var buffer = ReplayBudget()
   /// One line for each failed attempt.
   fileprivate var history: [String] = []
 
@@ -26,6 +33,19 @@ final class PolicyRetries {
 }
 
 extension ClientCall {
+  var policyRetries: PolicyRetries? {
+    if case .retries(let retries) = policy { retries } else { nil }
+  }
+
+  /// For `grpc-previous-rpc-attempts`.
+  var previousAttempts: Int {
+    switch policy {
+    case .none, .hedged: 0
+    case .retries(let retries): retries.state.attempts - 1
+    case .hedge(let attempt): attempt.number
+    }
+  }
+
   /// An attempt, or its pick, failed: a further attempt is made, or its status is the call's.
   func attemptFailed(_ error: RPCError) {
     guard outcome == nil else { return }
@@ -36,8 +56,7 @@ extension ClientCall {
     policyRetries.note(error, peer: peer, began: attemptBegan)
     let pushback = RetryState.Pushback(response.trailingMetadata["grpc-retry-pushback-ms"])
     let canReplay =
-      canReplay && !policyRetries.isOverBudget
-      && policyRetries.reserved <= context.settings.maxRetryBufferSize
+      canReplay && policyRetries.buffer.allowsReplay(context)
     let decision = context.retryTokens.withLock { tokens in
       var random = SystemRandomNumberGenerator()
       return policyRetries.state.failed(
@@ -66,36 +85,48 @@ extension ClientCall {
 
   /// A request frame is kept for a further attempt.
   func reserve(_ bytes: Int) {
-    guard let policyRetries, !policyRetries.isOverBudget else { return }
-    let (_, total) = context.retryBuffer.add(bytes, ordering: .relaxed)
-    policyRetries.reserved += bytes
-    if total > context.settings.maxRetryBufferTotal {
-      policyRetries.isOverBudget = true
-      releaseReserved()
+    switch policy {
+    case .retries(let retries): retries.buffer.add(bytes, context)
+    // After the commit frames are kept as for a call without a policy.
+    case .hedged(let hedged): if !hedged.isCommitted { hedged.buffer.add(bytes, context) }
+    case .none, .hedge: break
     }
   }
 
   /// The call is committed, or over.
   func releaseReserved() {
-    guard let policyRetries, policyRetries.reserved > 0 else { return }
-    context.retryBuffer.subtract(policyRetries.reserved, ordering: .relaxed)
-    policyRetries.reserved = 0
+    switch policy {
+    case .retries(let retries): retries.buffer.release(context)
+    case .hedged(let hedged): hedged.buffer.release(context)
+    case .none, .hedge: break
+    }
   }
 
   /// The call has its outcome.
-  func endRetries() {
-    guard let policyRetries else { return }
-    policyRetries.timer?.cancel()
-    policyRetries.timer = nil
+  func endPolicy() {
+    switch policy {
+    case .none: return
+    case .hedge(let attempt): return attempt.ended(self)
+    case .retries(let retries):
+      retries.timer?.cancel()
+      retries.timer = nil
+    case .hedged(let hedged): hedged.end()
+    }
     releaseReserved()
     if case .ok = outcome { context.retryTokens.withLock { $0?.succeeded() } }
   }
 
   /// The error with a line for each attempt, if there were several.
   func withAttempts(_ error: RPCError) -> RPCError {
-    guard let policyRetries, policyRetries.history.count > 1 else { return error }
+    let history: [String]
+    switch policy {
+    case .none, .hedge: return error
+    case .retries(let retries): history = retries.history
+    case .hedged(let hedged): history = hedged.history
+    }
+    guard history.count > 1 else { return error }
     var error = error
-    let lines = policyRetries.history.joined(separator: "\n")
+    let lines = history.joined(separator: "\n")
     error.diagnostics = error.diagnostics.isEmpty ? lines : "\(error.diagnostics)\n\(lines)"
     return error
   }
@@ -103,11 +134,42 @@ extension ClientCall {
 
 extension PolicyRetries {
   fileprivate func note(_ error: RPCError, peer: String?, began: UInt64) {
-    let now = Clock.now()
-    let milliseconds = peer == nil || now < began ? 0 : (now - began) / 1_000_000
-    let message = String(error.message.map { $0.isNewline ? " " : $0 })
-    history.append(
-      "attempt \(state.attempts)  \(peer ?? "no server") \(error.code) after "
-        + "\(milliseconds) ms: \(message)")
+    history.append(attemptLine(state.attempts, error, peer: peer, began: began))
+  }
+}
+
+/// A failed attempt, for the call's diagnostics.
+func attemptLine(_ number: Int, _ error: RPCError, peer: String?, began: UInt64) -> String {
+  let now = Clock.now()
+  let milliseconds = peer == nil || now < began ? 0 : (now - began) / 1_000_000
+  let message = String(error.message.map { $0.isNewline ? " " : $0 })
+  return "attempt \(number)  \(peer ?? "no server") \(error.code) after "
+    + "\(milliseconds) ms: \(message)"
+}
+
+/// The bytes that a call keeps for further attempts: its part of the channel's `retryBuffer`.
+struct ReplayBudget {
+  private var reserved = 0
+  /// The channel's buffer was full: what is sent cannot be sent again.
+  private var isOver = false
+
+  func allowsReplay(_ context: ChannelContext) -> Bool {
+    !isOver && reserved <= context.settings.maxRetryBufferSize
+  }
+
+  mutating func add(_ bytes: Int, _ context: ChannelContext) {
+    guard !isOver else { return }
+    let (_, total) = context.retryBuffer.add(bytes, ordering: .relaxed)
+    reserved += bytes
+    if total > context.settings.maxRetryBufferTotal {
+      isOver = true
+      release(context)
+    }
+  }
+
+  mutating func release(_ context: ChannelContext) {
+    guard reserved > 0 else { return }
+    context.retryBuffer.subtract(reserved, ordering: .relaxed)
+    reserved = 0
   }
 }

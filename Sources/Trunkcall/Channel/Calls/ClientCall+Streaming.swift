@@ -115,6 +115,9 @@ extension ClientCall {
       abort(refusal)
       throw refusal
     }
+    if case .hedged(let hedged) = policy, !hedged.isCommitted {
+      return hedged.write(frame, self)
+    }
     keep(frame)
     if let stream {
       stream.write(frame)
@@ -125,6 +128,10 @@ extension ClientCall {
 
   func waitForRoom(_ waiter: UnsafeContinuation<RPCError?, Never>) {
     if case .failed(let error) = outcome { return waiter.resume(returning: error) }
+    // Up to the commit the buffer's limit bounds what is written.
+    if case .hedged(let hedged) = policy, !hedged.isCommitted {
+      return waiter.resume(returning: nil)
+    }
     let mustWait = stream.map(\.isAboveMark) ?? (keptBytes > HTTP2Stream.writeMark)
     guard mustWait, outcome == nil else { return waiter.resume(returning: nil) }
     sendWaiters.append(waiter)
@@ -141,19 +148,17 @@ extension ClientCall {
     guard !requestsEnded else { return }
     requestsEnded = true
     stream?.finish()
+    if case .hedged(let hedged) = policy { hedged.finish() }
   }
 
   /// Frames are kept for a transparent retry (gRFC A6): without limit while none was sent (the
   /// stream's queue has them anyway), then up to the channel's limit.
-  private func keep(_ frame: [UInt8]) {
+  func keep(_ frame: [UInt8]) {
     guard canReplay else { return }
     keptBytes += frame.count
     reserve(frame.count)
     if stream?.headersSent == true, keptBytes > context.settings.maxRetryBufferSize {
-      canReplay = false
-      firstFrame = nil
-      moreFrames = []
-      releaseReserved()
+      stopReplay()
     } else if firstFrame == nil {
       firstFrame = frame
     } else {

@@ -39,17 +39,17 @@ final class ClientCall: @unchecked Sendable {
   // Limits
   /// `CLOCK_MONOTONIC` nanoseconds; `.max` for none.
   @exclusivity(unchecked) var deadline: UInt64
-  @exclusivity(unchecked) private(set) var waitForReady: Bool?
-  @exclusivity(unchecked) private var sendLimit: Int
-  @exclusivity(unchecked) private(set) var receiveLimit: Int
+  @exclusivity(unchecked) var waitForReady: Bool?
+  @exclusivity(unchecked) var sendLimit: Int
+  @exclusivity(unchecked) var receiveLimit: Int
   let compression: Compression
-  private let start: UInt64
-  @exclusivity(unchecked) private var hasConfig = false
+  let start: UInt64
+  @exclusivity(unchecked) var hasConfig = false
 
   // The current attempt
   @exclusivity(unchecked) var stream: HTTP2Stream?
   @exclusivity(unchecked) var connection: ClientConnection?
-  @exclusivity(unchecked) private(set) var peer: String?
+  @exclusivity(unchecked) var peer: String?
   /// Of the subchannel, told that the attempt began and not yet that it ended.
   @exclusivity(unchecked) var observer: (any CallObserver)?
   @exclusivity(unchecked) var token: UInt64?
@@ -66,8 +66,7 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var keptBytes = 0
   @exclusivity(unchecked) var canReplay = true
   @exclusivity(unchecked) var requestsEnded = false
-  /// See ClientCall+Retry.swift
-  @exclusivity(unchecked) var policyRetries: PolicyRetries?
+  @exclusivity(unchecked) var policy = CallPolicy.none
 
   // The response
   @exclusivity(unchecked) var response = ResponseState()
@@ -76,7 +75,7 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var inbound = Deque<ReceivedMessage>()
   /// Received bytes of this stream that were not yet added to the peer's window.
   @exclusivity(unchecked) var uncreditedBytes = 0
-  @exclusivity(unchecked) private(set) var outcome: Outcome?
+  @exclusivity(unchecked) var outcome: Outcome?
 
   // Continuations
   @exclusivity(unchecked) var unaryWaiter: UnsafeContinuation<Void, Never>?
@@ -101,6 +100,23 @@ final class ClientCall: @unchecked Sendable {
     reader = MessageReader(limit: receiveLimit)
   }
 
+  /// One attempt of a call with a hedging policy.
+  init(attemptOf call: ClientCall, _ attempt: HedgeAttempt) {
+    context = call.context
+    method = call.method
+    metadata = call.metadata
+    isUnary = call.isUnary
+    start = call.start
+    deadline = call.deadline
+    waitForReady = call.waitForReady
+    compression = call.compression
+    sendLimit = call.sendLimit
+    receiveLimit = call.receiveLimit
+    reader = MessageReader(limit: receiveLimit)
+    hasConfig = true
+    policy = .hedge(attempt)
+  }
+
   // MARK: The owning loop
 
   var isOnOwningLoop: Bool {
@@ -108,9 +124,12 @@ final class ClientCall: @unchecked Sendable {
     return index >= 0 && context.loops[index].isCurrent
   }
 
+  /// -1 before the first dispatch.
+  var loopIndex: Int { owningLoopIndex.load(ordering: .sequentiallyConsistent) }
+
   /// nil before the first dispatch.
   var owningLoop: EventLoop? {
-    let index = owningLoopIndex.load(ordering: .acquiring)
+    let index = loopIndex
     return index >= 0 ? context.loops[index] : nil
   }
 
@@ -129,6 +148,11 @@ final class ClientCall: @unchecked Sendable {
     if loop.isCurrent { body(self) } else { loop.later { [self] in onOwningLoop(body) } }
   }
 
+  /// As ``onOwningLoop(_:)``, but never inside the caller.
+  func postToOwningLoop(_ body: @escaping @Sendable (ClientCall) -> Void) {
+    owningLoop?.later { [self] in onOwningLoop(body) }
+  }
+
   /// From any thread, any number of times.
   func cancel() {
     // The flag first, then the owning loop: either the posted closure finds the call, or the call finds
@@ -136,51 +160,6 @@ final class ClientCall: @unchecked Sendable {
     cancelRequested.store(true, ordering: .sequentiallyConsistent)
     if isOver { return }
     onOwningLoop { $0.abort(RPCError(.cancelled, "the call was cancelled")) }
-  }
-
-  // MARK: The service config
-
-  /// service_config.md: the earlier deadline, the smaller limits; wait-for-ready if the
-  /// application did not set it.
-  func adopt(_ config: ServiceConfig) {
-    guard !hasConfig else { return }
-    hasConfig = true
-    guard let method = config.method(method.text) else { return }
-    if let timeout = method.timeout { deadline = min(deadline, start.adding(timeout)) }
-    if waitForReady == nil { waitForReady = method.waitForReady }
-    if let limit = method.maxRequestMessageBytes { sendLimit = min(sendLimit, limit) }
-    if let limit = method.maxResponseMessageBytes {
-      receiveLimit = min(receiveLimit, limit)
-      reader = MessageReader(limit: receiveLimit)
-    }
-    if let policy = method.retryPolicy, context.settings.maxRetryAttempts > 1 {
-      policyRetries = PolicyRetries(policy, cap: context.settings.maxRetryAttempts)
-      reserve((firstFrame?.count ?? 0) + moreFrames.reduce(0) { $0 + $1.count })
-    }
-  }
-
-  /// A frame as it is sent: its prefix written, and compressed if this call compresses. Runs in the
-  /// application's task, not on the loop.
-  func sealed(_ frame: [UInt8]) throws(RPCError) -> [UInt8] {
-    guard compression != .identity, !MessageFrame.isMarkedUncompressed(frame) else {
-      return MessageFrame.sealed(frame)
-    }
-    do throws(CompressionError) {
-      return try Deflater.frame(frame, compression) ?? MessageFrame.sealed(frame)
-    } catch {
-      throw error.rpcError
-    }
-  }
-
-  /// The reason why a frame cannot be sent; nil if it can.
-  func refusal(of frame: [UInt8]) -> RPCError? {
-    guard frame.count >= MessageFrame.prefixLength else {
-      return RPCError(.internal, "the encoder left no room for the message's prefix")
-    }
-    let size = frame.count - MessageFrame.prefixLength
-    guard size > sendLimit else { return nil }
-    return RPCError(
-      .resourceExhausted, "message of \(size) bytes is larger than the limit of \(sendLimit) bytes")
   }
 
   // MARK: Moving
@@ -220,6 +199,7 @@ final class ClientCall: @unchecked Sendable {
     if let firstFrame { stream.write(firstFrame) }
     for frame in moreFrames { stream.write(frame) }
     if requestsEnded { stream.finish() }
+    if case .hedge(let attempt) = policy { attempt.began() }
     watchDeadline(on: connection.loop)
     if !sendWaiters.isEmpty, !stream.isAboveMark { wakeSenders(nil) }
   }
@@ -264,7 +244,9 @@ final class ClientCall: @unchecked Sendable {
   }
 
   private func expired() -> RPCError {
-    guard ticket != nil else { return RPCError(.deadlineExceeded, "the deadline has passed") }
+    guard ticket != nil || isWaitingHedged else {
+      return RPCError(.deadlineExceeded, "the deadline has passed")
+    }
     return context.controller.value.diagnostics(.deadlineExceeded, "the deadline has passed")
   }
 
@@ -279,7 +261,7 @@ final class ClientCall: @unchecked Sendable {
     context.pickOnControlLoop(self)
   }
 
-  private func stopTimer() {
+  func stopTimer() {
     timer?.cancel()
     timer = nil
   }
@@ -315,12 +297,12 @@ final class ClientCall: @unchecked Sendable {
     } else {
       outcome = result
     }
-    endRetries()
+    endPolicy()
     if context.settings.log.logsEnds { logEnd() }
     if let ticket { context.controller.value.removePending(ticket) }
     ticket = nil
     stopTimer()
-    over.store(true, ordering: .releasing)
+    markOver()
     resetStream()
     firstFrame = nil
     moreFrames = []
@@ -332,6 +314,8 @@ final class ClientCall: @unchecked Sendable {
     wakeHeadersWaiters()
     if case .failed(let error) = outcome { wakeSenders(error) } else { wakeSenders(nil) }
   }
+
+  func markOver() { over.store(true, ordering: .releasing) }
 
   /// At debug level.
   @inline(never)

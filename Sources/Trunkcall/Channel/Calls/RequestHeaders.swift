@@ -82,8 +82,9 @@ extension ClientCall {
     } else {
       list.add("user-agent", "grpc-swift-trunkcall/0.1.0")
     }
-    if let retries = policyRetries, retries.state.attempts > 1 {
-      list.add("grpc-previous-rpc-attempts", Array("\(retries.state.attempts - 1)".utf8))
+    let previousAttempts = previousAttempts
+    if previousAttempts > 0 {
+      list.add("grpc-previous-rpc-attempts", Array("\(previousAttempts)".utf8))
     }
     list.add(metadata)
   }

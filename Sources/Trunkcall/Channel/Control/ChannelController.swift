@@ -255,7 +255,8 @@ final class ChannelController {
       } else {
         call.attemptFailed(withDiagnostics(error))
       }
-    case .drop(let error): call.settle(.failed(error.fromControlPlane))
+    case .drop(let error): call.drop(error.fromControlPlane)
+    case .hedge: call.beginHedging()
     }
   }
 

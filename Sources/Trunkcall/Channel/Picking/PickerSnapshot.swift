@@ -24,6 +24,8 @@ struct PickerSnapshot: Sendable {
     case connect(SubchannelID)
     case fail(RPCError)
     case drop(RPCError)
+    /// The call is hedged: its attempts are picked.
+    case hedge
   }
 
   private(set) var picker: any Picker
@@ -64,7 +66,7 @@ struct PickerSnapshot: Sendable {
   }
 
   mutating func pick(_ call: ClientCall, now: UInt64) -> Answer {
-    if let config { call.adopt(config) }
+    if let config, call.adopt(config) { return .hedge }
     let answer = picker.pick(
       PickContext(
         path: call.method.text, metadata: call.metadata, random: random.next(), nanoseconds: now))
