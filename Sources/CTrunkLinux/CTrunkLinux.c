@@ -9,6 +9,7 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <net/if.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <resolv.h>
@@ -74,13 +75,28 @@ int trunk_dns_query(const char *server, unsigned short port, const char *name, i
     state.retry = 2;
     struct in_addr v4;
     memset(&v6, 0, sizeof v6);
+    /* A link-local server: address%zone, by name or number (RFC 4007 section 11). */
+    char address[INET6_ADDRSTRLEN];
+    size_t length_of_address = strcspn(server, "%");
+    if (length_of_address >= sizeof address) {
+      res_nclose(&state);
+      return -1;
+    }
+    memcpy(address, server, length_of_address);
+    address[length_of_address] = 0;
+    const char *zone = server[length_of_address] == '%' ? server + length_of_address + 1 : NULL;
     state.nscount = 1;
-    if (inet_pton(AF_INET, server, &v4) == 1) {
+    if (zone == NULL && inet_pton(AF_INET, address, &v4) == 1) {
       state.nsaddr_list[0].sin_family = AF_INET;
       state.nsaddr_list[0].sin_addr = v4;
       state.nsaddr_list[0].sin_port = htons(port);
-    } else if (inet_pton(AF_INET6, server, &v6.sin6_addr) == 1) {
+    } else if (inet_pton(AF_INET6, address, &v6.sin6_addr) == 1) {
       v6.sin6_family = AF_INET6;
+      if (zone != NULL) {
+        char *end;
+        unsigned long number = strtoul(zone, &end, 10);
+        v6.sin6_scope_id = *zone != 0 && *end == 0 ? (unsigned)number : if_nametoindex(zone);
+      }
       v6.sin6_port = htons(port);
       /* glibc keeps IPv6 servers beside the IPv4 list; a zero family there refers to them. */
       if (state._u._ext.nsaddrs[0] == NULL) {

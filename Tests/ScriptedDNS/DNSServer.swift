@@ -18,9 +18,20 @@ package final class DNSServer: Sendable {
   package struct DNSRecord: Sendable {
     package var type: UInt16
     package var data: [UInt8]
-    package init(_ type: UInt16, _ data: [UInt8]) {
+    /// Seconds.
+    package var ttl: UInt32
+    package init(_ type: UInt16, _ data: [UInt8], ttl: UInt32 = 60) {
       self.type = type
       self.data = data
+      self.ttl = ttl
+    }
+    /// An SRV record.
+    package static func service(
+      _ target: String, _ port: UInt16, priority: UInt16 = 0, weight: UInt16 = 1, ttl: UInt32 = 60
+    ) -> DNSRecord {
+      DNSRecord(
+        33, DNSWire.service(priority: priority, weight: weight, port: port, target: target),
+        ttl: ttl)
     }
   }
 
@@ -103,7 +114,7 @@ package final class DNSServer: Sendable {
         question: name, type: type, id: UInt16(buffer[0]) << 8 | UInt16(buffer[1]),
         responseCode: records.responseCode)
       for record in records.records where record.type == type {
-        wire.add(rawOwner: [0xc0, 12], type: record.type, data: record.data)
+        wire.add(rawOwner: [0xc0, 12], type: record.type, ttl: record.ttl, data: record.data)
       }
       withUnsafePointer(to: peer) {
         _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {

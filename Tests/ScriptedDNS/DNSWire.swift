@@ -11,14 +11,23 @@ package struct DNSWire {
     bytes += DNSWire.name(question) + DNSWire.big(type) + [0, 1]
   }
 
-  package mutating func add(owner: String, type: UInt16, data: [UInt8]) {
-    add(rawOwner: DNSWire.name(owner), type: type, data: data)
+  package mutating func add(owner: String, type: UInt16, ttl: UInt32 = 60, data: [UInt8]) {
+    add(rawOwner: DNSWire.name(owner), type: type, ttl: ttl, data: data)
   }
 
-  package mutating func add(rawOwner: [UInt8], type: UInt16, data: [UInt8]) {
-    bytes[7] += 1
-    bytes += rawOwner + DNSWire.big(type) + [0, 1, 0, 0, 0, 60]
+  package mutating func add(rawOwner: [UInt8], type: UInt16, ttl: UInt32 = 60, data: [UInt8]) {
+    let count = Int(bytes[6]) << 8 + Int(bytes[7]) + 1
+    bytes[6...7] = DNSWire.big(UInt16(count))[...]
+    bytes += rawOwner + DNSWire.big(type) + [0, 1]
+    bytes += DNSWire.big(UInt16(ttl >> 16)) + DNSWire.big(UInt16(ttl & 0xffff))
     bytes += DNSWire.big(UInt16(data.count)) + data
+  }
+
+  /// The data of an SRV record (RFC 2782).
+  package static func service(
+    priority: UInt16 = 0, weight: UInt16 = 1, port: UInt16, target: String
+  ) -> [UInt8] {
+    big(priority) + big(weight) + big(port) + name(target)
   }
 
   package static func name(_ text: String) -> [UInt8] {

@@ -21,6 +21,43 @@ struct DNSMessageTests {
     #expect(message.responseCode == 0 && !message.isTruncated)
   }
 
+  @Test("SRV records have priority, weight, port and a host name; a root alone is none (RFC 2782)")
+  func services() throws {
+    var wire = DNSWire(question: "_grpc._tcp.example", type: 33)
+    let name: [UInt8] = [0xc0, 12]
+    wire.add(
+      rawOwner: name, type: 33,
+      data: DNSWire.service(priority: 1, weight: 300, port: 50051, target: "A.Example"))
+    // RFC 2782 forbids compression here; some servers do it all the same.
+    wire.add(rawOwner: name, type: 33, data: [0, 2, 0, 0, 0, 9, 1, 0x62, 0xc0, 12])
+    let message = try DNSMessage(parsing: wire.bytes)
+    let services = message.services
+    #expect(services.map(\.priority) == [1, 2] && services.map(\.weight) == [300, 0])
+    #expect(services.map(\.port) == [50051, 9])
+    #expect(
+      services.map { DNSMessage.hostName($0.target) } == ["a.example", "b._grpc._tcp.example"])
+    #expect(DNSMessage.hostName([0]) == nil && DNSMessage.hostName([1, 0x20, 0]) == nil)
+
+    var short = DNSWire(question: "a", type: 33)
+    short.add(owner: "a", type: 33, data: [0, 1, 0, 1, 0, 1])
+    #expect(throws: DNSMessage.Failure.self) { try DNSMessage(parsing: short.bytes) }
+  }
+
+  @Test("the time to live is the smallest of the records used, aliases included (RFC 2181 8)")
+  func timeToLive() throws {
+    var wire = DNSWire(question: "a.example", type: 1)
+    #expect(try DNSMessage(parsing: wire.bytes).timeToLive == nil)
+    wire.add(owner: "other.example", type: 1, ttl: 1, data: [9, 9, 9, 9])
+    wire.add(owner: "a.example", type: 5, ttl: 70_000, data: DNSWire.name("b.example"))
+    #expect(try DNSMessage(parsing: wire.bytes).timeToLive == nil)
+    wire.add(owner: "b.example", type: 1, ttl: 80_000, data: [10, 0, 0, 1])
+    #expect(try DNSMessage(parsing: wire.bytes).timeToLive == 70_000)
+    wire.add(owner: "b.example", type: 1, ttl: 30, data: [10, 0, 0, 2])
+    #expect(try DNSMessage(parsing: wire.bytes).timeToLive == 30)
+    wire.add(owner: "b.example", type: 1, ttl: 0x8000_0000, data: [10, 0, 0, 3])
+    #expect(try DNSMessage(parsing: wire.bytes).timeToLive == 0)
+  }
+
   @Test("compressed names are the names they point to (RFC 1035 4.1.4)")
   func compression() throws {
     var wire = DNSWire(question: "a.example", type: 28)

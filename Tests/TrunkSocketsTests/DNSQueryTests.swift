@@ -28,7 +28,7 @@ struct DNSQueryTests {
     let expected: [Destination] = [
       .host("::5", 7), .host("10.0.0.1", 7), .host("10.0.0.2", 7),
     ]
-    #expect(found.map(\.destination) == expected)
+    #expect(found.values.map(\.destination) == expected)
     #expect(server.questions.sorted() == ["svc.example 1", "svc.example 28"])
   }
 
@@ -40,7 +40,7 @@ struct DNSQueryTests {
     defer { server.stop() }
     let found = try await DNSQuery.addresses(
       of: "bare.example", port: 7, from: chosen, timeout: .seconds(10))
-    #expect(found.isEmpty)
+    #expect(found.values.isEmpty && found.timeToLive == nil)
     let error = await #expect(throws: SocketError.self) {
       try await DNSQuery.addresses(
         of: "gone.example", port: 7, from: chosen, timeout: .seconds(10))
@@ -58,7 +58,28 @@ struct DNSQueryTests {
     }
     defer { server.stop() }
     let texts = try await DNSQuery.texts(of: "t.example", from: chosen, timeout: .seconds(10))
-    #expect(texts == [Array("abc".utf8)])
+    #expect(texts.values == [Array("abc".utf8)])
+  }
+
+  @Test("SRV records come in the answer's order, with their time to live")
+  func services() async throws {
+    let (server, chosen) = try start { _, _ in
+      .init(records: [.service("b.example", 2, ttl: 40), .service("a.example", 1, ttl: 50)])
+    }
+    defer { server.stop() }
+    let found = try await DNSQuery.services(of: "_x._tcp.e", from: chosen, timeout: .seconds(10))
+    #expect(found.values.map(\.port) == [2, 1] && found.timeToLive == 40)
+    #expect(server.questions == ["_x._tcp.e 33"])
+  }
+
+  @Test("a DNS server's address may have a zone, by name or number", arguments: ["lo", "1"])
+  func zone(_ zone: String) async throws {
+    let server = try DNSServer(ip: "::1") { _, _ in .init(records: [.init(1, [10, 0, 0, 1])]) }
+    defer { server.stop() }
+    let found = try await DNSQuery.addresses(
+      of: "a.example", port: 7, from: .chosen(.host("::1%\(zone)", server.port)),
+      timeout: .seconds(10))
+    #expect(found.values.map(\.destination) == [.host("10.0.0.1", 7)])
   }
 
   @Test("a server that keeps silent is given up in time")

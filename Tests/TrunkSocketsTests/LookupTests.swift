@@ -39,6 +39,20 @@ struct LookupTests {
     #expect(try SocketAddress(unix: "a", abstract: true).destination == .unixAbstract("a"))
   }
 
+  @Test("a zone is the name or number of an interface, kept by name; an unknown one is an error")
+  func zones() throws {
+    for zone in ["lo", "1"] {
+      let address = SocketAddress(ip: "fe80::1%\(zone)", port: 80)
+      #expect(address?.destination == .host("fe80::1%lo", 80))
+    }
+    #expect(SocketAddress(ip: "fe80::1%no-such", port: 80) == nil)
+    #expect(SocketAddress(ip: "10.0.0.1%lo", port: 80) == nil)
+    let error = #expect(throws: SocketError.self) {
+      try HostLookup.literal(.host("fe80::1%no-such", 80))
+    }
+    #expect(error?.description == "fe80::1%no-such: no network interface has the name \"no-such\"")
+  }
+
   @Test("a look-up of both families that hangs does not hold up what one family answers")
   func systemHangs() async throws {
     let v4 = SocketAddress(ip: "10.0.0.1", port: 7)

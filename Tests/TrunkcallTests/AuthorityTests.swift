@@ -27,6 +27,7 @@ import TrunkTesting
       ("lab:///orders", "orders"), ("lab:///team/orders", "team%2Forders"),
       ("lab:///orders%20v1", "orders%20v1"), ("lab:///größe", "gr%C3%B6%C3%9Fe"),
       ("lab:///a:1", "a:1"), ("lab:///50%25", "50%25"),
+      ("lab:///[fe80::1%25eth0]:7", "[fe80::1]:7"), ("lab:///fe80::1%25eth0", "fe80::1"),
     ])
   func encoded(_ target: String, _ authority: String) async throws {
     let listener = try await ScriptedPeerListener.listen()

@@ -13,8 +13,12 @@ internal import Glibc
 ///           └── timeout, cancelled: leaves the queue, body never runs
 /// ```
 package final class BlockingWork: Sendable {
-  /// The system's look-ups (`getaddrinfo`, both families at once), and TXT records.
+  /// The system's look-ups (`getaddrinfo`, both families at once).
   package static let lookUps = BlockingWork(threads: 4)
+  /// TXT records: a server that does not answer for them delays no addresses.
+  package static let lookUpsOfRecords = BlockingWork(threads: 2)
+  /// SRV records.
+  package static let lookUpsOfServices = BlockingWork(threads: 4)
   package static let lookUpsIPv4 = BlockingWork(threads: 4)
   package static let lookUpsIPv6 = BlockingWork(threads: 4)
   /// Certificate files, and returning memory to the system.

@@ -15,6 +15,25 @@ package struct DNSMessage: Sendable, Hashable {
     case alias(Name)
     /// TXT: its character strings, joined.
     case text([UInt8])
+    /// SRV (RFC 2782).
+    case service(Service)
+  }
+
+  /// One server of a service.
+  package struct Service: Sendable, Hashable {
+    /// Lower ones first.
+    package var priority: UInt16
+    package var weight: UInt16
+    package var port: UInt16
+    /// The root alone: the service is not offered.
+    package var target: Name
+
+    package init(priority: UInt16, weight: UInt16, port: UInt16, target: Name) {
+      self.priority = priority
+      self.weight = weight
+      self.port = port
+      self.target = target
+    }
   }
 
   package struct Record: Sendable, Hashable {
@@ -67,26 +86,68 @@ package struct DNSMessage: Sendable, Hashable {
 
   /// The addresses for the question, its aliases followed.
   package var addresses: [[UInt8]] {
-    found.compactMap { if case .address(let bytes) = $0 { bytes } else { nil } }
+    found.compactMap { if case .address(let bytes) = $0.data { bytes } else { nil } }
   }
 
   /// The texts for the question, its aliases followed.
   package var texts: [[UInt8]] {
-    found.compactMap { if case .text(let bytes) = $0 { bytes } else { nil } }
+    found.compactMap { if case .text(let bytes) = $0.data { bytes } else { nil } }
   }
 
+  /// The servers of the service that is asked for, its aliases followed.
+  package var services: [Service] {
+    found.compactMap { if case .service(let service) = $0.data { service } else { nil } }
+  }
+
+  /// The smallest time to live of what was found, in seconds, aliases included; nil if nothing was.
+  package var timeToLive: UInt32? {
+    let chain = chain
+    guard !chain.found.isEmpty else { return nil }
+    return (chain.aliases + chain.found).map(\.effectiveTimeToLive).min()
+  }
+
+  private var found: [Record] { chain.found }
+
   /// A chain of aliases ends after as many steps as there are records: then it is a cycle.
-  private var found: [RecordData] {
-    guard var name = question else { return [] }
+  private var chain: (aliases: [Record], found: [Record]) {
+    guard var name = question else { return ([], []) }
+    var aliases: [Record] = []
     for _ in 0...answers.count {
-      let own = answers.filter { $0.owner == name }.map(\.data)
+      let own = answers.filter { $0.owner == name }
       var next: Name?
-      for case .alias(let alias) in own { next = alias }
-      guard let next else { return own }
+      for record in own {
+        guard case .alias(let alias) = record.data else { continue }
+        next = alias
+        aliases.append(record)
+      }
+      guard let next else { return (aliases, own) }
       name = next
     }
-    return []
+    return ([], [])
   }
+
+  /// A name as text without its last dot, for another question; nil unless it is a host name of
+  /// letters, digits, `-` and `_` (RFC 1123 §2.1).
+  package static func hostName(_ name: Name) -> String? {
+    var labels: [String] = []
+    var rest = name[...]
+    while let length = rest.popFirst(), length > 0 {
+      let label = rest.prefix(Int(length))
+      guard
+        label.allSatisfy({
+          (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d || $0 == 0x5f
+        })
+      else { return nil }
+      labels.append(String(decoding: label, as: UTF8.self))
+      rest = rest.dropFirst(Int(length))
+    }
+    return labels.isEmpty ? nil : labels.joined(separator: ".")
+  }
+}
+
+extension DNSMessage.Record {
+  /// RFC 2181 §8: one with the highest bit set is 0.
+  fileprivate var effectiveTimeToLive: UInt32 { timeToLive > UInt32(Int32.max) ? 0 : timeToLive }
 }
 
 /// Reads a message front to back.
@@ -128,6 +189,13 @@ private struct DNSReader {
       var position = start
       parsed = .alias(try name(at: &position))
     case (16, _): parsed = .text(try text(data))
+    case (33, 7...):
+      var position = start + 6
+      let fields = [0, 2, 4].map { UInt16(bytes[start + $0]) << 8 | UInt16(bytes[start + $0 + 1]) }
+      parsed = .service(
+        DNSMessage.Service(
+          priority: fields[0], weight: fields[1], port: fields[2], target: try name(at: &position)))
+    case (33, _): throw failure("an SRV record of \(length) bytes")
     default: return nil
     }
     return DNSMessage.Record(

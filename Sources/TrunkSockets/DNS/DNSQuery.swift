@@ -13,6 +13,18 @@ package enum DNSQuery {
     case chosen(Destination)
   }
 
+  /// Records, and for how long they may be used.
+  package struct Answer<Value: Sendable>: Sendable {
+    package var values: [Value]
+    /// Seconds: the smallest of the records, aliases included; nil if there are none.
+    package var timeToLive: UInt32?
+
+    package init(values: [Value], timeToLive: UInt32?) {
+      self.values = values
+      self.timeToLive = timeToLive
+    }
+  }
+
   /// IPv6 and IPv4 addresses of `name`, in this order (RFC 6724's preference), to connect to at
   /// `port`. Empty if the name has none.
   /// - Parameter partial: gets the addresses of one family if the server does not answer for the
@@ -22,27 +34,43 @@ package enum DNSQuery {
   package static func addresses(
     of name: String, port: UInt16, from server: Server, timeout: Duration,
     partial: @Sendable ([SocketAddress]) -> Bool = { _ in true }
-  ) async throws -> [SocketAddress] {
+  ) async throws -> Answer<SocketAddress> {
     let literal = try await literal(of: server, timeout)
-    return try await FamilyAnswers.gather { family in
+    let smallest = Locked<UInt32?>(nil)
+    let found = try await FamilyAnswers.gather { family in
       let answer =
         switch family {
         case .v6: await ask(name, type: 28, literal, timeout, on: .lookUpsIPv6)
         case .v4: await ask(name, type: 1, literal, timeout, on: .lookUpsIPv4)
         }
+      if let seconds = (try? answer.get())?.timeToLive {
+        smallest.withLock { $0 = min($0 ?? seconds, seconds) }
+      }
       return answer.map { $0.addresses.compactMap { SocketAddress(bytes: $0, port: port) } }
     } partial: {
       partial($0)
     }
+    return Answer(values: found, timeToLive: smallest.withLock { $0 })
   }
 
   /// The TXT records of `name`, each one's strings joined; empty if there are none.
   /// - Throws: `SocketError` with the server's error, `CancellationError`.
   package static func texts(
     of name: String, from server: Server, timeout: Duration
-  ) async throws -> [[UInt8]] {
+  ) async throws -> Answer<[UInt8]> {
     let literal = try await literal(of: server, timeout)
-    return try await ask(name, type: 16, literal, timeout, on: .lookUps).get().texts
+    let message = try await ask(name, type: 16, literal, timeout, on: .lookUpsOfRecords).get()
+    return Answer(values: message.texts, timeToLive: message.timeToLive)
+  }
+
+  /// The SRV records of `name`, in the answer's order; empty if there are none.
+  /// - Throws: `SocketError` with the server's error, `CancellationError`.
+  package static func services(
+    of name: String, from server: Server, timeout: Duration
+  ) async throws -> Answer<DNSMessage.Service> {
+    let literal = try await literal(of: server, timeout)
+    let message = try await ask(name, type: 33, literal, timeout, on: .lookUpsOfServices).get()
+    return Answer(values: message.services, timeToLive: message.timeToLive)
   }
 
   private struct Literal: Sendable {
@@ -81,8 +109,9 @@ package enum DNSQuery {
         server?.host, server?.port ?? 0, name, type, $0.baseAddress, Int32($0.count))
     }
     let asked = server.map { " by DNS server \(Destination.host($0.host, $0.port))" } ?? ""
-    func failed(_ reason: String) -> Result<DNSMessage, SocketError> {
-      .failure(SocketError("look-up", errno: 0, detail: "look-up of \(name)\(asked): \(reason)"))
+    func failed(_ reason: String, _ code: Int32 = 0) -> Result<DNSMessage, SocketError> {
+      .failure(
+        SocketError("look-up", errno: code, detail: "look-up of \(name)\(asked): \(reason)"))
     }
     if length >= 0 {
       do throws(DNSMessage.Failure) {
@@ -91,7 +120,7 @@ package enum DNSQuery {
     }
     // -2 minus h_errno (netdb.h).
     switch -2 - Int(length) {
-    case 1: return failed("no such name (NXDOMAIN)")
+    case 1: return failed("no such name (NXDOMAIN)", SocketError.noSuchName)
     case 2: return failed("no answer in time, or the server failed (SERVFAIL)")
     case 3: return failed("the server refused, or its answer is malformed")
     case 4: return .success(.empty)

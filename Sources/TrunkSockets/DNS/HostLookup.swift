@@ -110,11 +110,19 @@ package enum HostLookup {
   }
 
   /// The address when no look-up is needed.
+  /// - Throws: for the zone of an interface that this machine does not have, and paths that are too
+  ///   long.
   package static func literal(_ destination: Destination) throws(SocketError) -> SocketAddress? {
     switch destination {
-    case .host(let host, let port): SocketAddress(ip: host, port: port)
-    case .unix(let path): try SocketAddress(unix: path)
-    case .unixAbstract(let name): try SocketAddress(unix: name, abstract: true)
+    case .host(let host, let port):
+      if let address = SocketAddress(ip: host, port: port) { return address }
+      if let zone = SocketAddress.zone(of: host) {
+        throw SocketError(
+          "look-up", errno: 0, detail: "\(host): no network interface has the name \"\(zone)\"")
+      }
+      return nil
+    case .unix(let path): return try SocketAddress(unix: path)
+    case .unixAbstract(let name): return try SocketAddress(unix: name, abstract: true)
     }
   }
 

@@ -28,6 +28,8 @@ package struct SocketAddress: Sendable {
   var storage = sockaddr_storage()
   var length: socklen_t = 0
 
+  /// Nil unless `ip` is a literal; an IPv6 address may have a zone, the name or number of a network
+  /// interface (`fe80::1%eth0`, RFC 4007 §11), nil as well if there is no such interface.
   package init?(ip: String, port: UInt16) {
     var v4 = in_addr()
     var v6 = in6_addr()
@@ -42,8 +44,9 @@ package struct SocketAddress: Sendable {
       address.sin6_family = sa_family_t(AF_INET6)
       address.sin6_port = port.bigEndian
       address.sin6_addr = v6
-      if let zone = ip.split(separator: "%").dropFirst().first {
-        address.sin6_scope_id = UInt32(zone) ?? if_nametoindex(String(zone))
+      if let zone = SocketAddress.zone(of: ip) {
+        address.sin6_scope_id = UInt32(zone) ?? if_nametoindex(zone)
+        if address.sin6_scope_id == 0, zone != "0" { return nil }
       }
       assign(address)
     } else {
@@ -140,6 +143,13 @@ package struct SocketAddress: Sendable {
 
   private static func withoutZone(_ ip: String) -> String {
     ip.split(separator: "%", maxSplits: 1).first.map(String.init) ?? ip
+  }
+
+  /// What stands behind the `%` of an IPv6 literal; nil if there is none.
+  static func zone(of ip: String) -> String? {
+    let parts = ip.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts.count == 2, parts[0].contains(":") else { return nil }
+    return String(parts[1])
   }
 }
 

@@ -24,6 +24,9 @@ package struct SocketError: Error, Sendable, Hashable {
     SocketError(operation, errno: ECONNRESET, detail: "connection closed")
   }
 
+  /// ``errno`` of a look-up of a name that does not exist.
+  package static let noSuchName = ENOENT
+  package var isNoSuchName: Bool { operation == "look-up" && errno == SocketError.noSuchName }
   package var isTimeout: Bool { errno == ETIMEDOUT }
   package var isRefused: Bool { errno == ECONNREFUSED }
 }

@@ -16,7 +16,17 @@ enum Authority {
         "it has no endpoint to name in calls (:authority); allowed: an endpoint behind the scheme, or "
           + "ChannelOptions.authority")
     }
-    return escaped(text)
+    return escaped(withoutZone(text))
+  }
+
+  /// The zone of an IPv6 address has a meaning on this machine only (RFC 6874 §4): `[fe80::1%eth0]:1`
+  /// is sent as `[fe80::1]:1`.
+  private static func withoutZone(_ text: String) -> String {
+    guard let colon = text.firstIndex(of: ":"), let zone = text.firstIndex(of: "%"), colon < zone,
+      IPLiteral.isV6(text.drop { $0 == "[" }.prefix { $0 != "]" })
+    else { return text }
+    let end = text[zone...].firstIndex(of: "]") ?? text.endIndex
+    return String(text[..<zone] + text[end...])
   }
 
   static func escaped(_ text: String) -> String {

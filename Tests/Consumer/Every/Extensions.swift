@@ -150,8 +150,11 @@ struct Renamed: Resolver {
   func resolve(_ target: Target, _ session: ResolverSession) async throws {
     try await inner.resolve(
       target,
-      ResolverSession(
-        onReport: { session.report($0) }, onRefresh: { try await session.refreshRequested() }))
+      session.mapping { resolution in
+        var renamed = resolution
+        renamed.note = "renamed: \(resolution.note ?? "")"
+        return renamed
+      })
   }
 }
 

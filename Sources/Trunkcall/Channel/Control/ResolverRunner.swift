@@ -15,7 +15,6 @@ final class ResolverRunner {
   private unowned let controller: ChannelController
   private let resolver: any Resolver
   private let target: Target
-  private let minInterval: Duration
   private var backoff: Backoff
   private var random = SystemRandom()
   private var task: Task<Void, Never>?
@@ -26,12 +25,14 @@ final class ResolverRunner {
   private var retry: LoopTimer?
 
   // State of refreshRequested()
-  /// The channel has asked for a fresher result.
-  private var wanted = false
-  /// When `resolve` was called, or a refresh was granted, last.
-  private var lastResolution: UInt64 = 0
-  private var waiters: [UInt64: CheckedContinuation<Void, any Error>] = [:]
-  private var minimumIntervalTimer: LoopTimer?
+  private struct Waiter {
+    let continuation: CheckedContinuation<Void, any Error>
+    let since: UInt64
+    let age: Duration?
+  }
+  private var schedule: RefreshSchedule
+  private var waiters: [UInt64: Waiter] = [:]
+  private var refreshTimer: LoopTimer?
 
   /// When `resolve` is called again, while it waits; for diagnostics.
   var nextAttempt: UInt64? { retry?.isScheduled == true ? retry?.deadline : nil }
@@ -40,7 +41,8 @@ final class ResolverRunner {
     self.controller = controller
     resolver = parts.resolver
     target = parts.target
-    minInterval = parts.resolver.refreshInterval ?? parts.options.minResolutionInterval
+    schedule = RefreshSchedule(
+      minInterval: parts.resolver.refreshInterval ?? parts.options.minResolutionInterval)
     backoff = parts.options.backoff.value
   }
 
@@ -56,8 +58,8 @@ final class ResolverRunner {
     task?.cancel()
     task = nil
     retry?.cancel()
-    minimumIntervalTimer?.cancel()
-    wanted = false
+    refreshTimer?.cancel()
+    schedule.reported()
     backoff.reset()
     releaseWaiters(throwing: CancellationError())
   }
@@ -75,15 +77,18 @@ final class ResolverRunner {
     guard let context = controller.context else { return }
     generation += 1
     isRunning = true
-    lastResolution = controller.controlLoop.now
+    schedule.began(at: controller.controlLoop.now)
     let generation = generation
     let session = ResolverSession(
       onReport: { [weak context] resolution in
         context?.onControlLoopLater { $0.resolver.reported(resolution, generation) }
       },
-      onRefresh: { [weak context] in
+      onFailure: { [weak context] note in
+        context?.onControlLoopLater { $0.resolver.failed(note, generation) }
+      },
+      onRefreshWithin: { [weak context] age in
         guard let context else { throw CancellationError() }
-        try await ResolverRunner.refresh(context, generation)
+        try await ResolverRunner.refresh(context, generation, age)
       })
     let resolver = resolver
     let target = target
@@ -101,8 +106,14 @@ final class ResolverRunner {
   private func reported(_ resolution: Resolution, _ generation: UInt64) {
     guard generation == self.generation else { return }
     backoff.reset()
-    wanted = false
+    schedule.reported()
     controller.post(.core(.resolution(resolution)))
+  }
+
+  /// The resolver goes on by itself.
+  private func failed(_ note: String, _ generation: UInt64) {
+    guard generation == self.generation else { return }
+    controller.post(.core(.resolutionFailed(note: note)))
   }
 
   private func ended(_ failure: String?, _ generation: UInt64) {
@@ -124,58 +135,70 @@ final class ResolverRunner {
 
   /// The channel asks for a fresher result.
   func resolveAgain() {
-    wanted = true
-    resolveDue()
+    schedule.request()
+    releaseDue()
   }
 
-  private func resolveDue() {
-    guard wanted, !waiters.isEmpty else { return }
-    let due = lastResolution.adding(minInterval)
-    guard due <= Clock.now() else {
-      let timer =
-        minimumIntervalTimer
-        ?? LoopTimer(on: controller.controlLoop) { [weak self] in self?.resolveDue() }
-      minimumIntervalTimer = timer
-      if !timer.isScheduled { timer.schedule(at: due) }
-      return
+  private func releaseDue() {
+    guard !waiters.isEmpty else { return }
+    let now = Clock.now()
+    var next = UInt64.max
+    var due: [Waiter] = []
+    for (key, waiter) in waiters {
+      guard let time = schedule.due(waitingSince: waiter.since, age: waiter.age) else { continue }
+      guard time <= now else {
+        next = min(next, time)
+        continue
+      }
+      waiters[key] = nil
+      due.append(waiter)
     }
-    wanted = false
-    lastResolution = Clock.now()
-    releaseWaiters(throwing: nil)
+    if !due.isEmpty { schedule.began(at: now) }
+    for waiter in due { waiter.continuation.resume() }
+    guard next < .max else { return }
+    let timer =
+      refreshTimer
+      ?? LoopTimer(on: controller.controlLoop) { [weak self] in self?.releaseDue() }
+    refreshTimer = timer
+    timer.schedule(at: next)
   }
 
-  private func releaseWaiters(throwing error: (any Error)?) {
+  private func releaseWaiters(throwing error: any Error) {
     let released = waiters.values
     waiters = [:]
     for waiter in released {
-      if let error { waiter.resume(throwing: error) } else { waiter.resume() }
+      waiter.continuation.resume(throwing: error)
     }
   }
 
-  private func wait(
-    _ key: UInt64, _ generation: UInt64, _ waiter: CheckedContinuation<Void, any Error>
-  ) {
-    guard generation == self.generation else { return waiter.resume(throwing: CancellationError()) }
+  private func wait(_ key: UInt64, _ generation: UInt64, _ waiter: Waiter) {
+    guard generation == self.generation else {
+      return waiter.continuation.resume(throwing: CancellationError())
+    }
     waiters[key] = waiter
-    resolveDue()
+    releaseDue()
   }
 
   /// Suspends a resolver until a refresh is due.
-  private static func refresh(_ context: ChannelContext, _ generation: UInt64) async throws {
+  private static func refresh(
+    _ context: ChannelContext, _ generation: UInt64, _ age: Duration?
+  ) async throws {
     let key = WaitKey()
+    let start = Clock.now()
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation {
         (waiter: CheckedContinuation<Void, any Error>) in
         context.onControlLoopLater { controller in
           if key.isCancelled { return waiter.resume(throwing: CancellationError()) }
-          controller.resolver.wait(key.number, generation, waiter)
+          controller.resolver.wait(
+            key.number, generation, Waiter(continuation: waiter, since: start, age: age))
         }
       }
     } onCancel: {
       key.cancel()
       context.onControlLoopLater { controller in
-        controller.resolver.waiters.removeValue(forKey: key.number)?.resume(
-          throwing: CancellationError())
+        controller.resolver.waiters.removeValue(forKey: key.number)?
+          .continuation.resume(throwing: CancellationError())
       }
     }
   }

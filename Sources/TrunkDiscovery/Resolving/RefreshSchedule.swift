@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// When a resolver that waits between two look-ups goes on: on request or when its answer is too
+/// old, whichever is first, and never sooner than the minimum interval after the last look-up.
+///
+/// ```
+///   requested ── minInterval since the last look-up ──► due
+///   waits with an age ── age over, and that interval ──► due
+/// ```
+package struct RefreshSchedule: Sendable, Hashable {
+  /// Nanoseconds.
+  package let minInterval: UInt64
+  /// Somebody wants a fresher result than the last one.
+  package private(set) var isRequested = false
+  /// When the last look-up began, on the clock of `now`.
+  package private(set) var lastLookUp: UInt64 = 0
+
+  package init(minInterval: Duration) {
+    self.minInterval = UInt64(clamping: minInterval / .nanoseconds(1))
+  }
+
+  /// Many requests until the next look-up are one.
+  package mutating func request() { isRequested = true }
+  /// A look-up begins, for the first time or because it was due.
+  package mutating func began(at now: UInt64) {
+    lastLookUp = now
+    isRequested = false
+  }
+  /// A result was reported: what was asked for before is answered.
+  package mutating func reported() { isRequested = false }
+
+  /// When a request may be granted; nil if there is none.
+  package var dueByRequest: UInt64? { isRequested ? earliest : nil }
+
+  private var earliest: UInt64 { lastLookUp.saturating(minInterval) }
+
+  /// When a resolver goes on that waits since `start`; nil: not before a request.
+  /// - Parameter age: how old the result may get without a request; nil: any age.
+  package func due(waitingSince start: UInt64, age: Duration?) -> UInt64? {
+    if let dueByRequest { return dueByRequest }
+    guard let age else { return nil }
+    return max(earliest, start.saturating(UInt64(clamping: age / .nanoseconds(1))))
+  }
+}
+
+extension UInt64 {
+  fileprivate func saturating(_ other: UInt64) -> UInt64 {
+    let (sum, overflow) = addingReportingOverflow(other)
+    return overflow ? .max : sum
+  }
+
+  /// Saturates at both ends; NaN is 0.
+  fileprivate init(clamping value: Double) {
+    self = value < 1 || value.isNaN ? 0 : value < 1.8e19 ? UInt64(value) : .max
+  }
+}
