@@ -192,7 +192,9 @@ let package = Package(
     tests("TrunkDiscoveryTests", ["TrunkDiscovery", "TrunkWire"]),
     .target(name: "ScriptedDNS", path: "Tests/ScriptedDNS", swiftSettings: strict),
     tests("TrunkSocketsTests", ["TrunkSockets", "ScriptedDNS"]),
-    tests("TrunkcallResolverTests", ["Trunkcall", "TrunkDiscovery", "ScriptedDNS"]),
+    tests(
+      "TrunkcallResolverTests",
+      ["Trunkcall", "TrunkDiscovery", "TrunkSockets", "TrunkTesting", "ScriptedDNS"]),
     tests(
       "TrunkcallTests",
       [

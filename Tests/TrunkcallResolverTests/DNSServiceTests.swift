@@ -24,7 +24,9 @@ struct DNSServiceTests {
 
   @Test(
     "srv asks for the name as written, srv=grpc for _grpc._tcp; hosts are looked up there as well",
-    arguments: [("svc.example?srv", "svc.example"), ("svc.example?srv=grpc", "_grpc._tcp.svc.example")])
+    arguments: [
+      ("svc.example?srv", "svc.example"), ("svc.example?srv=grpc", "_grpc._tcp.svc.example"),
+    ])
   func services(_ text: String, _ asked: String) async throws {
     let server = try DNSServiceTests.server([
       .service("a.example", 1001, weight: 5), .service("b.example", 1002, weight: 9),
@@ -105,7 +107,8 @@ struct DNSServiceTests {
   @Test(
     "a port, a literal, a bad service or priority is refused with its place",
     arguments: [
-      ("dns:///a:1?srv", TargetError.Kind.badParameter, 12), ("dns:///[::1]?srv", .badParameter, 14),
+      ("dns:///a:1?srv", TargetError.Kind.badParameter, 12),
+      ("dns:///[::1]?srv", .badParameter, 14),
       ("dns:///a?srv=_x", .badParameter, 10), ("dns:///a?srv&priorities=some", .badParameter, 14),
       ("dns:///a?priorities=all", .badParameter, 10), ("dns:///a?x", .unknownParameter, 10),
     ])
@@ -116,7 +119,8 @@ struct DNSServiceTests {
     #expect(error?.kind == kind && error?.column == column)
   }
 
-  @Test("an answer with TTL 1 s is looked up again without a request; a bad one later changes nothing")
+  @Test(
+    "an answer with TTL 1 s is looked up again without a request; a bad one later changes nothing")
   func channel() async throws {
     try await Named.withServers(2) { ports in
       let answer = Answer(ports[0])

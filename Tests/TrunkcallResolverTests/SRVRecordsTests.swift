@@ -26,7 +26,8 @@ import TrunkSockets
     endpoints.map { if case .host(_, let port)? = $0.addresses.first { port } else { 0 } }
   }
 
-  @Test("the lowest priority number is used, in the answer's order; port and weight are the record's")
+  @Test(
+    "the lowest priority number is used, in the answer's order; port and weight are the record's")
   func lowest() {
     let records = SRVRecords(
       [
@@ -83,7 +84,8 @@ import TrunkSockets
     #expect(refusal([service("a.e", 1)]) == nil)
   }
 
-  @Test("records beyond the limit are the last ones, and are counted in the note; a copy is not used")
+  @Test(
+    "records beyond the limit are the last ones, and are counted in the note; a copy is not used")
   func limit() {
     let found = (0..<300).map { service("h\($0).e", 1, priority: UInt16($0)) }
     let records = SRVRecords(found.reversed(), allPriorities: true)

@@ -72,7 +72,9 @@ struct SRVAnswers: Sendable {
   var endpoints: [Endpoint] {
     let usable = records.records.filter { addresses[$0.host]?.isEmpty == false }
     guard records.allPriorities else {
-      return usable.filter { $0.service.priority == usable[0].service.priority }.map { endpoint($0) }
+      return usable.filter { $0.service.priority == usable[0].service.priority }.map {
+        endpoint($0)
+      }
     }
     // By their place among all priorities, so that an address that is missing moves no other one.
     let priorities = Set(records.records.map(\.service.priority)).sorted()
