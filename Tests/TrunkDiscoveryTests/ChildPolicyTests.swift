@@ -94,7 +94,7 @@ private struct Around: Balancer {
       (
         #"{"childPolicy": [{"unheard_of": {}}]}"#,
         "around.childPolicy: unknown policy \"unheard_of\"; allowed: around, "
-          + "least_request_experimental, pick_first, round_robin"
+          + BalancerRegistry().names.joined(separator: ", ")
       ),
       (
         #"{"childPolicy": [{"around": {"childPolicy": [{"pick_first": {"shuffleAddressList": 1}}]}}]}"#,

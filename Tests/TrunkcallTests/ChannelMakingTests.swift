@@ -22,7 +22,7 @@ struct ChannelMakingTests {
     #expect(
       error?.description == """
         target "dns:///orders": balancer: unknown policy "round_robbin", did you mean round_robin?; \
-        allowed: least_request_experimental, pick_first, round_robin
+        allowed: \(BalancerRegistry().names.joined(separator: ", "))
         """)
     var options = ChannelOptions()
     options.defaultServiceConfig = try ServiceConfig(

@@ -11,11 +11,13 @@ public struct BalancerRegistry: Sendable {
   /// Policies around the one that is parsed.
   private var depth = 0
 
-  /// With the built-ins, `pick_first`, `round_robin` and `least_request_experimental`.
+  /// With the built-ins: `pick_first`, `round_robin`, `least_request_experimental` and
+  /// `outlier_detection_experimental`.
   public init() {
     register(PickFirst.self)
     register(RoundRobin.self)
     register(LeastRequest.self)
+    register(OutlierDetection.self)
   }
 
   /// Adds a policy; one of the same name is replaced.
@@ -80,6 +82,14 @@ public struct BalancerRegistry: Sendable {
     list: JSONValue, path: String
   ) throws(ServiceConfigError) -> PreparedPolicy {
     try prepare(first(of: BalancerChoice.list(list, path: path), path: path))
+  }
+
+  /// The policy of a field such as `childPolicy`, which must be there.
+  func prepare(
+    _ name: String, of fields: JSONReader
+  ) throws(ServiceConfigError) -> PreparedPolicy {
+    try prepare(
+      list: fields.required(name, fields.value(name)), path: fields.path(of: name))
   }
 
   /// The policy for a service config, by gRFC A24's order: the first known entry of

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// Which endpoints are ejected, by gRFC A50's two algorithms. A value: counts in, ejections out.
+///
+/// ```
+///   in use ── judged an outlier: multiplier + 1 ──► ejected
+///   ejected ── min(base × multiplier, max(base, max)) has passed ──► in use
+///   in use, at each judgement ── multiplier - 1, at least 0
+/// ```
+/// - Endpoints are matched by ``Endpoint/identity``; what is known of one outlives an update.
+/// - No endpoint is ejected when `maxEjectionPercent` of them are; one always may be. Where several
+///   are outliers, the one with the lowest success rate comes first.
+struct OutlierLedger: Sendable {
+  private struct Entry: Sendable {
+    /// When it was ejected; nil: in use.
+    var ejectedAt: UInt64?
+    var multiplier = 0
+    /// For the error of its calls.
+    var reason = ""
+  }
+
+  private var entries: [Endpoint.Identity: Entry] = [:]
+  private(set) var ejectedCount = 0
+  var count: Int { entries.count }
+
+  func contains(_ endpoint: Endpoint.Identity) -> Bool { entries[endpoint] != nil }
+
+  /// Why the endpoint is ejected; nil if it is not.
+  func reason(_ endpoint: Endpoint.Identity) -> String? {
+    guard ejectedCount > 0, let entry = entries[endpoint], entry.ejectedAt != nil else {
+      return nil
+    }
+    return entry.reason
+  }
+
+  /// The ejected endpoints, and until when they are at least.
+  func ejections(_ config: OutlierDetectionConfig) -> [Endpoint.Identity: UInt64] {
+    entries.compactMapValues { entry in
+      entry.ejectedAt.map { saturating($0, config.ejectionTime(multiplier: entry.multiplier)) }
+    }
+  }
+
+  /// The endpoints of a resolution replace all earlier ones.
+  mutating func replace(_ endpoints: [Endpoint]) {
+    var new: [Endpoint.Identity: Entry] = [:]
+    new.reserveCapacity(endpoints.count)
+    for endpoint in endpoints where !endpoint.addresses.isEmpty {
+      let identity = endpoint.identity
+      new[identity] = entries[identity] ?? Entry()
+    }
+    entries = new
+    ejectedCount = entries.values.count { $0.ejectedAt != nil }
+  }
+
+  /// All endpoints are in use, and nothing is known of them.
+  mutating func reset() {
+    entries = entries.mapValues { _ in Entry() }
+    ejectedCount = 0
+  }
+
+  /// Judges the calls of an interval, and ends the ejections whose time has passed.
+  mutating func judge(
+    _ tallies: [Endpoint.Identity: CallTally], _ config: OutlierDetectionConfig, now: UInt64,
+    random: inout any RandomNumberGenerator & Sendable
+  ) {
+    if let settings = config.successRate {
+      let judged = judged(tallies, settings.requestVolume)
+      if !judged.isEmpty, judged.count >= settings.minimumHosts {
+        let rates = judged.values.map(\.successRate)
+        let mean = rates.reduce(0, +) / Double(rates.count)
+        let variance = rates.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(rates.count)
+        let needed = mean - variance.squareRoot() * Double(settings.stdevFactor) / 1_000
+        // The mean of equal rates may differ from them by rounding.
+        let outliers = judged.filter { $1.successRate < needed - 1e-9 }
+        eject(outliers, settings.enforcementPercentage, config, now, &random)
+      }
+    }
+    if let settings = config.failurePercentage {
+      let judged = judged(tallies, settings.requestVolume)
+      if judged.count >= settings.minimumHosts {
+        let outliers = judged.filter { $1.failures * 100 > settings.threshold * $1.calls }
+        eject(outliers, settings.enforcementPercentage, config, now, &random)
+      }
+    }
+    for (endpoint, entry) in entries {
+      if let ejectedAt = entry.ejectedAt {
+        let end = saturating(ejectedAt, config.ejectionTime(multiplier: entry.multiplier))
+        if now >= end {
+          entries[endpoint]?.ejectedAt = nil
+          ejectedCount -= 1
+        }
+      } else if entry.multiplier > 0 {
+        entries[endpoint]?.multiplier -= 1
+      }
+    }
+  }
+
+  /// Those with enough calls.
+  private func judged(
+    _ tallies: [Endpoint.Identity: CallTally], _ volume: Int
+  ) -> [Endpoint.Identity: CallTally] {
+    tallies.filter { $1.calls >= max(1, volume) && entries[$0] != nil }
+  }
+
+  private mutating func eject(
+    _ outliers: [Endpoint.Identity: CallTally], _ enforcementPercentage: Int,
+    _ config: OutlierDetectionConfig, _ now: UInt64,
+    _ random: inout any RandomNumberGenerator & Sendable
+  ) {
+    // Equally bad ones by their addresses: the same order in every run.
+    let worstFirst = outliers.sorted { a, b in
+      let (left, right) = (a.value.successRate, b.value.successRate)
+      return left != right ? left < right : "\(a.key.addresses)" < "\(b.key.addresses)"
+    }
+    for (endpoint, tally) in worstFirst {
+      guard var entry = entries[endpoint], entry.ejectedAt == nil,
+        ejectedCount == 0 || ejectedCount * 100 < config.maxEjectionPercent * entries.count,
+        random.next() % 100 < UInt64(enforcementPercentage)
+      else { continue }
+      entry.ejectedAt = now
+      entry.multiplier += 1
+      entry.reason =
+        "ejected by outlier detection: \(tally.failures) of \(tally.calls) calls failed"
+      entries[endpoint] = entry
+      ejectedCount += 1
+    }
+  }
+}
+
+private func saturating(_ a: UInt64, _ b: UInt64) -> UInt64 {
+  let (sum, overflow) = a.addingReportingOverflow(b)
+  return overflow ? .max : sum
+}
