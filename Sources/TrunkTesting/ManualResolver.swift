@@ -7,7 +7,7 @@ public import TrunkDiscovery
 /// endpoints to change.
 ///
 /// ```swift
-/// let resolver = ManualResolver([Endpoint(Address("127.0.0.1", port))])
+/// let resolver = ManualResolver([Endpoint(Address("127.0.0.1", 50051))])
 /// let channel = try GRPCChannel(to: "manual:///orders", resolvers: [resolver])
 /// resolver.report([])                       // every server is gone
 /// resolver.fail("the registry is away")     // resolution fails

@@ -39,6 +39,8 @@ let products: [Target.Dependency] = [
   .product(name: "SwiftProtobuf", package: "swift-protobuf"),
   .product(name: "Logging", package: "swift-log"),
 ]
+/// Examples may be about tests.
+let documented = products + [.product(name: "TrunkTesting", package: "trunkcall")]
 
 var targets: [Target] = [
   .executableTarget(name: "greeter", dependencies: products),
@@ -53,10 +55,10 @@ var targets: [Target] = [
   .target(
     name: "StubsApartOnMainActor", dependencies: products + ["ConsumerStubs"],
     swiftSettings: [.define("STUBS_APART"), .defaultIsolation(MainActor.self)]),
-  .target(name: "Documents", dependencies: products),
-  .target(name: "Documents5", dependencies: products, swiftSettings: [.swiftLanguageMode(.v5)]),
+  .target(name: "Documents", dependencies: documented),
+  .target(name: "Documents5", dependencies: documented, swiftSettings: [.swiftLanguageMode(.v5)]),
   .target(
-    name: "DocumentsOnMainActor", dependencies: products,
+    name: "DocumentsOnMainActor", dependencies: documented,
     swiftSettings: [.defaultIsolation(MainActor.self)]),
   .testTarget(
     name: "GreeterTests",

@@ -120,7 +120,9 @@ import TrunkWire
       var state = try state(
         attempts, delay: .milliseconds(Int64.random(in: 0...3, using: &random) * 50), cap: 5)
       var tokens: RetryTokens? = RetryTokens(try RetryThrottling(maxTokens: 10, tokenRatio: 0.5))
-      var (started, live, commits, now, due): (Int, [Int], Int, UInt64, UInt64?) = (0, [], 0, 0, nil)
+      var (started, live, commits, now, due): (Int, [Int], Int, UInt64, UInt64?) = (
+        0, [], 0, 0, nil
+      )
       var taken = 0
       func take(_ actions: [HedgeState.Action]) {
         for action in actions {

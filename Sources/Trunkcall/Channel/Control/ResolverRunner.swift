@@ -66,7 +66,8 @@ final class ResolverRunner {
 
   func resetBackoff() {
     backoff.reset()
-    guard nextAttempt != nil else { return }
+    // A resolver that runs may be in a back-off of its own.
+    guard nextAttempt != nil else { return resolveAgain() }
     retry?.cancel()
     run()
   }
