@@ -35,7 +35,7 @@ public final class ManualResolver: Resolver {
   /// - Parameters:
   ///   - scheme: in lower case.
   ///   - resolution: the first report of every run; nil: a run reports nothing until
-  ///     ``report(_:)``.
+  ///     `report`.
   public init(scheme: String = "manual", _ resolution: Resolution? = nil) {
     self.scheme = scheme
     state.withLock { $0.latest = resolution }
@@ -58,11 +58,11 @@ public final class ManualResolver: Resolver {
     for run in runs { run.yield(resolution) }
   }
 
-  /// As ``report(_:)`` with endpoints alone; empty: no server is known.
+  /// A report of endpoints alone; empty: no server is known.
   public func report(_ endpoints: [Endpoint]) { report(Resolution(endpoints)) }
 
   /// Fails resolution: runs end with the error, and so does each later one (a channel tries again
-  /// after its back-off) until the next ``report(_:)``.
+  /// after its back-off) until the next `report`.
   public func fail(_ reason: String) {
     let failure = Failure(description: reason)
     let runs = state.withLock { state in
