@@ -20,6 +20,7 @@ public struct FuzzTarget: Sendable {
       FuzzTarget(name: "target", maxLength: 128, run: fuzzTargets),
       FuzzTarget(name: "config", maxLength: 1_024, run: fuzzServiceConfig),
       FuzzTarget(name: "dns", maxLength: 512, run: fuzzDNS),
+      FuzzTarget(name: "load", maxLength: 512, run: fuzzLoadReport),
       FuzzTarget(name: "server", maxLength: 2_048, run: fuzzServerSession),
       FuzzTarget(name: "client", maxLength: 2_048, run: fuzzClientSession),
     ] + secured

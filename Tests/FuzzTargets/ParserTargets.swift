@@ -228,13 +228,21 @@ import TrunkWire
       holds(address.count == 4 || address.count == 16, "an address has 4 or 16 bytes")
     }
     _ = message.texts
-    _ = message.timeToLive
-    for service in message.services {
-      let host = DNSMessage.hostName(service.target)
-      holds((host?.utf8.count ?? 0) <= 253, "a host name has at most 253 bytes")
-    }
     for record in message.answers { holds(record.owner.count <= 255, "names end at 255 bytes") }
   } catch {
     holds(error.offset <= input.count, "an error is within the message")
   }
+}
+
+/// Any bytes are a load report or none; what was read is read again from what is written.
+@Sendable func fuzzLoadReport(_ input: [UInt8]) {
+  guard let report = LoadReport(protobuf: input) else { return }
+  _ = report.problem
+  holds(
+    report.utilization.count + report.requestCost.count + report.namedMetrics.count
+      <= LoadReport.maxEntries, "entries are limited")
+  // Compared as bytes: NaN is not equal to itself.
+  holds(
+    LoadReport(protobuf: report.protobuf)?.protobuf == report.protobuf,
+    "a report that is written is read")
 }
