@@ -17,10 +17,18 @@ final class InProcessCall: ServerCallContext {
   struct Answer: Sendable {
     var initial = Metadata()
     var trailing = Metadata()
+    var load: LoadReport?
     var headersSent = false
     /// The call failed before its headers were sent.
     var failure: RPCError?
     var hasEnded = false
+
+    /// The report becomes metadata, as over a network.
+    mutating func finishTrailers() {
+      guard let report = load else { return }
+      trailing.append(contentsOf: report.metadata)
+      load = nil
+    }
   }
   private let answer = Locked(Answer())
   private let headersWaiters = Locked<[CheckedContinuation<Void, Never>]>([])
@@ -79,6 +87,9 @@ final class InProcessCall: ServerCallContext {
     answer.withLock { $0.trailing.append(contentsOf: metadata) }
   }
 
+  var loadReport: LoadReport { answer.withLock { $0.load ?? LoadReport() } }
+  func setLoadReport(_ report: LoadReport) { answer.withLock { $0.load = report } }
+
   /// Throws if the client's limit does not allow it.
   private func check(_ metadata: Metadata, beside sent: Metadata) throws(RPCError) {
     if let oversize = metadata.oversize(beside: sent) { throw oversize }
@@ -91,7 +102,11 @@ final class InProcessCall: ServerCallContext {
 
   var initialMetadata: Metadata { answer.withLock { $0.initial } }
   /// As the handler has set it so far.
-  var trailingMetadata: Metadata { answer.withLock { $0.trailing } }
+  var trailingMetadata: Metadata {
+    var answer = answer.withLock { $0 }
+    answer.finishTrailers()
+    return answer.trailing
+  }
   /// As the client gets it: empty until the call has ended.
   var receivedTrailers: Metadata { answer.withLock { $0.hasEnded ? $0.trailing : Metadata() } }
 
@@ -117,6 +132,7 @@ final class InProcessCall: ServerCallContext {
     let isFirst = answer.withLock { answer in
       guard !answer.hasEnded else { return false }
       answer.hasEnded = true
+      answer.finishTrailers()
       if error?.origin == .local { answer.trailing = Metadata() }
       if let error, !answer.headersSent, error.origin == .local || answer.initial.isEmpty {
         answer.failure = error
@@ -156,6 +172,7 @@ final class InProcessCall: ServerCallContext {
   func error(_ error: any Error) -> RPCError {
     log.handlerThrew(error, method: methodName, peer: peer)
     let status = ServerStream.status(of: error)
+    answer.withLock { $0.finishTrailers() }
     let plan = TrailerPlan(status, trailing: trailingMetadata, limit: headerListLimit)
     let answer = answer.withLock { answer in
       answer.trailing = plan.metadata

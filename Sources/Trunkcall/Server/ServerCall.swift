@@ -104,6 +104,20 @@ public struct ServerCall: Sendable {
   public func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try context.addTrailingMetadata(metadata)
   }
+
+  /// What ``setLoadReport(_:)`` was given last; empty before.
+  public var loadReport: LoadReport { context.loadReport }
+
+  /// Reports the server's load, and what this call cost, to the client's load-balancing policy with
+  /// the trailers (gRFC A51). Replaces an earlier report of the call. Values that it does not have
+  /// are those of ``ServerOptions/loadRecorder`` at the call's end. A report for which the client's
+  /// SETTINGS_MAX_HEADER_LIST_SIZE has no room is left out, and that is logged.
+  /// - Throws: INVALID_ARGUMENT for a value that is negative or not finite, a `memoryUtilization` or
+  ///   `utilization` over 1, and more than ``LoadReport/maxEntries``.
+  public func setLoadReport(_ report: LoadReport) throws(RPCError) {
+    if let problem = report.problem { throw RPCError(.invalidArgument, problem) }
+    context.setLoadReport(report)
+  }
 }
 
 /// The call of a ``ServerCall``: a stream of a connection, or a call within the process.
@@ -128,6 +142,9 @@ protocol ServerCallContext: AnyObject, Sendable {
   func addInitialMetadata(_ metadata: Metadata) throws(RPCError)
   func sendInitialMetadata()
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError)
+  var loadReport: LoadReport { get }
+  /// - Parameter report: checked.
+  func setLoadReport(_ report: LoadReport)
 }
 
 /// A call whose request metadata an interceptor has changed.
@@ -163,4 +180,6 @@ private final class ChangedCall: ServerCallContext {
   func addTrailingMetadata(_ metadata: Metadata) throws(RPCError) {
     try call.addTrailingMetadata(metadata)
   }
+  var loadReport: LoadReport { call.loadReport }
+  func setLoadReport(_ report: LoadReport) { call.setLoadReport(report) }
 }

@@ -122,6 +122,10 @@ public struct ServerOptions: Sendable {
   public var tcpKeepAlive: Duration? = .seconds(60)
   /// `TCP_USER_TIMEOUT` (gRFC A18). Default 20 s.
   public var tcpUserTimeout: Duration? = .seconds(20)
+  /// The server's load as the application measures it: reported with the trailers of every call
+  /// (gRFC A51). Default nil: with those calls only whose handlers report
+  /// (``ServerCall/setLoadReport(_:)``).
+  public var loadRecorder: LoadRecorder?
   /// Where handlers run. Default `.automatic`.
   public var dispatch: HandlerDispatch = .automatic
   /// By path (`/package.Service/Method`); wins over `dispatch`.

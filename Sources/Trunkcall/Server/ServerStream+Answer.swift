@@ -98,7 +98,10 @@ extension ServerStream {
   }
 
   func writeTrailers(_ headers: inout HeaderList) {
-    let trailing = responseMarks.contains(.trailing) ? withResponse { $0.trailing } : Metadata()
+    var trailing = responseMarks.contains(.trailing) ? withResponse { $0.trailing } : Metadata()
+    if responseMarks.contains(.load) || connection.server.options.loadRecorder != nil {
+      addLoadReport(to: &trailing)
+    }
     guard let status = coldState?.status else {
       headers.add("grpc-status", "0")
       headers.add(trailing)

@@ -82,10 +82,12 @@ final class ServerStream: HTTP2Stream, ServerCallContext, @unchecked Sendable {
     static let initial = ResponseMarks(rawValue: 1)
     static let trailing = ResponseMarks(rawValue: 2)
     static let sent = ResponseMarks(rawValue: 4)
+    static let load = ResponseMarks(rawValue: 8)
   }
   final class Response {
     var initial = Metadata()
     var trailing = Metadata()
+    var load = LoadReport()
   }
   // Accessed by `withResponse` only.
   @exclusivity(unchecked) private var lockedResponse: Response?
