@@ -31,6 +31,9 @@ struct PolicyBench {
         #expect(open.updateValue(endpoint, forKey: id) == nil && !closed.contains(id))
         self.options[id] = options
       case .update(let id, let endpoint): #expect(open.updateValue(endpoint, forKey: id) != nil)
+      case .reportLoad(let id, let interval):
+        #expect(open[id] != nil)
+        options[id]?.loadReportInterval = interval
       case .connect(let id): #expect(open[id] != nil)
       case .close(let id):
         #expect(open.removeValue(forKey: id) != nil)

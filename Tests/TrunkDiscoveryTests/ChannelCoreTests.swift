@@ -30,7 +30,7 @@ private struct ChannelBench {
         open[id.raw] = endpoint
       case .update(let id, let endpoint):
         #expect(open.updateValue(endpoint, forKey: id.raw) != nil)
-      case .connect(let id): #expect(open[id.raw] != nil)
+      case .connect(let id), .reportLoad(let id, _): #expect(open[id.raw] != nil)
       case .close(let id): #expect(open.removeValue(forKey: id.raw) != nil)
       case .resolveAgain, .changed, .configured, .wake: break
       }

@@ -29,8 +29,10 @@ public struct PickOutcome: Sendable, Hashable {
   public var code: RPCError.Code?
   /// From the pick to the end of the call.
   public var latency: Duration
-  /// The server's, with its load report if it sent one (gRFC A51).
+  /// The server's; empty if there were none.
   public var trailingMetadata: Metadata
+  /// The server's load report (gRFC A51); nil without one. Decoded at each access.
+  public var loadReport: LoadReport? { LoadReport(trailers: trailingMetadata) }
 
   /// For tests of a policy; a channel makes them.
   public init(
@@ -72,6 +74,9 @@ public struct BalancerActions: Sendable {
     case open(SubchannelID, Endpoint, SubchannelOptions)
     /// Give the subchannel new addresses: a READY one stays if its address is still listed.
     case update(SubchannelID, Endpoint)
+    /// Change the ``SubchannelOptions/loadReportInterval`` of the subchannel, its connection kept. A
+    /// wrapper that has a wish of its own passes the smaller one on.
+    case reportLoad(SubchannelID, every: Duration?)
     /// Make an IDLE subchannel connect; one in back-off connects when the back-off ends.
     case connect(SubchannelID)
     /// Let its calls finish and start no new ones on it.
@@ -115,6 +120,10 @@ public struct BalancerActions: Sendable {
   /// Appends ``Command/update(_:_:)``.
   public mutating func update(_ id: SubchannelID, _ endpoint: Endpoint) {
     commands.append(.update(id, endpoint))
+  }
+  /// Appends ``Command/reportLoad(_:every:)``.
+  public mutating func reportLoad(_ id: SubchannelID, every interval: Duration?) {
+    commands.append(.reportLoad(id, every: interval))
   }
   /// Appends ``Command/connect(_:)``.
   public mutating func connect(_ id: SubchannelID) { commands.append(.connect(id)) }

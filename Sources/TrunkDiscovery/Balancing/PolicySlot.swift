@@ -30,7 +30,7 @@ struct PolicySlot: Sendable {
     for command in actions.collect({ balancer.handle(event, &$0) }) {
       switch command {
       case .open(let id, _, _): open.insert(id)
-      case .update(let id, _), .connect(let id):
+      case .update(let id, _), .connect(let id), .reportLoad(let id, _):
         if !open.contains(id) { continue }
       case .close(let id):
         // A policy may close a subchannel twice, or one that it did not open: ignored.

@@ -9,28 +9,42 @@ public struct SubchannelOptions: Sendable, Hashable {
   /// Whether outlier ejection (gRFC A50) and client-side health checks (gRFC A17) show as the
   /// subchannel's state. Default true; pick_first on its own ignores both (gRFC A61).
   public var showsHealth: Bool
+  /// How often the server is asked for a load report on a stream of its own
+  /// (``CallObserver/loadReported(_:at:)``; gRFC A51). nil, the default: there is no such stream. A
+  /// server may send less often: 30 s is the usual minimum.
+  public var loadReportInterval: Duration?
 
   /// - Parameters: see the properties of the same names.
-  public init(observer: (any CallObserver)? = nil, showsHealth: Bool = true) {
+  public init(
+    observer: (any CallObserver)? = nil, showsHealth: Bool = true,
+    loadReportInterval: Duration? = nil
+  ) {
     self.observer = observer
     self.showsHealth = showsHealth
+    self.loadReportInterval = loadReportInterval
   }
 
   /// With one more observer, for a policy around the one that opened the subchannel.
-  public func adding(_ other: any CallObserver) -> SubchannelOptions {
+  /// - Parameter loadReportInterval: its own wish; of several the smallest holds, and all observers
+  ///   get every report (gRFC A51).
+  public func adding(
+    _ other: any CallObserver, loadReportInterval interval: Duration? = nil
+  ) -> SubchannelOptions {
     var options = self
     options.observer = observer.map { ObserverPair($0, other) } ?? other
+    options.loadReportInterval = [loadReportInterval, interval].compactMap { $0 }.min()
     return options
   }
 
   /// Observers are equal if they are the same object.
   public static func == (a: SubchannelOptions, b: SubchannelOptions) -> Bool {
-    a.showsHealth == b.showsHealth
+    a.showsHealth == b.showsHealth && a.loadReportInterval == b.loadReportInterval
       && a.observer.map { ObjectIdentifier($0) } == b.observer.map { ObjectIdentifier($0) }
   }
   public func hash(into hasher: inout Hasher) {
     hasher.combine(observer.map { ObjectIdentifier($0) })
     hasher.combine(showsHealth)
+    hasher.combine(loadReportInterval)
   }
 }
 
@@ -42,6 +56,15 @@ public protocol CallObserver: AnyObject, Sendable {
   func callBegan(at time: UInt64)
   /// That attempt ended; called once for each ``callBegan(at:)``.
   func callEnded(_ outcome: CallOutcome)
+  /// The server sent a report of its load out of band (gRFC A51): only on a subchannel with a
+  /// ``SubchannelOptions/loadReportInterval``. The default does nothing.
+  /// - Parameter time: as in ``callBegan(at:)``.
+  func loadReported(_ report: LoadReport, at time: UInt64)
+}
+
+extension CallObserver {
+  /// Ignores it.
+  public func loadReported(_ report: LoadReport, at time: UInt64) {}
 }
 
 /// How a call, or one attempt of it, ended on a subchannel.
@@ -55,6 +78,8 @@ public struct CallOutcome: Sendable {
   public var ended: UInt64
   /// The server's; empty if there were none.
   public var trailingMetadata: Metadata
+  /// The server's load report (gRFC A51); nil without one. Decoded at each access.
+  public var loadReport: LoadReport? { LoadReport(trailers: trailingMetadata) }
 
   /// For tests of an observer; a channel makes them.
   public init(
@@ -84,5 +109,9 @@ private final class ObserverPair: CallObserver {
   func callEnded(_ outcome: CallOutcome) {
     first.callEnded(outcome)
     second.callEnded(outcome)
+  }
+  func loadReported(_ report: LoadReport, at time: UInt64) {
+    first.loadReported(report, at: time)
+    second.loadReported(report, at: time)
   }
 }

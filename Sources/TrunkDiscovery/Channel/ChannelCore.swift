@@ -35,6 +35,7 @@ package struct ChannelCore: Sendable {
   package enum Action: Sendable, Hashable {
     case open(SubchannelID, Endpoint, SubchannelOptions)
     case update(SubchannelID, Endpoint)
+    case reportLoad(SubchannelID, every: Duration?)
     case connect(SubchannelID)
     case close(SubchannelID)
     case resolveAgain
@@ -120,6 +121,7 @@ extension ChannelCore.Action {
     switch command {
     case .open(let id, let endpoint, let options): self = .open(id, endpoint, options)
     case .update(let id, let endpoint): self = .update(id, endpoint)
+    case .reportLoad(let id, let interval): self = .reportLoad(id, every: interval)
     case .connect(let id): self = .connect(id)
     case .close(let id): self = .close(id)
     case .resolveAgain: self = .resolveAgain

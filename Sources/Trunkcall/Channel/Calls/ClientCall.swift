@@ -183,7 +183,11 @@ final class ClientCall: @unchecked Sendable {
         connection.note(
           PickOutcome(subchannel: reference.subchannel, token: token, code: code, latency: .zero))
       }
-      if outcome == nil { context.pickOnControlLoop(self) }
+      guard outcome == nil else { return }
+      guard canReplay else {  // a PinnedCall
+        return settle(.failed(RPCError(.unavailable, "the connection takes no more calls")))
+      }
+      context.pickOnControlLoop(self)
       return
     }
     self.stream = stream

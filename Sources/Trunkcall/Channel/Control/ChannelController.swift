@@ -58,6 +58,7 @@ final class ChannelController {
   private var idleWatch: IdleWatch?
   /// When ``warn()`` logged last; nanoseconds.
   var lastWarning: UInt64?
+  var pinnedCalls = PinnedCalls()
 
   init(_ parts: ChannelParts, controlLoop: EventLoop, controlLoopIndex: Int, loops: Int) {
     self.parts = parts
@@ -102,6 +103,8 @@ final class ChannelController {
     switch action {
     case .open(let id, let endpoint, let options): open(id, endpoint, options)
     case .update(let id, let endpoint): post(.subchannel(id, .update(endpoint)))
+    case .reportLoad(let id, let interval):
+      subchannels[id]?.reportLoad(every: interval)
     case .connect(let id): post(.subchannel(id, .connect))
     case .close(let id):
       guard let subchannel = subchannels.removeValue(forKey: id) else { return }

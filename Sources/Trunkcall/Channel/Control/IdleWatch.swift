@@ -50,7 +50,12 @@ final class IdleWatch {
 
   private func update(_ begun: UInt64, _ underWay: Int) {
     guard !isStopped else { return }
-    let isQuiet = underWay == 0 && begun == lastBegun && !controller.hasWaitingCalls
+    // Of the application. A pinned call that ends meanwhile may be counted once too often, in one of
+    // several rounds.
+    let begun = begun &- controller.pinnedCalls.begun
+    let isQuiet =
+      underWay <= controller.pinnedCalls.underWay && begun == lastBegun
+      && !controller.hasWaitingCalls
     quietRounds = isQuiet ? quietRounds + 1 : 0
     lastBegun = begun
     if quietRounds >= IdleWatch.rounds {

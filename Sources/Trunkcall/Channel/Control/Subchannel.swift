@@ -32,8 +32,12 @@ final class Subchannel {
   private var timer: LoopTimer?
   private var random = SystemRandom()
   private var perLoopConnections: PerLoopConnections
-  /// The address of the connection that takes calls; the further ones connect to it too.
+  /// The connection that takes calls.
+  private var reference: ConnectionReference?
+  /// Its address; the further ones connect to it too.
   private var readyAddress: Address?
+  /// nil unless a policy wants load reports out of band.
+  private(set) var reports: LoadReportStream?
 
   init(
     _ id: SubchannelID, _ endpoint: Endpoint, _ options: SubchannelOptions, loopIndex: Int,
@@ -48,6 +52,9 @@ final class Subchannel {
     connectTimeout = parts.options.connectTimeout
     core = SubchannelCore(endpoint, backoff: parts.options.backoff.value)
     perLoopConnections = PerLoopConnections(backoff: parts.options.backoff.value)
+    reports = options.loadReportInterval.flatMap {
+      LoadReportStream(controller, id, options.observer, every: $0)
+    }
   }
 
   /// For the diagnostics of a failed call.
@@ -64,10 +71,11 @@ final class Subchannel {
     case .ready(let attempt):
       progress[attempt] = nil
       guard let connection = connections[.attempt(attempt)] else { break }
-      controller.opened(
-        ConnectionReference(
-          connection: connection, loopIndex: loopIndex, subchannel: id,
-          observer: options.observer))
+      let reference = ConnectionReference(
+        connection: connection, loopIndex: loopIndex, subchannel: id, observer: options.observer)
+      controller.opened(reference)
+      self.reference = reference
+      reports?.connected(reference)
       readyAddress = addresses[attempt]
       handle(perLoop: .opened, now: now)
     case .resetBackoff: handle(perLoop: .resetBackoff, now: now)
@@ -105,8 +113,22 @@ final class Subchannel {
   /// No connection takes calls any more: the further ones are closed too.
   private func closed(_ now: UInt64) {
     controller.closed(id)
+    reference = nil
+    reports?.disconnected()
     handle(perLoop: .closed, now: now)
     readyAddress = nil
+  }
+
+  /// A policy changed its ``SubchannelOptions/loadReportInterval``.
+  func reportLoad(every interval: Duration?) {
+    guard let interval else {
+      reports?.disconnected()
+      reports = nil
+      return
+    }
+    if let reports { return reports.ask(every: interval) }
+    reports = LoadReportStream(controller, id, options.observer, every: interval)
+    if let reference { reports?.connected(reference) }
   }
 
   // MARK: Per-loop connections
