@@ -11,11 +11,12 @@ public struct BalancerRegistry: Sendable {
   /// Policies around the one that is parsed.
   private var depth = 0
 
-  /// With the built-ins: `pick_first`, `round_robin`, `least_request_experimental` and
-  /// `outlier_detection_experimental`.
+  /// With the built-ins: `pick_first`, `round_robin`, `weighted_round_robin`,
+  /// `least_request_experimental` and `outlier_detection_experimental`.
   public init() {
     register(PickFirst.self)
     register(RoundRobin.self)
+    register(WeightedRoundRobin.self)
     register(LeastRequest.self)
     register(OutlierDetection.self)
   }

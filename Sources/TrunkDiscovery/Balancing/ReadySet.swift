@@ -32,7 +32,9 @@ package struct ReadySet<Observer: CallObserver>: Sendable {
     var phase: Phase = .connecting
   }
 
-  private let makeObserver: (@Sendable () -> Observer)?
+  private var makeObserver: (@Sendable () -> Observer)?
+  /// ``SubchannelOptions/loadReportInterval`` of every child.
+  private var loadReportInterval: Duration?
   private var children: [Child] = []
   private var position: [SubchannelID: Int] = [:]
   private var readyCount = 0
@@ -43,6 +45,32 @@ package struct ReadySet<Observer: CallObserver>: Sendable {
 
   /// - Parameter observer: makes the observer of a new child's calls.
   package init(observer: (@Sendable () -> Observer)?) { makeObserver = observer }
+
+  /// How often the servers are asked for load reports out of band; connections are kept.
+  package mutating func reportLoad(every interval: Duration?, _ actions: inout BalancerActions) {
+    guard interval != loadReportInterval else { return }
+    loadReportInterval = interval
+    for child in children { actions.reportLoad(child.id, every: interval) }
+  }
+
+  /// Changes the present observers, and how further ones are made.
+  package mutating func changeObservers(
+    _ make: @escaping @Sendable () -> Observer, _ change: (Observer) -> Void
+  ) {
+    makeObserver = make
+    for child in children { if let observer = child.observer { change(observer) } }
+  }
+
+  /// The observer of a child's calls.
+  package func observer(of id: SubchannelID) -> Observer? {
+    position[id].flatMap { children[$0].observer }
+  }
+
+  /// The READY children.
+  package var ready: [Ready] {
+    children.filter { $0.phase == .ready }
+      .map { Ready(id: $0.id, endpoint: $0.endpoint, observer: $0.observer) }
+  }
 
   package var state: ConnectivityState {
     if readyCount > 0 { return .ready }
@@ -69,9 +97,7 @@ package struct ReadySet<Observer: CallObserver>: Sendable {
   package func picker(_ make: ([Ready]) -> any Picker) -> any Picker {
     switch state {
     case .ready:
-      return make(
-        children.filter { $0.phase == .ready }
-          .map { Ready(id: $0.id, endpoint: $0.endpoint, observer: $0.observer) })
+      return make(ready)
     case .transientFailure:
       return ConstantPicker(.fail(RPCError(.unavailable, lastError)))
     default: return ConstantPicker(.wait)
@@ -95,7 +121,7 @@ package struct ReadySet<Observer: CallObserver>: Sendable {
         child.endpoint = endpoint
       } else {
         let observer = makeObserver?()
-        let id = actions.open(endpoint, SubchannelOptions(observer: observer))
+        let id = actions.open(endpoint, options(observer))
         child = Child(id: id, endpoint: endpoint, observer: observer)
         actions.connect(child.id)
       }
@@ -114,6 +140,10 @@ package struct ReadySet<Observer: CallObserver>: Sendable {
       return  // nothing to publish: pickers keep their position
     }
     actions.changed(state)
+  }
+
+  private func options(_ observer: Observer?) -> SubchannelOptions {
+    SubchannelOptions(observer: observer, loadReportInterval: loadReportInterval)
   }
 
   private mutating func child(
