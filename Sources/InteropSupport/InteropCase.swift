@@ -3,7 +3,7 @@
 internal import Trunkcall
 
 /// The cases of interop-test-descriptions.md that this library's client runs, by their official
-/// names. Not included: cases that need Google's cloud, a caching proxy, or load reports (ORCA).
+/// names. Not included: cases that need Google's cloud, or a caching proxy.
 public enum InteropCase: String, CaseIterable, Sendable {
   /// An empty request and response.
   case emptyUnary = "empty_unary"
@@ -54,6 +54,10 @@ public enum InteropCase: String, CaseIterable, Sendable {
   case channelSoak = "channel_soak"
   /// A hundred large unary calls at the same time.
   case concurrentLargeUnary = "concurrent_large_unary"
+  /// A load report with a call, which reaches the load-balancing policy.
+  case orcaPerRPC = "orca_per_rpc"
+  /// Load reports on a stream of their own.
+  case orcaOutOfBand = "orca_oob"
 }
 
 /// A deviation from the case's description.

@@ -4,8 +4,11 @@ public import Trunkcall
 
 /// The client of interop-test-descriptions.md: runs a case and throws on a deviation.
 public struct InteropClient: Sendable {
-  /// A new channel to the server; a case closes what it opens.
-  let connect: @Sendable () throws -> GRPCChannel
+  /// Makes a channel to the server with these policies, and that one unless a service config names
+  /// another.
+  public typealias Connect =
+    @Sendable (_ balancers: BalancerRegistry, _ balancer: String) throws -> GRPCChannel
+  private let make: Connect
   /// For every call; a case adds to them.
   let options: CallOptions
   let soak: SoakOptions
@@ -16,9 +19,9 @@ public struct InteropClient: Sendable {
   public init(
     options: CallOptions = CallOptions(), soak: SoakOptions = SoakOptions(),
     report: @escaping @Sendable (String) -> Void = { _ in },
-    connect: @escaping @Sendable () throws -> GRPCChannel
+    connect: @escaping Connect
   ) {
-    self.connect = connect
+    make = connect
     var options = options
     // No case may hang.
     options.timeout = options.timeout ?? .seconds(60)
@@ -27,10 +30,21 @@ public struct InteropClient: Sendable {
     self.report = report
   }
 
+  /// A new channel to the server; a case closes what it opens.
+  func connect(_ balancer: String = "pick_first") throws -> GRPCChannel {
+    var balancers = BalancerRegistry()
+    balancers.register(BackendMetricsPolicy.self)
+    return try make(balancers, balancer)
+  }
+
   /// - Throws: ``InteropFailure``, or the `RPCError` of a call that should have succeeded.
   public func run(_ test: InteropCase) async throws {
     if test == .channelSoak { return try await channelSoak() }
-    let channel = try connect()
+    let channel =
+      switch test {
+      case .orcaPerRPC, .orcaOutOfBand: try connect(BackendMetricsPolicy.name)
+      default: try connect()
+      }
     do {
       try await run(test, Caller(channel, options))
     } catch {
@@ -65,6 +79,8 @@ public struct InteropClient: Sendable {
     case .timeoutOnSleepingServer: try await caller.timeoutOnSleepingServer()
     case .pickFirstUnary: try await caller.pickFirstUnary()
     case .concurrentLargeUnary: try await caller.concurrentLargeUnary()
+    case .orcaPerRPC: try await caller.orcaPerRPC()
+    case .orcaOutOfBand: try await caller.orcaOutOfBand()
     case .rpcSoak: try await rpcSoak(caller)
     case .channelSoak: try await channelSoak()
     }

@@ -3,6 +3,7 @@
 internal import FoundationEssentials
 public import InteropStubs
 internal import SwiftProtobuf
+internal import Synchronization
 public import Trunkcall
 
 /// `grpc.testing.TestService` by interop-test-descriptions.md: sizes, intervals, compression,
@@ -16,10 +17,19 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
 
   /// Sent with every response; unique to this instance.
   public let serverID: String
+  /// What clients have it report out of band (`orca_oob_report`): for a `LoadReportService`.
+  public let load: LoadRecorder
+  private let reports = OneAtATime()
 
-  /// - Parameter serverID: by default random.
-  public init(serverID: String = "trunkcall-\(UInt64.random(in: 1...UInt64.max))") {
+  /// - Parameters:
+  ///   - serverID: by default random.
+  ///   - load: by default one of its own, which nothing reports.
+  public init(
+    serverID: String = "trunkcall-\(UInt64.random(in: 1...UInt64.max))",
+    load: LoadRecorder = LoadRecorder()
+  ) {
     self.serverID = serverID
+    self.load = load
   }
 
   /// An empty response.
@@ -38,6 +48,9 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     try InteropTestService.echoMetadata(call)
     if request.hasExpectCompressed {
       try InteropTestService.check(call, request.expectCompressed.value)
+    }
+    if request.hasOrcaPerQueryReport {
+      try call.setLoadReport(LoadReport(request.orcaPerQueryReport))
     }
     if request.hasResponseStatus { try InteropTestService.end(request.responseStatus) }
     if request.responseCompressed.value { try call.compressResponses(with: .gzip) }
@@ -85,14 +98,25 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     return response
   }
 
-  /// Answers each request when it comes.
+  /// Answers each request when it comes. One call at a time controls what is reported out of band,
+  /// from its first `orca_oob_report` to its end.
   public func fullDuplexCall(
     _ requests: RequestStream<Grpc_Testing_StreamingOutputCallRequest>,
     _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
   ) async throws {
     try InteropTestService.echoMetadata(call)
     try call.compressResponses(with: .gzip)
-    for try await request in requests { try await InteropTestService.answer(request, replies) }
+    var controls = false
+    defer { if controls { reports.release() } }
+    for try await request in requests {
+      if request.hasOrcaOobReport {
+        if !controls { try await reports.take() }
+        controls = true
+        let report = LoadReport(request.orcaOobReport)
+        try load.update { $0 = report }
+      }
+      try await InteropTestService.answer(request, replies)
+    }
   }
 
   /// Answers all requests after the last one; at most ``maxHalfDuplexRequests``.
@@ -114,6 +138,18 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
     }
     for request in kept { try await InteropTestService.answer(request, replies) }
   }
+}
+
+/// Lets one call after the other have something.
+private final class OneAtATime: Sendable {
+  private let isTaken = Atomic<Bool>(false)
+
+  func take() async throws {
+    while isTaken.exchange(true, ordering: .acquiring) {
+      try await Task.sleep(for: .milliseconds(10))
+    }
+  }
+  func release() { isTaken.store(false, ordering: .releasing) }
 }
 
 // MARK: - What the requests ask for

@@ -32,7 +32,10 @@ struct InteropClientProgram: AsyncParsableCommand {
   @OptionGroup var security: ClientSecurityOptions
   @Option(
     name: .customLong("service_config_json"),
-    help: "The service config in force; the resolver brings none.")
+    help: """
+      The service config in force; the resolver brings none. The orca cases have their own policy, \
+      whatever it names.
+      """)
   var serviceConfigJSON: String?
   @Option(
     name: .customLong("additional_metadata"),
@@ -151,8 +154,14 @@ struct InteropClientProgram: AsyncParsableCommand {
     let target = "dns:///\(host):\(serverPort)"
     let logger = Logger(label: "interop")
     return InteropClient(options: call, soak: soak, report: { printError($0) }) {
-      [channel, security = security.value] in
-      try GRPCChannel(to: target, security: security, options: channel, logger: logger)
+      [channel, security = security.value] balancers, balancer in
+      var channel = channel
+      if balancer != "pick_first" {
+        channel.defaultServiceConfig?.balancers = [BalancerChoice(balancer)]
+      }
+      return try GRPCChannel(
+        to: target, balancers: balancers, balancer: balancer, security: security, options: channel,
+        logger: logger)
     }
   }
 }

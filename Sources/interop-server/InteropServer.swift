@@ -11,7 +11,7 @@ internal import Trunkcall
 struct InteropServer: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "interop-server",
-    abstract: "The server of gRPC's interop tests: grpc.testing.TestService, and health.",
+    abstract: "The server of gRPC's interop tests: grpc.testing.TestService, health, load reports.",
     discussion: """
       Flags are gRPC's (doc/interop-test-descriptions.md). SIGINT and SIGTERM stop it gracefully: \
       it lets calls finish, and exits with 0.
@@ -32,8 +32,14 @@ struct InteropServer: AsyncParsableCommand {
   func run() async throws {
     logToStandardError(logLevel)
     let logger = Logger(label: "interop")
+    let load = LoadRecorder()
     let server = GRPCServer(
-      on: .tcp(host, port), services: [InteropTestService(), HealthService()],
+      on: .tcp(host, port),
+      services: [
+        InteropTestService(load: load), HealthService(),
+        // interop-test-descriptions.md, Backend Metrics Report.
+        LoadReportService(load, minimumInterval: .seconds(1)),
+      ],
       security: security.value,
       logger: logger)
     do {

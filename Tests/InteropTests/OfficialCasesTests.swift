@@ -7,10 +7,13 @@ import ProcessSupport
 import SwiftProtobuf
 import TestCertificates
 import Testing
+import TrunkServices
 import Trunkcall
 
 /// The cases that grpcio has, as its script calls them.
-private let officialCases = InteropCase.allCases.filter { !$0.rawValue.hasSuffix("_noprobe") }
+private let officialCases = InteropCase.allCases.filter {
+  !$0.rawValue.hasSuffix("_noprobe") && !$0.rawValue.hasPrefix("orca_")
+}
 
 /// What the two sides speak: plaintext, or TLS with certificates on both sides.
 enum Wire: String, CaseIterable, Sendable, CustomTestStringConvertible {
@@ -93,8 +96,12 @@ struct OfficialCasesTests {
   private func withInteropServer(
     _ wire: Wire, _ body: (UInt16) async throws -> Void
   ) async throws {
+    let load = LoadRecorder()
     let server = GRPCServer(
-      on: .tcp("127.0.0.1", 0), services: [InteropTestService()], security: try await wire.server())
+      on: .tcp("127.0.0.1", 0),
+      services: [
+        InteropTestService(load: load), LoadReportService(load, minimumInterval: .seconds(1)),
+      ], security: try await wire.server())
     async let running: Void = server.run()
     guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
     do { try await body(port) } catch {
@@ -113,7 +120,9 @@ struct OfficialCasesTests {
     // Other tests share the machine: a slow iteration is no failure here.
     var soak = soak
     soak.maxLatency = .seconds(30)
-    return InteropClient(soak: soak) { try GRPCChannel(to: target, security: security) }
+    return InteropClient(soak: soak) {
+      try GRPCChannel(to: target, balancers: $0, balancer: $1, security: security)
+    }
   }
 
   @Test("our client against our server", arguments: InteropCase.allCases, Wire.allCases)
@@ -234,5 +243,44 @@ struct OfficialCasesTests {
       }
       #expect(seen == Set(officialCases.map(\.rawValue)), "\(peer.text)")
     }
+  }
+
+  @Test(
+    "C-core's weighted_round_robin follows our servers' load reports, with calls and out of band",
+    arguments: [false, true])
+  func foreignWeights(outOfBand: Bool) async throws {
+    var servers: [GRPCServer] = []
+    for (name, cpu) in [("A", 0.2), ("B", 0.6)] {
+      let load = LoadRecorder()
+      try load.update {
+        $0.cpuUtilization = cpu
+        $0.requestsPerSecond = 100
+      }
+      var options = ServerOptions()
+      if !outOfBand { options.loadRecorder = load }
+      servers.append(
+        GRPCServer(
+          on: .tcp("127.0.0.1", 0),
+          services: [
+            InteropTestService(serverID: name),
+            LoadReportService(load, minimumInterval: .milliseconds(50)),
+          ], options: options))
+    }
+    let running = servers.map { server in Task { try await server.run() } }
+    var addresses: [String] = []
+    for server in servers { addresses += try await server.listeningAddresses().map { "\($0)" } }
+    let config = """
+      {"loadBalancingConfig": [{"weighted_round_robin": {
+        "enableOobLoadReport": \(outOfBand), "oobReportingPeriod": "0.1s",
+        "blackoutPeriod": "0s", "weightUpdatePeriod": "0.1s"}}]}
+      """
+    let peer = try Grpcio.start(
+      "weights", addresses.joined(separator: ","), config, script: "interop.py")
+    let line = try #require(
+      try await peer.line(containing: "shares ", within: .seconds(120)), "\(peer.text)")
+    let shares = line.split(separator: " ").compactMap { Int($0) }
+    #expect((58...62).contains(shares.first ?? 0) && shares.reduce(0, +) == 80, "\(line)")
+    for server in servers { server.shutDown() }
+    for run in running { try await run.value }
   }
 }

@@ -3,6 +3,7 @@
 import Glibc
 import InteropSupport
 import Testing
+import TrunkServices
 import TrunkSockets
 import TrunkWire
 import Trunkcall
@@ -82,14 +83,21 @@ struct ProxyTests {
 
   @Test("Envoy: all four shapes of a call, and what ends them")
   func envoyShapes() async throws {
-    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [InteropTestService()])
+    let load = LoadRecorder()
+    let server = GRPCServer(
+      on: .tcp("127.0.0.1", 0),
+      services: [
+        InteropTestService(load: load), LoadReportService(load, minimumInterval: .seconds(1)),
+      ])
     let running = Task { try await server.run() }
     defer { running.cancel() }
     guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
     let envoy = try await Proxy.envoy(to: port)
     defer { envoy.stop() }
     let target = "ipv4:127.0.0.1:\(envoy.port)"
-    let client = InteropClient { try GRPCChannel(to: target) }
+    let client = InteropClient {
+      try GRPCChannel(to: target, balancers: $0, balancer: $1)
+    }
     // Not those that last; and a thousand large requests at once are more than `maxWaitingBytes`.
     for test in InteropCase.allCases
     where ![.rpcSoak, .channelSoak, .concurrentLargeUnary].contains(test) {

@@ -5,6 +5,9 @@
   interop.py server PROTOS          prints `listening PORT LIMITED`, serves; on the port LIMITED
                                     requests of more than 10,000 bytes are refused
   interop.py client PROTOS ADDRESS  runs every case, prints one line of JSON for each
+  interop.py weights PROTOS ADDRESSES CONFIG
+                                    calls through C-core's weighted_round_robin until two servers'
+                                    shares of 80 calls are 60 and 20; prints `shares A B`
 
 With INTEROP_TLS=FOLDER in the environment (see Scripts/certs) both speak mutual TLS.
 
@@ -14,10 +17,12 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import time
 from concurrent import futures
 
 import grpc
+import grpc_tools
 from grpc_tools import protoc
 
 INITIAL = "x-grpc-test-echo-initial"
@@ -65,8 +70,39 @@ def stubs(protos):
     return empty_pb2, messages_pb2, test_pb2_grpc
 
 
+def orca_stubs(protos):
+    out = tempfile.mkdtemp()
+    well_known = os.path.join(os.path.dirname(grpc_tools.__file__), "_proto")
+    args = ["protoc", f"-I{protos}", f"-I{well_known}", f"--python_out={out}",
+            f"--grpc_python_out={out}"]
+    names = ["xds/data/orca/v3/orca_load_report.proto", "xds/service/orca/v3/orca.proto"]
+    if protoc.main(args + names) != 0:
+        sys.exit("protoc failed")
+    sys.path.append(out)
+    from xds.data.orca.v3 import orca_load_report_pb2
+    from xds.service.orca.v3 import orca_pb2_grpc
+    return orca_load_report_pb2, orca_pb2_grpc
+
+
 def serve(protos):
     empty, messages, grpc_stubs = stubs(protos)
+    orca, orca_grpc = orca_stubs(protos)
+    load = [orca.OrcaLoadReport()]
+    controls_load = threading.Lock()
+
+    def load_report(report):
+        return orca.OrcaLoadReport(
+            cpu_utilization=report.cpu_utilization, mem_utilization=report.memory_utilization,
+            request_cost=report.request_cost, utilization=report.utilization)
+
+    class LoadReports(orca_grpc.OpenRcaServiceServicer):
+        def StreamCoreMetrics(self, request, context):
+            interval = max(1, request.report_interval.ToTimedelta().total_seconds())
+            while context.is_active():
+                yield load[0]
+                end = time.monotonic() + interval
+                while context.is_active() and time.monotonic() < end:
+                    time.sleep(0.05)
 
     def echo_metadata(context):
         initial = [(k, v) for k, v in context.invocation_metadata() if k == INITIAL]
@@ -100,6 +136,9 @@ def serve(protos):
             if request.response_compressed.value:
                 context.set_compression(grpc.Compression.Gzip)
             echo_metadata(context)
+            if request.HasField("orca_per_query_report"):
+                report = load_report(request.orca_per_query_report).SerializeToString()
+                context.set_trailing_metadata([("endpoint-load-metrics-bin", report)])
             end(context, request)
             return messages.SimpleResponse(
                 payload=messages.Payload(body=bytes(request.response_size)),
@@ -117,8 +156,16 @@ def serve(protos):
 
         def FullDuplexCall(self, requests, context):
             echo_metadata(context)
-            for request in requests:
-                yield from replies(request, context)
+            controls = False
+            try:
+                for request in requests:
+                    if request.HasField("orca_oob_report"):
+                        controls = controls or controls_load.acquire()
+                        load[0] = load_report(request.orca_oob_report)
+                    yield from replies(request, context)
+            finally:
+                if controls:
+                    controls_load.release()
 
         def HalfDuplexCall(self, requests, context):
             echo_metadata(context)
@@ -129,6 +176,7 @@ def serve(protos):
     for options in [[], [("grpc.max_receive_message_length", SMALL)]]:
         server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=options)
         grpc_stubs.add_TestServiceServicer_to_server(Service(), server)
+        orca_grpc.add_OpenRcaServiceServicer_to_server(LoadReports(), server)
         ports.append(add_port(server))
         server.start()
         servers.append(server)
@@ -397,7 +445,26 @@ def client(protos, address):
         print(json.dumps(result), flush=True)
 
 
+def weights(protos, addresses, config):
+    _, messages, grpc_stubs = stubs(protos)
+    options = [("grpc.service_config", config)]
+    with grpc.insecure_channel(f"ipv4:{addresses}", options) as channel:
+        stub = grpc_stubs.TestServiceStub(channel)
+        request = messages.SimpleRequest(fill_server_id=True)
+        for _ in range(200):
+            counts = {}
+            for _ in range(80):
+                name = stub.UnaryCall(request, timeout=60, wait_for_ready=True).server_id
+                counts[name] = counts.get(name, 0) + 1
+            if 58 <= counts.get("A", 0) <= 62:
+                break
+            time.sleep(0.05)
+        print("shares", counts.get("A", 0), counts.get("B", 0), flush=True)
+
+
 if sys.argv[1] == "server":
     serve(sys.argv[2])
+elif sys.argv[1] == "weights":
+    weights(*sys.argv[2:])
 else:
     client(sys.argv[2], sys.argv[3])
