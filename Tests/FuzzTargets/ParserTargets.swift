@@ -228,6 +228,11 @@ import TrunkWire
       holds(address.count == 4 || address.count == 16, "an address has 4 or 16 bytes")
     }
     _ = message.texts
+    _ = message.timeToLive
+    for service in message.services {
+      let host = DNSMessage.hostName(service.target)
+      holds((host?.utf8.count ?? 0) <= 253, "a host name has at most 253 bytes")
+    }
     for record in message.answers { holds(record.owner.count <= 255, "names end at 255 bytes") }
   } catch {
     holds(error.offset <= input.count, "an error is within the message")

@@ -93,6 +93,25 @@ struct DNSServiceTests {
     #expect(resolution.note?.hasSuffix(": 1 server, 1 host not answered in full yet") == true)
   }
 
+  @Test("the service config is that of the target's name, not of the service's")
+  func config() async throws {
+    let json = #"grpc_config=[{"serviceConfig":{"loadBalancingPolicy":"round_robin"}}]"#
+    let server = try DNSServer { name, type in
+      switch (name, type) {
+      case ("_grpc_config.svc.example", 16):
+        .init(records: [.init(16, [UInt8(json.utf8.count)] + Array(json.utf8))])
+      case ("_grpc._tcp.svc.example", 33): .init(records: [.service("a.example", 1)])
+      case ("a.example", 1): .init(records: [.init(1, [10, 0, 0, 1])])
+      default: .init(responseCode: 3)
+      }
+    }
+    defer { server.stop() }
+    let resolution = try await Line().first(
+      "dns://127.0.0.1:\(server.port)/_grpc._tcp.svc.example?srv",
+      by: DNSResolver(serviceConfig: true))
+    #expect(resolution.serviceConfig?.balancer == "round_robin")
+  }
+
   @Test("calls are for the target's name, without the labels of service and protocol")
   func authority() throws {
     for (text, authority) in [

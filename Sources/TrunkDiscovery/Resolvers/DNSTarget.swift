@@ -81,9 +81,14 @@ package struct DNSTarget: Sendable, Hashable {
   /// (RFC 6125 §6.2.1).
   package static func authority(of target: Target) -> String {
     guard let name = try? DNSTarget(target), name.service != nil else { return target.endpoint }
-    let labels = name.host.split(separator: ".")
-    let own = labels.drop { $0.hasPrefix("_") }
-    return own.isEmpty ? name.host : own.joined(separator: ".")
+    return name.ownName
+  }
+
+  /// ``host``, with ``service`` without the labels of service and protocol.
+  package var ownName: String {
+    guard service != nil else { return host }
+    let own = host.split(separator: ".").drop { $0.hasPrefix("_") }
+    return own.isEmpty ? host : own.joined(separator: ".")
   }
 
   /// The whole answer if nothing needs to be looked up.

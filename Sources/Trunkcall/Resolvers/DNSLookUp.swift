@@ -184,7 +184,7 @@ extension DNSLookUp {
     let texts: DNSQuery.Answer<[UInt8]>
     do {
       texts = try await DNSQuery.texts(
-        of: "_grpc_config.\(name.host)", from: server, timeout: timeout)
+        of: "_grpc_config.\(name.ownName)", from: server, timeout: timeout)
     } catch let error as SocketError {
       if error.isNoSuchName { return .config(nil, timeToLive: nil) }
       return .failed("\(error)")
