@@ -119,7 +119,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   }
 
   /// Makes every subchannel and the resolver try again now instead of after their back-off: call it
-  /// when the network has changed.
+  /// when the network has changed. A resolver that is not in the channel's back-off is asked for a
+  /// fresher result, no sooner than its minimum interval allows.
   public func resetBackoff() { context.onControlLoop { $0.resetBackoff() } }
 
   /// Closes the channel: new calls fail with UNAVAILABLE, those under way go on for at most
