@@ -11,14 +11,16 @@ public struct BalancerRegistry: Sendable {
   /// Policies around the one that is parsed.
   private var depth = 0
 
-  /// With the built-ins: `pick_first`, `round_robin`, `weighted_round_robin`,
-  /// `least_request_experimental` and `outlier_detection_experimental`.
+  /// With the built-in policies, which docs/balancing.md describes.
   public init() {
     register(PickFirst.self)
     register(RoundRobin.self)
     register(WeightedRoundRobin.self)
     register(LeastRequest.self)
     register(OutlierDetection.self)
+    register(Priority.self)
+    register(WeightedTarget.self)
+    register(RandomSubsetting.self)
   }
 
   /// Adds a policy; one of the same name is replaced.

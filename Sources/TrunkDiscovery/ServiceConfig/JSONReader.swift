@@ -92,6 +92,16 @@ package struct JSONReader {
     return readers
   }
 
+  /// A map whose values are objects, sorted by key; empty if absent.
+  package func map(_ name: String) throws(ServiceConfigError) -> [(key: String, JSONReader)] {
+    guard let object = try object(name) else { return [] }
+    var entries: [(key: String, JSONReader)] = []
+    for (key, value) in object.fields.sorted(by: { $0.key < $1.key }) {
+      entries.append((key, try JSONReader(value, path: object.path(of: key))))
+    }
+    return entries
+  }
+
   /// proto3 JSON's `google.protobuf.Duration`: `"1.5s"`, at most nine decimals, never negative
   /// here.
   package func duration(_ name: String) throws(ServiceConfigError) -> Duration? {
