@@ -132,14 +132,10 @@ extension OutlierDetection {
       let reason = ledger.reason(subchannel.endpoint)
       subchannels[id]?.isHidden = reason != nil
       let event = BalancerEvent.subchannel(
-        id, reason == nil ? .ready : .transientFailure, error: error(subchannel.endpoint, reason))
+        id, reason == nil ? .ready : .transientFailure, error: reason)
       if send(event, resolvesAgain: false, &actions) { published = true }
     }
     return published
-  }
-
-  private func error(_ endpoint: Endpoint.Identity, _ reason: String?) -> String? {
-    reason.map { "\(endpoint.addresses.first?.description ?? "an endpoint") is \($0)" }
   }
 }
 
@@ -156,8 +152,7 @@ extension OutlierDetection {
     subchannels[id]?.isHidden = reason != nil
     guard let reason else { return send(event, &actions) }
     return send(
-      .subchannel(id, .transientFailure, error: error(subchannel.endpoint, reason)),
-      resolvesAgain: false, &actions)
+      .subchannel(id, .transientFailure, error: reason), resolvesAgain: false, &actions)
   }
 
   /// Passes an event to the child.

@@ -121,7 +121,8 @@ struct OutlierLedger: Sendable {
       entry.ejectedAt = now
       entry.multiplier += 1
       entry.reason =
-        "ejected by outlier detection: \(tally.failures) of \(tally.calls) calls failed"
+        "\(endpoint.addresses[0]) is ejected by outlier detection: "
+        + "\(tally.failures) of \(tally.calls) calls failed"
       entries[endpoint] = entry
       ejectedCount += 1
     }
