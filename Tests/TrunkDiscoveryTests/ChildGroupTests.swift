@@ -26,6 +26,22 @@ import Testing
     #expect(actions.drain().last == .close(two))
   }
 
+  @Test("of more than a hundred kept children the one that is due first is closed") func kept()
+    throws
+  {
+    let robin = try BalancerRegistry().prepare(BalancerChoice("round_robin"))
+    var group = ChildGroup()
+    var actions = BalancerActions()
+    for i in 0..<150 as Range<UInt64> {
+      actions.now = i
+      _ = group.install("\(i)", robin, Resolution([a]), &actions)
+      group.deactivate("\(i)", &actions)
+    }
+    #expect(Set(group.names) == Set((50..<150).map { "\($0)" }))
+    let closed = actions.drain().compactMap { if case .close(let id) = $0 { id.raw } else { nil } }
+    #expect(closed == Array(1...50))
+  }
+
   @Test("an endpoint reaches the child that its path begins with, the rest of the path goes along")
   func shares() {
     let all = Resolution([a.at("x", "y"), b.at("z"), c])

@@ -14,6 +14,8 @@
 struct ChildGroup: Sendable {
   /// How long a child is kept that is not in use (gRFC A56).
   static let retention: UInt64 = 15 * 60 * 1_000_000_000
+  /// Children that are kept at the same time; beyond it the one that is due first is closed.
+  static let maximumKept = 100
 
   private struct Child: Sendable {
     var policy = ChildPolicy()
@@ -56,12 +58,16 @@ struct ChildGroup: Sendable {
     run(name, &actions) { $0.handle(event, &$1) }
   }
 
-  /// Closes the child in 15 min, unless it is activated before.
+  /// Closes the child in 15 min, unless it is activated before or too many are kept.
   mutating func deactivate(_ name: String, _ actions: inout BalancerActions) {
     guard isActive(name) else { return }
     let time = actions.now + ChildGroup.retention
     children[name]?.removeAt = time
     actions.wake(at: time)
+    let kept = children.compactMap { name, child in child.removeAt.map { ($0, name) } }
+    if kept.count > ChildGroup.maximumKept, let (_, first) = kept.min(by: <) {
+      remove(first, &actions)
+    }
   }
 
   mutating func activate(_ name: String) { children[name]?.removeAt = nil }
@@ -69,13 +75,16 @@ struct ChildGroup: Sendable {
   /// Closes the children that were kept long enough.
   mutating func removeExpired(_ actions: inout BalancerActions) {
     for name in names {
-      guard let time = children[name]?.removeAt, time <= actions.now else { continue }
-      _ = run(name, &actions) {
-        $0.close(&$1)
-        return false
-      }
-      children[name] = nil
+      if let time = children[name]?.removeAt, time <= actions.now { remove(name, &actions) }
     }
+  }
+
+  private mutating func remove(_ name: String, _ actions: inout BalancerActions) {
+    _ = run(name, &actions) {
+      $0.close(&$1)
+      return false
+    }
+    children[name] = nil
   }
 
   private mutating func run(
