@@ -47,8 +47,19 @@ import TrunkWire
     #expect(send(.timer, at: second) == [.start(2)])
     #expect(send(.message(2)).isEmpty)
     #expect(send(.message(1)).isEmpty, "of an earlier stream")
-    #expect(send(.ended(2, .unavailable)) == [.start(3)])
-    #expect(send(.ended(3, .unavailable)) == [.timer(at: second)])
+    #expect(send(.ended(2, .unavailable), at: 2 * second) == [.start(3)])
+    #expect(send(.ended(3, .unavailable), at: 2 * second) == [.timer(at: 3600 * second / 1000)])
+  }
+
+  @Test("a server that ends each stream behind its first message is not called in a tight loop")
+  mutating func tightLoop() {
+    #expect(send(.connected) == [.start(1)])
+    for number in 1...5 as ClosedRange<UInt32> {
+      let began = UInt64(number - 1) * second
+      #expect(send(.message(number), at: began + 1).isEmpty)
+      #expect(send(.ended(number, nil), at: began + 2) == [.timer(at: began + second)])
+      #expect(send(.timer, at: began + second) == [.start(number + 1)])
+    }
   }
 
   @Test("UNIMPLEMENTED is final for the connection, not for the next one")

@@ -7,11 +7,12 @@ package import TrunkWire
 ///
 /// ```
 ///   off ── connected ──► running ── ended ──► waiting ── timer ──► running
-///    ▲                     │ └─ ended, after a message ──► running, at once
-///    │                     └── UNIMPLEMENTED ──► refused
+///    ▲                     └── UNIMPLEMENTED ──► refused
 ///    └── disconnected ◄── any
 /// ```
-/// - A stream that has brought a message resets the back-off; the next one starts at once.
+/// - A stream that has brought a message resets the back-off: the next one starts at once. But not
+///   before the first back-off has passed since the last start, else a server that ends each stream
+///   behind its first message would be called in a tight loop.
 /// - UNIMPLEMENTED is final for the connection, not for the next one.
 /// - Each stream has a number; events of an earlier one have no effect.
 package struct SubchannelStream: Sendable {
@@ -38,7 +39,7 @@ package struct SubchannelStream: Sendable {
     case unimplemented
   }
   private enum Phase: Sendable {
-    case off, running(hadMessage: Bool), waiting(until: UInt64), refused
+    case off, running(since: UInt64, hadMessage: Bool), waiting(until: UInt64), refused
   }
 
   private var phase = Phase.off
@@ -53,35 +54,35 @@ package struct SubchannelStream: Sendable {
     switch (event, phase) {
     case (.connected, .off):
       backoff.reset()
-      return [start()]
+      return [start(now)]
     case (.disconnected, .running):
       phase = .off
       return [.cancel]
     case (.disconnected, _):
       phase = .off
       return []
-    case (.message(number), .running):
+    case (.message(number), .running(let since, _)):
       backoff.reset()
-      phase = .running(hadMessage: true)
+      phase = .running(since: since, hadMessage: true)
       return []
     case (.ended(number, .unimplemented), .running):
       phase = .refused
       return [.unimplemented]
-    case (.ended(number, _), .running(let hadMessage)):
-      if hadMessage { return [start()] }
-      let due = now.saturatingAdd(backoff.next(using: &random))
+    case (.ended(number, _), .running(let since, let hadMessage)):
+      let due = (hadMessage ? since : now).saturatingAdd(backoff.next(using: &random))
+      if due <= now { return [start(now)] }
       phase = .waiting(until: due)
       return [.timer(at: due)]
     case (.timer, .waiting(let due)):
-      return due <= now ? [start()] : [.timer(at: due)]
-    case (.changed, .running): return [.cancel, start()]
+      return due <= now ? [start(now)] : [.timer(at: due)]
+    case (.changed, .running): return [.cancel, start(now)]
     case (.connected, _), (.message, _), (.ended, _), (.timer, _), (.changed, _): return []
     }
   }
 
-  private mutating func start() -> Action {
+  private mutating func start(_ now: UInt64) -> Action {
     number &+= 1
-    phase = .running(hadMessage: false)
+    phase = .running(since: now, hadMessage: false)
     return .start(number)
   }
 }
