@@ -39,13 +39,21 @@ func codecFigures() -> [(String, Double)] {
     + both("4MiB", payload(4 << 20), 50)
 }
 
+/// Weights are 1 to 7.
 private func resolution(_ endpoints: Range<Int>) -> Resolution {
-  Resolution(endpoints.map { Endpoint(Address("10.0.\($0 / 250).\($0 % 250 + 1)", 50_051)) })
+  Resolution(
+    endpoints.map {
+      Endpoint(Address("10.0.\($0 / 250).\($0 % 250 + 1)", 50_051), weight: UInt32($0 % 7 + 1))
+    })
 }
 
 /// A policy all of whose servers are ready.
-private func readyPolicy(_ name: String, _ endpoints: Int) -> any Balancer {
-  guard var policy = try? BalancerRegistry().make(name) else { stop("no policy \(name)") }
+private func readyPolicy(
+  _ name: String, _ endpoints: Int, _ json: String = "{}"
+) -> any Balancer {
+  guard var policy = try? BalancerRegistry().make(name, json: Array(json.utf8)) else {
+    stop("no policy \(name)")
+  }
   var actions = BalancerActions()
   policy.handle(.resolved(resolution(0..<endpoints)), &actions)
   settle(&policy, &actions)
@@ -66,13 +74,18 @@ private func settle(_ policy: inout any Balancer, _ actions: inout BalancerActio
 
 func pickFigures() -> [(String, Double)] {
   var figures: [(String, Double)] = []
-  for (name, counts) in [("pick_first", [1]), ("round_robin", [1, 10, 100, 1_000])] {
+  let weighted = #"{"useEndpointWeights": true}"#
+  for (name, json, counts) in [
+    ("pick_first", "{}", [1]), ("round_robin", "{}", [1, 10, 100, 1_000, 10_000]),
+    ("weighted_round_robin", weighted, [1, 10, 100, 1_000, 10_000]),
+  ] {
     for count in counts {
-      var policy = readyPolicy(name, count)
+      var policy = readyPolicy(name, count, json)
       var picker = policy.makePicker()
       let context = PickContext(path: "/helloworld.Greeter/SayHello")
       var used: Set<UInt64> = []
-      for _ in 0..<count * 2 {
+      // The least weight is picked in a seventh of the rounds.
+      for _ in 0..<count * 16 {
         if case .use(let id, _) = picker.pick(context) { used.insert(id.raw) }
       }
       guard used.count == count else { stop("\(name) uses \(used.count) of \(count)") }
