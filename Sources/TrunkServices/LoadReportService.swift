@@ -21,7 +21,7 @@ public final class LoadReportService: Xds_Service_Orca_V3_OpenRcaService.Service
   static let maximumInterval: Duration = .seconds(86_400)
 
   /// - Parameters:
-  ///   - recorder: what is reported; the same one as ``ServerOptions/loadRecorder`` if calls report
+  ///   - recorder: what is reported; the same one as `ServerOptions.loadRecorder` if calls report
   ///     too.
   ///   - minimumInterval: between two reports of a stream, for clients that ask for less or for none.
   ///     Default 30 s (gRFC A51); less than 10 ms is 10 ms.

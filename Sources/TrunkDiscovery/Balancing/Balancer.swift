@@ -14,7 +14,7 @@ public enum ConnectivityState: Sendable, Hashable {
 public struct SubchannelID: Sendable, Hashable {
   /// Counted up from 1 by ``BalancerActions``.
   public let raw: UInt64
-  /// For tests of a policy; in a channel ``BalancerActions/open(_:load:)`` makes the names.
+  /// For tests of a policy; in a channel ``BalancerActions/open(_:_:)`` makes the names.
   public init(_ raw: UInt64) { self.raw = raw }
 }
 

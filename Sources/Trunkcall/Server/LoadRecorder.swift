@@ -35,7 +35,7 @@ public final class LoadRecorder: Sendable {
   /// - Throws: INVALID_ARGUMENT, and nothing is changed, for a value that is negative or not finite,
   ///   a `memoryUtilization` or `utilization` over 1, more than ``LoadReport/maxEntries``, and a
   ///   `requestCost`, which is a call's.
-  public func update(_ body: @Sendable (inout LoadReport) -> Void) throws(RPCError) {
+  public func update(_ body: (inout LoadReport) -> Void) throws(RPCError) {
     try state.withLock { state throws(RPCError) in
       var report = state.report
       body(&report)
