@@ -48,6 +48,10 @@ final class TallyCounter: CallObserver {
       failures: failures.exchange(0, ordering: .relaxed))
   }
 
-  /// Whether it counts from now on.
-  func set(counts: Bool) { self.counts.store(counts, ordering: .relaxed) }
+  /// Forgets what it has counted.
+  /// - Parameter counts: whether it counts from now on.
+  func restart(counts: Bool) {
+    self.counts.store(counts, ordering: .relaxed)
+    _ = take()
+  }
 }

@@ -28,7 +28,8 @@ package struct OutlierDetection: Balancer {
   }
 
   private struct Subchannel: Sendable {
-    var endpoint: Endpoint.Identity
+    /// Its number in the ledger.
+    var endpoint: Int
     let counter: TallyCounter
     var state = ConnectivityState.idle
     /// Whether the child was shown TRANSIENT_FAILURE in place of READY.
@@ -40,7 +41,7 @@ package struct OutlierDetection: Balancer {
   private var ledger = OutlierLedger()
   private var subchannels: [SubchannelID: Subchannel] = [:]
   /// Of subchannels that were closed in this interval.
-  private var tallies: [Endpoint.Identity: CallTally] = [:]
+  private var tallies: [Int: CallTally] = [:]
   /// When the present interval began; nil while nothing is counted.
   private var intervalStart: UInt64?
   private var due = UInt64.max
@@ -90,15 +91,12 @@ extension OutlierDetection {
       intervalStart = nil
       due = .max
       ledger.reset()
-      for subchannel in subchannels.values { subchannel.counter.set(counts: false) }
+      for subchannel in subchannels.values { subchannel.counter.restart(counts: false) }
       return
     }
     if intervalStart == nil {
       tallies = [:]
-      for subchannel in subchannels.values {
-        _ = subchannel.counter.take()
-        subchannel.counter.set(counts: true)
-      }
+      for subchannel in subchannels.values { subchannel.counter.restart(counts: true) }
     }
     let start = intervalStart ?? actions.now
     let next = max(start + config.interval, actions.now)
@@ -171,15 +169,16 @@ extension OutlierDetection {
     var published = false
     for command in actions.collect({ published = body(&child, &$0) }) {
       switch command {
-      case .open(let id, let endpoint, let options)
-      where options.showsHealth && ledger.contains(endpoint.identity):
+      case .open(let id, let endpoint, let options):
+        guard options.showsHealth, let number = ledger.number(of: endpoint.identity) else { break }
         let counter = TallyCounter(counts: config.counts)
-        subchannels[id] = Subchannel(endpoint: endpoint.identity, counter: counter)
+        subchannels[id] = Subchannel(endpoint: number, counter: counter)
         actions.append(.open(id, endpoint, options.adding(counter)))
         continue
       case .update(let id, let endpoint):
         settle(id)
-        subchannels[id]?.endpoint = endpoint.identity
+        subchannels[id]?.endpoint =
+          ledger.number(of: endpoint.identity) ?? OutlierLedger.none
       case .close(let id):
         settle(id)
         subchannels[id] = nil
