@@ -13,7 +13,7 @@ import TrunkWire
     var bench: PolicyBench
     var resolved: [Endpoint] = []
     var ready: Set<SubchannelID> = []
-    let maxPercent: Int
+    var maxPercent: Int
 
     var inUse: Set<SubchannelID> {
       let ejected = bench.ejections
@@ -21,17 +21,20 @@ import TrunkWire
     }
   }
 
-  private func start(_ random: inout Seeded) throws -> Run {
+  private func config(_ random: inout Seeded) -> (json: String, maxPercent: Int) {
     let percent = [0, 10, 30, 50, 100].randomElement(using: &random) ?? 10
+    let interval = ["0.3s", "0.7s", "1s"].randomElement(using: &random) ?? "1s"
     var fields = [
-      #""interval": "1s", "baseEjectionTime": "3s", "maxEjectionTime": "8s""#,
+      #""interval": "\#(interval)", "baseEjectionTime": "3s", "maxEjectionTime": "8s""#,
       #""maxEjectionPercent": \#(percent)"#,
     ]
-    if Bool.random(using: &random) {
+    // A few configs have none of the two.
+    let algorithms = Int.random(in: 0..<10, using: &random)
+    if (1...5).contains(algorithms) {
       fields.append(
         #""successRateEjection": {"minimumHosts": 2, "requestVolume": 5, "stdevFactor": 1000}"#)
     }
-    if fields.count == 2 || Bool.random(using: &random) {
+    if algorithms >= 4 {
       fields.append(
         #"""
         "failurePercentageEjection": {"minimumHosts": 2, "requestVolume": 5, "threshold": 50,
@@ -39,12 +42,27 @@ import TrunkWire
         """#)
     }
     fields.append(#""childPolicy": [{"round_robin": {}}]"#)
-    let json = "{\(fields.joined(separator: ", "))}"
+    return ("{\(fields.joined(separator: ", "))}", percent)
+  }
+
+  private func start(_ random: inout Seeded) throws -> Run {
+    let (json, percent) = config(&random)
     var bench = try PolicyBench("outlier_detection_experimental", json: json)
     bench.actions.random = Seeded(random.next())
     var run = Run(bench: bench, maxPercent: percent)
     resolve(&run, all)
     return run
+  }
+
+  private func reconfigure(_ run: inout Run, _ random: inout Seeded) throws {
+    let (json, percent) = config(&random)
+    let choice = BalancerChoice("outlier_detection_experimental", json: Array(json.utf8))
+    let isTaken = try BalancerRegistry().prepare(choice).reconfigure(&run.bench.balancer)
+    #expect(isTaken)
+    run.maxPercent = percent
+    let counts = json.contains("Ejection\": {")
+    run.bench.send(.resolved(Resolution(run.resolved)))
+    #expect(counts || run.bench.ejections.isEmpty)
   }
 
   private func resolve(_ run: inout Run, _ endpoints: [Endpoint]) {
@@ -56,7 +74,8 @@ import TrunkWire
     run.ready.formIntersection(run.bench.open.keys)
   }
 
-  private func step(_ run: inout Run, _ random: inout Seeded) {
+  private func step(_ run: inout Run, _ random: inout Seeded) throws {
+    if Int.random(in: 0..<20, using: &random) == 0 { try reconfigure(&run, &random) }
     let ids = run.bench.open.keys.sorted { $0.raw < $1.raw }
     switch Int.random(in: 0..<10, using: &random) {
     case 0:
@@ -91,7 +110,7 @@ import TrunkWire
     var run = try start(&random)
     var ejections = 0
     for _ in 0..<150 {
-      step(&run, &random)
+      try step(&run, &random)
       ejections = max(ejections, run.bench.ejections.count)
       #expect(Set(run.bench.open.values) == Set(run.resolved))
       #expect(Set(run.bench.ejections.keys).isSubset(of: Set(run.resolved.map(\.identity))))
