@@ -181,9 +181,15 @@ public protocol Balancer: Sendable {
   mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions)
   /// The picker for the present state; called at most once per tick, after `.changed`.
   mutating func makePicker() -> any Picker
+  /// What `explain()` of a channel shows of the policy. The default: its name.
+  /// - Parameter now: nanoseconds on the clock of ``BalancerActions/now``.
+  func explain(now: UInt64) -> PolicyExplanation
 }
 
 extension Balancer {
+  /// The name alone.
+  public func explain(now: UInt64) -> PolicyExplanation { PolicyExplanation(Self.name) }
+
   /// Without the other policies.
   public static func parse(
     _ json: [UInt8], policies: BalancerRegistry

@@ -81,6 +81,16 @@ public struct ChildPolicy: Sendable {
     serving?.makePicker() ?? ConstantPicker(.wait)
   }
 
+  /// The serving policy's explanation, and the pending one's as its last child; nil before a policy
+  /// was installed.
+  public func explain(now: UInt64) -> PolicyExplanation? {
+    guard var explanation = serving?.explain(now: now) else { return nil }
+    if let pending {
+      explanation.children.append(.init("takes over when it is ready", pending.explain(now: now)))
+    }
+    return explanation
+  }
+
   /// Closes the subchannels of both policies and forgets them.
   public mutating func close(_ actions: inout BalancerActions) {
     drop(&pending, &actions)

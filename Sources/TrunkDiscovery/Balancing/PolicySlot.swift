@@ -16,6 +16,12 @@ struct PolicySlot: Sendable {
 
   mutating func makePicker() -> any Picker { balancer.makePicker() }
 
+  func explain(now: UInt64) -> PolicyExplanation {
+    var explanation = balancer.explain(now: now)
+    explanation.state = state
+    return explanation
+  }
+
   /// Takes a new config in place. False if it is another policy's or this one cannot.
   mutating func reconfigure(_ new: PreparedPolicy) -> Bool {
     guard new.choice.name == policy.choice.name, new.reconfigure(&balancer) else { return false }

@@ -65,6 +65,9 @@ package struct ChannelCore: Sendable {
   /// Why the last service config was refused, for the diagnostics.
   package private(set) var configError: ServiceConfigError?
 
+  /// Where ``serviceConfig`` comes from.
+  package private(set) var configOrigin = ChannelExplanation.ConfigOrigin.none
+
   private let options: Options
   private var actions: BalancerActions
   private var policy = ChildPolicy()
@@ -86,6 +89,9 @@ package struct ChannelCore: Sendable {
     pickerHasChanged = false
     return policy.isInstalled ? policy.makePicker() : ConstantPicker(constantPick)
   }
+
+  /// The policy in use; nil if there is none.
+  package func explainPolicy(now: UInt64) -> PolicyExplanation? { policy.explain(now: now) }
 
   package mutating func handle(_ event: Event, now: UInt64) -> [Action] {
     guard state != .shutdown else { return [] }
@@ -158,6 +164,8 @@ extension ChannelCore {
     if options.usesResolverConfig, let error = resolution.serviceConfigError { throw error }
     let own = options.usesResolverConfig ? resolution.serviceConfig : nil
     let config = own ?? options.defaultServiceConfig
+    let origin: ChannelExplanation.ConfigOrigin =
+      own != nil ? .resolver : config != nil ? .application : .none
     let choice = try options.registry.choose(config, option: options.balancer)
     // An unchanged policy is not parsed again.
     if policy.policy?.choice == choice, let same = policy.policy {
@@ -165,6 +173,7 @@ extension ChannelCore {
     } else if policy.install(try options.registry.prepare(choice), &actions) {
       published()
     }
+    configOrigin = origin
     let effective = config ?? ServiceConfig()
     if effective != serviceConfig {
       serviceConfig = effective

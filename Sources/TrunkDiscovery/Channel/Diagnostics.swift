@@ -107,7 +107,8 @@ package struct Diagnostics: Sendable, Hashable {
     return label + String(repeating: " ", count: 11 - label.count) + flat
   }
 
-  private func resolverText(_ now: UInt64) -> String {
+  /// The resolver's line, without its label.
+  package func resolverText(_ now: UInt64) -> String {
     switch resolver.outcome {
     case .silent: return "\(scheme) has not answered yet"
     case .answered(let endpoints, let note):

@@ -75,6 +75,11 @@ public struct ServiceConfig: Sendable, Hashable {
     methods[key] = config
   }
 
+  /// By path: `/package.Service/Method`, `/package.Service/`, or empty for the default.
+  var allMethods: [(path: String, config: MethodConfig)] {
+    methods.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+
   private static func key(
     _ service: String, _ method: String, path: String
   ) throws(ServiceConfigError) -> String {

@@ -118,6 +118,12 @@ public final class GRPCChannel: CallInvoker, Sendable {
     if let error { throw error }
   }
 
+  /// Why the channel sends its calls where it does, now: resolver, config, policies, and each endpoint
+  /// with its state and calls. `"\(…)"` is text for people, ``ChannelExplanation/json`` for programs.
+  /// Costs the control loop and each connection's loop some microseconds; for operators, not for each
+  /// call.
+  public func explain() async -> ChannelExplanation { await context.explain() }
+
   /// Makes every subchannel and the resolver try again now instead of after their back-off: call it
   /// when the network has changed. A resolver that is not in the channel's back-off is asked for a
   /// fresher result, no sooner than its minimum interval allows.

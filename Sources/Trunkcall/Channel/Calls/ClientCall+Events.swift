@@ -81,18 +81,20 @@ extension ClientCall {
       report(connection)
     } else if let delay = policyRetries?.pending {
       report(connection)
-      connection?.callEnded()
+      connection?.callEnded(isOK: false, began: attemptBegan)
       return retry(after: delay)
     } else if retries(reason, connection) {
       report(connection)
-      connection?.callEnded()
+      connection?.callEnded(isOK: false, began: attemptBegan)
       return pickAgain()
     } else {
       attemptFailed(afterDeadline(status(reason, connection)))
       report(connection)
     }
-    connection?.callEnded()
+    connection?.callEnded(isOK: isOK, began: attemptBegan)
   }
+
+  private var isOK: Bool { if case .ok = outcome { true } else { false } }
 
   private func take(_ message: ReceivedMessage) {
     guard outcome == nil else { return }

@@ -53,6 +53,9 @@ final class ClientConnection {
   /// Calls that were started on it; read for the idle timeout.
   @exclusivity(unchecked) private(set) var callsBegun: UInt64 = 0
   @exclusivity(unchecked) private(set) var callsUnderWay = 0
+  @exclusivity(unchecked) private var callsFailed: UInt64 = 0
+  /// Nanoseconds: a moving average, each call an eighth.
+  @exclusivity(unchecked) private var latency: UInt64 = 0
 
   init(
     _ loop: EventLoop, loopIndex: Int, to address: Address, authority: [UInt8],
@@ -135,6 +138,15 @@ final class ClientConnection {
 
   var isTakingCalls: Bool { phase == .ready }
 
+  var counts: CallCounts {
+    var counts = CallCounts()
+    counts.inFlight = callsUnderWay
+    counts.begun = callsBegun
+    counts.failed = callsFailed
+    counts.latency = .nanoseconds(Int64(clamping: latency))
+    return counts
+  }
+
   /// Takes no more calls; those under way go on.
   private func retire() {
     guard phase == .ready else { return }
@@ -144,8 +156,15 @@ final class ClientConnection {
     loop.later { bound.value.closeIfDraining() }
   }
 
-  func callEnded() {
+  /// - Parameters:
+  ///   - isOK: whether its status is OK.
+  ///   - began: when it was given to this connection.
+  func callEnded(isOK: Bool, began: UInt64) {
     callsUnderWay -= 1
+    if !isOK { callsFailed &+= 1 }
+    // The loop's own time spares a look at the clock.
+    let took = loop.now > began ? loop.now - began : 1
+    latency = latency == 0 ? took : latency &- latency >> 3 &+ took >> 3
     if phase == .draining { closeIfDone() }
   }
 
@@ -273,7 +292,7 @@ final class ClientConnection {
     socket?.close()
     session?.close()
     session = nil
-    report(.closed)
+    report(.closed(counts))
   }
 
   private func notify(_ event: ConnectionEvent) {

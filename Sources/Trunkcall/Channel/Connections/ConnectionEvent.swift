@@ -12,8 +12,8 @@ enum ConnectionEvent: Sendable {
   case ended(String?, ConnectionUse)
   /// It had ended as `.undecided`.
   case decided(answered: Bool)
-  /// The socket is closed; no event follows.
-  case closed
+  /// The socket is closed; no event follows. With what its calls came to.
+  case closed(CallCounts)
   case outcomes([PickOutcome])
   /// The server sent GOAWAY "too_many_pings" (gRFC A8) at this `keepaliveTime`, in nanoseconds.
   case tooManyPings(String, keepaliveTime: UInt64?)

@@ -23,7 +23,7 @@ extension ChannelController {
     return error
   }
 
-  private func diagnostics(balancer: String?) -> Diagnostics {
+  func diagnostics(balancer: String?) -> Diagnostics {
     var status = core.resolver
     status.nextAttempt = resolver.nextAttempt
     return Diagnostics(

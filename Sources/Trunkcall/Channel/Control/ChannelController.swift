@@ -154,9 +154,9 @@ final class ChannelController {
     case (.ended(_, let use), .perLoop(let n)): post(.perLoop(id, .ended(id: n, use: use)))
     case (.outcomes(let outcomes), _): post(.core(.completed(outcomes)))
     case (.tooManyPings(let peer, let time), _): slowKeepalive(peer, time)
-    case (.closed, _):
+    case (.closed(let counts), _):
       connections[Key(subchannel: id, name: name)] = nil
-      subchannels[id]?.connectionClosed(name)
+      subchannels[id]?.connectionClosed(name, counts)
       if connections.isEmpty, core.state == .shutdown { finishClosing() }
     }
   }
@@ -346,6 +346,11 @@ final class ChannelController {
 
   var hasWaitingCalls: Bool { !pendingCalls.isEmpty || !readyWaiters.isEmpty }
   var openConnections: [LoopBound<ClientConnection>] { Array(connections.values) }
+  var waitingCalls: Int { pendingCalls.count }
+  /// Those of one subchannel that are not closed.
+  func connections(of id: SubchannelID) -> [LoopBound<ClientConnection>] {
+    connections.filter { $0.key.subchannel == id }.map(\.value)
+  }
 
   /// connectivity-semantics-and-api.md: policy and resolver are released; the next call starts them
   /// again.

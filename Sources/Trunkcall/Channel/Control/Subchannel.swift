@@ -38,6 +38,10 @@ final class Subchannel {
   private var readyAddress: Address?
   /// nil unless a policy wants load reports out of band.
   private(set) var reports: LoadReportStream?
+  /// Of connections that are closed.
+  private(set) var pastCalls = CallCounts()
+  private var stateShown = ConnectivityState.idle
+  private(set) var stateSince = Clock.now()
 
   init(
     _ id: SubchannelID, _ endpoint: Endpoint, _ options: SubchannelOptions, loopIndex: Int,
@@ -104,6 +108,10 @@ final class Subchannel {
     case .report(let state, let error):
       if controller.log.logsEnds {
         controller.log.subchannelChanged("\(core.endpoint)", "\(state)", error)
+      }
+      if state != stateShown {
+        stateShown = state
+        stateSince = now
       }
       if state != .ready { closed(now) }
       controller.post(.core(.subchannel(id, state, error: error)))
@@ -200,7 +208,10 @@ final class Subchannel {
   }
 
   /// The connection is closed.
-  func connectionClosed(_ name: ConnectionName) { _ = forget(name) }
+  func connectionClosed(_ name: ConnectionName, _ counts: CallCounts) {
+    _ = forget(name)
+    pastCalls.add(counts)
+  }
 
   private func schedule(_ at: UInt64) {
     let timer =
