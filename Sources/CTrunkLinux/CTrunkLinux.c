@@ -64,6 +64,17 @@ extern void __tsan_init(void) __attribute__((weak));
 
 int trunk_is_sanitized(void) { return __asan_init != NULL || __tsan_init != NULL; }
 
+int trunk_tcp_acknowledgement(int fd, unsigned *unacknowledged, unsigned *milliseconds,
+                              unsigned *round_trip) {
+  struct tcp_info info;
+  socklen_t size = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return -1;
+  *unacknowledged = info.tcpi_unacked;
+  *milliseconds = info.tcpi_last_ack_recv;
+  *round_trip = info.tcpi_rtt;
+  return 0;
+}
+
 int trunk_dns_query(const char *server, unsigned short port, const char *name, int type,
                     unsigned char *answer, int capacity) {
   struct __res_state state;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 import Testing
+import TrunkSockets
 import TrunkWire
 
 @testable import Trunkcall
@@ -176,6 +177,56 @@ import TrunkWire
     #expect(stayed == -1)
     let rest = queue.takeAll()
     #expect(rest == [997, 999])
+  }
+}
+
+@Suite struct AcknowledgementWatchTests {
+  private let ms: UInt64 = 1_000_000
+
+  @Test(
+    "a host that acknowledges nothing for the timeout is gone; bytes or acknowledgements save it")
+  func verdicts() {
+    func run(
+      received: @escaping (UInt64) -> UInt64, acknowledged: @escaping (UInt64) -> UInt64?,
+      roundTrip: UInt64 = 0
+    ) -> UInt64? {
+      var watch = AcknowledgementWatch(timeout: 700 * ms)
+      // The connection had been idle for long.
+      var due = watch.begin(now: 10_000 * ms)
+      while due < 20_000 * ms {
+        let now = due
+        let verdict = watch.look(lastReceived: received(now), now: now) {
+          acknowledged(now).map {
+            TCPAcknowledgement(isAwaited: true, sinceLast: now - $0, roundTrip: roundTrip)
+          }
+        }
+        switch verdict {
+        case .look(let time): due = time
+        case .gone: return now / ms
+        }
+      }
+      return nil
+    }
+    #expect(run(received: { _ in 0 }, acknowledged: { _ in 0 }) == 10_700)
+    #expect(run(received: { _ in 0 }, acknowledged: { _ in nil }) == nil)
+    // Something is awaited at every look, and what was sent before is acknowledged.
+    #expect(run(received: { _ in 0 }, acknowledged: { $0 - 20 * ms }) == nil)
+    #expect(run(received: { $0 - 10 * ms }, acknowledged: { _ in 0 }) == nil)
+    // Until 12 s all is well.
+    let left = run(
+      received: { min($0, 12_000 * ms) }, acknowledged: { min($0, 12_000 * ms) })
+    #expect(left == 12_700)
+    #expect(run(received: { _ in 0 }, acknowledged: { _ in 0 }, roundTrip: 200 * ms) == 11_600)
+  }
+
+  @Test("a look costs no system call while bytes come") func spares() {
+    var watch = AcknowledgementWatch(timeout: 700 * ms)
+    let due = watch.begin(now: 0)
+    #expect(due == 100 * ms)
+    _ = watch.look(lastReceived: 50 * ms, now: due) {
+      Issue.record("asked though bytes came")
+      return nil
+    }
   }
 }
 

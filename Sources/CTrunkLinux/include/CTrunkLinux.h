@@ -34,6 +34,12 @@ unsigned long trunk_heap_in_use(void);
 /* Whether the program is built with the address or thread sanitizer. */
 int trunk_is_sanitized(void);
 
+/* What the kernel knows of a TCP connection's peer: segments sent and not acknowledged, milliseconds since
+   the last acknowledgement, the smoothed round trip in microseconds. 0, or -1 if it is no TCP
+   socket. */
+int trunk_tcp_acknowledgement(int fd, unsigned *unacknowledged, unsigned *milliseconds,
+                              unsigned *round_trip);
+
 /* Queries DNS for `name` (class IN) with the system's settings, or a given server (an IP literal).
    Returns the answer's length; -1 if it cannot query, or -2 minus h_errno. Blocks. */
 int trunk_dns_query(const char *server, unsigned short port, const char *name, int type,

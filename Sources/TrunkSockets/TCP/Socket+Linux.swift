@@ -49,6 +49,17 @@ enum Socket {
     setsockopt(fd, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
   }
 
+  /// nil if it is no TCP socket.
+  static func acknowledgement(_ fd: Int32) -> TCPAcknowledgement? {
+    var (unacknowledged, milliseconds, roundTrip): (UInt32, UInt32, UInt32) = (0, 0, 0)
+    guard trunk_tcp_acknowledgement(fd, &unacknowledged, &milliseconds, &roundTrip) == 0 else {
+      return nil
+    }
+    return TCPAcknowledgement(
+      isAwaited: unacknowledged > 0, sinceLast: UInt64(milliseconds) * 1_000_000,
+      roundTrip: UInt64(roundTrip) * 1_000)
+  }
+
   /// The error that a connect in progress ended with; 0 for none.
   static func pendingError(_ fd: Int32) -> Int32 {
     var code: Int32 = 0

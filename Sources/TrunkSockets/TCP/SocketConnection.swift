@@ -46,6 +46,12 @@ package final class SocketConnection: ReadinessHandler, Flushable {
   /// When the kernel last accepted bytes.
   @exclusivity(unchecked) package private(set) var lastSent: UInt64
 
+  /// What the kernel knows of the peer's acknowledgements; nil if the connection is closed, or no TCP
+  /// connection.
+  package var acknowledgement: TCPAcknowledgement? {
+    token == nil ? nil : Socket.acknowledgement(fd)
+  }
+
   /// Reads per readiness event, so that one fast peer does not hold the loop.
   private static let readsPerEvent = 4
 

@@ -92,6 +92,11 @@ public struct ChannelOptions: Sendable {
   /// PING is sent; if nothing is received for this long after it, the connection is closed. Default
   /// 1 s; nil: no such PING.
   public var livenessTimeout: Duration? = .seconds(1)
+  /// A connection with calls is closed when the server's host has acknowledged nothing of what was sent
+  /// for this long, or for eight round trips: the host or the network is gone, while a server that is
+  /// only slow or stopped has a kernel that acknowledges (RFC 9293 §3.8). Looked at every 100 ms. Default
+  /// 700 ms; nil: `tcpUserTimeout` alone.
+  public var acknowledgementTimeout: Duration? = .milliseconds(700)
   /// On a connection with calls on which nothing was received for this long, a keepalive PING is
   /// sent (gRFC A8). Default nil: none; less than 10 s counts as 10 s. A GOAWAY "too_many_pings"
   /// makes the channel double it.

@@ -60,6 +60,23 @@ package struct OutlierDetection: Balancer {
   /// ``BalancerActions/now``.
   package var ejections: [Endpoint.Identity: UInt64] { ledger.ejections(config) }
 
+  package func explain(now: UInt64) -> PolicyExplanation {
+    let ejections = ejections
+    let notes =
+      config.counts
+      ? ["\(ejections.count) of \(ledger.count) endpoints are ejected"]
+      : ["no algorithm is set: no call is counted"]
+    let subchannels = subchannels.compactMapValues { subchannel -> String? in
+      guard let end = ejections[subchannel.endpoint] else { return nil }
+      let tenths = (end > now ? end - now : 0) / 100_000_000
+      return "\(ledger.reason(subchannel.endpoint) ?? "ejected"), "
+        + "for another \(tenths / 10).\(tenths % 10) s"
+    }
+    return PolicyExplanation(
+      OutlierDetection.name, notes: notes, subchannels: subchannels,
+      children: child.explain(now: now).map { [.init("", $0)] } ?? [])
+  }
+
   package mutating func handle(_ event: BalancerEvent, _ actions: inout BalancerActions) {
     var published = false
     switch event {

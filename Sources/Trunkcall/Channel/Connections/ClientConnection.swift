@@ -37,6 +37,10 @@ final class ClientConnection {
   @exclusivity(unchecked) private var timer: LoopTimer?
   @exclusivity(unchecked) private var liveness: Liveness?
   @exclusivity(unchecked) private var livenessTimer: LoopTimer?
+  @exclusivity(unchecked) private var acknowledgements: AcknowledgementWatch?
+  @exclusivity(unchecked) private var acknowledgementTimer: LoopTimer?
+  /// No call is under way: nobody looks whether the host acknowledges.
+  @exclusivity(unchecked) private var isUnwatched = false
   @exclusivity(unchecked) var sendTimer: LoopTimer?
   @exclusivity(unchecked) private var keepalive: Keepalive?
   @exclusivity(unchecked) private var keepaliveTimer: LoopTimer?
@@ -70,6 +74,10 @@ final class ClientConnection {
     peer = "\(address)"
     if let timeout = settings.livenessTimeout {
       liveness = Liveness(timeout: UInt64(max(1, timeout.nanoseconds)))
+    }
+    if let timeout = settings.acknowledgementTimeout {
+      acknowledgements = AcknowledgementWatch(timeout: UInt64(max(1, timeout.nanoseconds)))
+      isUnwatched = true
     }
   }
 
@@ -133,6 +141,7 @@ final class ClientConnection {
     callsBegun &+= 1
     callsUnderWay += 1
     if keepaliveIsDormant { checkKeepalive() }
+    if isUnwatched { watchAcknowledgements() }
     return stream
   }
 
@@ -228,6 +237,30 @@ final class ClientConnection {
     timer.schedule(at: time)
   }
 
+  private func watchAcknowledgements() {
+    isUnwatched = false
+    guard let due = acknowledgements?.begin(now: loop.now) else { return }
+    let timer = acknowledgementTimer ?? LoopTimer(on: loop) { self.checkAcknowledgements() }
+    acknowledgementTimer = timer
+    timer.schedule(at: due)
+  }
+
+  private func checkAcknowledgements() {
+    guard phase == .ready || phase == .draining, let socket else { return }
+    guard callsUnderWay > 0 else {
+      isUnwatched = true
+      return
+    }
+    let verdict = acknowledgements?.look(lastReceived: socket.lastReceived, now: loop.now) {
+      socket.acknowledgement
+    }
+    switch verdict {
+    case .look(let time): acknowledgementTimer?.schedule(at: time)
+    case .gone: fail("the host acknowledges nothing any more")
+    case nil: break
+    }
+  }
+
   private func checkLiveness() {
     guard let socket, liveness?.look(lastReceived: socket.lastReceived) == .dead else { return }
     fail("no answer to a ping")
@@ -282,8 +315,11 @@ final class ClientConnection {
     failure = hasReceivedGoAway ? "\(failure); \(why)" : why
     phase = .closed
     // Each of these timers holds the connection.
-    for timer in [timer, livenessTimer, keepaliveTimer, sendTimer] { timer?.cancel() }
+    for timer in [timer, livenessTimer, acknowledgementTimer, keepaliveTimer, sendTimer] {
+      timer?.cancel()
+    }
     sendTimer = nil
+    acknowledgementTimer = nil
     timer = nil
     livenessTimer = nil
     keepaliveTimer = nil

@@ -9,6 +9,7 @@ struct ConnectionSettings: Sendable {
   var socket: SocketOptions
   var lookUpTimeout: Duration
   var livenessTimeout: Duration?
+  var acknowledgementTimeout: Duration?
   var keepalive: Keepalive.Settings?
   /// Calls that may wait for a stream of one connection.
   var maxWaitingCalls: Int

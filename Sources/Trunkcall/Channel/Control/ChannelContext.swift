@@ -166,7 +166,8 @@ struct ChannelParts: Sendable {
   var connection: ConnectionSettings {
     ConnectionSettings(
       http2: options.http2, socket: options.socket, lookUpTimeout: options.lookUpTimeout,
-      livenessTimeout: options.livenessTimeout, keepalive: options.keepalive,
+      livenessTimeout: options.livenessTimeout,
+      acknowledgementTimeout: options.acknowledgementTimeout, keepalive: options.keepalive,
       maxWaitingCalls: max(0, options.maxQueuedCalls), sendTimeout: options.sendTimeout,
       filter: security.filter(logger: logger))
   }
