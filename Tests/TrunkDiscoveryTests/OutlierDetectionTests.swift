@@ -52,6 +52,20 @@ extension PolicyBench {
     bench.send(.resolved(Resolution(endpoints)))
   }
 
+  @Test("what it explains: how many are ejected, and for each how long still") func explains()
+    throws
+  {
+    var bench = try bench()
+    bench.calls(1, 20, failed: 18)
+    for id in 2...5 as ClosedRange<UInt64> { bench.calls(id, 20) }
+    bench.advance(to: 10 * second)
+    let explanation = bench.balancer.explain(now: 12 * second)
+    #expect(explanation.notes == ["1 of 5 endpoints are ejected"])
+    #expect(explanation.subchannels.keys.map(\.raw) == [1])
+    #expect(explanation.subchannels.values.first?.hasSuffix("for another 28.0 s") == true)
+    #expect(explanation.children.map(\.policy.name) == ["round_robin"])
+  }
+
   @Test("the fields' names, defaults and bounds are A50's") func config() throws {
     func parse(_ json: String) throws -> OutlierDetectionConfig {
       try OutlierDetection.parse(Array(json.utf8))

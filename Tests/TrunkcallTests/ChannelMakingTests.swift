@@ -120,59 +120,6 @@ struct ChannelMakingTests {
   }
 }
 
-@Suite("A service config with fields that are not supported yet", .timeLimit(.minutes(1)))
-struct UnsupportedConfigTests {
-  @Test("they are named in a warning, once, and the config holds all the same")
-  func warning() async throws {
-    let server = try await ScriptedServer()
-    let lines = LogDetails()
-    var options = ChannelOptions()
-    options.defaultServiceConfig = try ServiceConfig(
-      json: #"""
-        {"healthCheckConfig": {"serviceName": "x"},
-         "methodConfig": [{"name": [{}], "timeout": "20s"}]}
-        """#)
-    try await withChannel(to: server.target, options: options, logger: lines.logger) { channel in
-      for _ in 0..<2 { _ = try await channel.unary(method("M"), [7]) }
-    }
-    let said = lines.lines.filter { $0.contains("not supported yet") }
-    #expect(said.count == 1)
-    #expect(said.first?.contains("healthCheckConfig") == true, "\(said)")
-  }
-
-  @Test("a config that follows with the same ones is not said again, one with others is")
-  func following() async throws {
-    let server = try await ScriptedServer()
-    let lines = LogDetails()
-    func resolution(_ limit: Int, checks: Bool = true) throws -> Resolution {
-      let check = checks ? #""healthCheckConfig": {"serviceName": "x"}, "# : ""
-      let config = try ServiceConfig(
-        json: """
-          {\(check)"methodConfig": [{"name": [{}], "maxRequestMessageBytes": \(limit)}]}
-          """)
-      return Resolution(endpoints([server]).endpoints, serviceConfig: config)
-    }
-    func fits(_ channel: GRPCChannel, _ size: Int) async -> Bool {
-      let message = [UInt8](repeating: 1, count: size)
-      return await failure { _ = try await channel.unary(method("M"), message) } == nil
-    }
-    let resolver = ManualResolver(try resolution(10))
-    try await withChannel(
-      to: "manual:///x", resolvers: [resolver], logger: lines.logger
-    ) { channel in
-      #expect(await fits(channel, 10))
-      resolver.report(try resolution(20))
-      await eventually("the second config holds") { await fits(channel, 20) }
-      resolver.report(try resolution(30, checks: false))
-      await eventually("the third config holds") { await fits(channel, 30) }
-      resolver.report(try resolution(40))
-      await eventually("the fourth config holds") { await fits(channel, 40) }
-    }
-    let said = lines.lines.filter { $0.contains("not supported yet") }
-    #expect(said.count == 2, "\(said)")
-  }
-}
-
 /// As ``LogLines``, with the lines' metadata.
 private final class LogDetails: Sendable {
   private let all = Locked<[String]>([])

@@ -34,6 +34,10 @@ struct ChildGroup: Sendable {
   func state(_ name: String) -> ConnectivityState { children[name]?.policy.state ?? .connecting }
   func owner(_ id: SubchannelID) -> String? { owners[id] }
 
+  func explain(_ name: String, now: UInt64) -> PolicyExplanation? {
+    children[name]?.policy.explain(now: now)
+  }
+
   mutating func makePicker(_ name: String) -> any Picker {
     children[name]?.policy.makePicker() ?? ConstantPicker(.wait)
   }

@@ -116,6 +116,15 @@ package struct Priority: Balancer {
     choose(changed, &actions)
   }
 
+  package func explain(now: UInt64) -> PolicyExplanation {
+    let shown = config.priorities.compactMap { name -> PolicyExplanation.Child? in
+      children.explain(name, now: now).map { .init(name, $0) }
+    }
+    return PolicyExplanation(
+      Priority.name, notes: [current.map { "\"\($0)\" is in use" } ?? "no priority is in use"],
+      children: shown)
+  }
+
   package mutating func makePicker() -> any Picker {
     current.map { children.makePicker($0) }
       ?? ConstantPicker(.fail(RPCError(.unavailable, "priority_experimental has no priorities")))

@@ -53,6 +53,11 @@ package struct RandomSubsetting: Balancer {
     if child.handle(event, &actions) || isChanged { actions.changed(child.state) }
   }
 
+  package func explain(now: UInt64) -> PolicyExplanation {
+    PolicyExplanation(
+      RandomSubsetting.name, children: child.explain(now: now).map { [.init("", $0)] } ?? [])
+  }
+
   package mutating func makePicker() -> any Picker { child.makePicker() }
 
   /// The endpoints with the lowest hashes; all if there are no more.

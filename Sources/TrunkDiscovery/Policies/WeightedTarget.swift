@@ -71,6 +71,14 @@ package struct WeightedTarget: Balancer {
     if isChanged { actions.changed(state) }
   }
 
+  package func explain(now: UInt64) -> PolicyExplanation {
+    let shown = children.names.filter(children.isActive).compactMap {
+      name -> PolicyExplanation.Child? in
+      children.explain(name, now: now).map { .init(name, $0) }
+    }
+    return PolicyExplanation(WeightedTarget.name, children: shown)
+  }
+
   package mutating func makePicker() -> any Picker {
     let state = state
     guard state != .connecting else { return ConstantPicker(.wait) }

@@ -36,12 +36,6 @@ public struct ServiceConfig: Sendable, Hashable {
     for method in try fields.objects("methodConfig") ?? [] { try add(method) }
   }
 
-  /// Fields that are parsed and checked, and that this library does not act on yet: the channel
-  /// logs them.
-  package var unsupportedFields: [String] {
-    healthCheckService == nil ? [] : ["healthCheckConfig"]
-  }
-
   /// The settings for a call (service_config.md): service and method, else the service, else
   /// the default.
   /// - Parameter path: `/package.Service/Method`.

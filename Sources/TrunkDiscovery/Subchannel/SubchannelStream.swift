@@ -80,6 +80,11 @@ package struct SubchannelStream: Sendable {
     }
   }
 
+  /// Whether the running stream has that number.
+  package func isCurrent(_ number: UInt32) -> Bool {
+    if case .running = phase { number == self.number } else { false }
+  }
+
   private mutating func start(_ now: UInt64) -> Action {
     number &+= 1
     phase = .running(since: now, hadMessage: false)

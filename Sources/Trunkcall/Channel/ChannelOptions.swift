@@ -72,6 +72,9 @@ public struct ChannelOptions: Sendable {
   public var defaultServiceConfig: ServiceConfig?
   /// Ignores service configs from the resolver. Default false.
   public var disablesServiceConfig = false
+  /// Ignores `healthCheckConfig` of the service config: servers are not asked for their health (gRFC
+  /// A17). Default false.
+  public var disablesHealthChecks = false
 
   // Connections
 

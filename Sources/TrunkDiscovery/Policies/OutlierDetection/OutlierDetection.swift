@@ -67,7 +67,7 @@ package struct OutlierDetection: Balancer {
       ? ["\(ejections.count) of \(ledger.count) endpoints are ejected"]
       : ["no algorithm is set: no call is counted"]
     let subchannels = subchannels.compactMapValues { subchannel -> String? in
-      guard let end = ejections[subchannel.endpoint] else { return nil }
+      guard let end = ledger.ejectionEnd(subchannel.endpoint, config) else { return nil }
       let tenths = (end > now ? end - now : 0) / 100_000_000
       return "\(ledger.reason(subchannel.endpoint) ?? "ejected"), "
         + "for another \(tenths / 10).\(tenths % 10) s"

@@ -31,6 +31,14 @@ struct OutlierLedger: Sendable {
   private var ejectedCount = 0
 
   /// Of an endpoint of the last resolution, for as long as it is one; never reused.
+  var count: Int { entries.count }
+
+  /// Until when the endpoint of that number is ejected at least; nil if it is not.
+  func ejectionEnd(_ number: Int, _ config: OutlierDetectionConfig) -> UInt64? {
+    guard let entry = entries[number], let ejectedAt = entry.ejectedAt else { return nil }
+    return saturating(ejectedAt, config.ejectionTime(multiplier: entry.multiplier))
+  }
+
   func number(of endpoint: Endpoint.Identity) -> Int? { numbers[endpoint] }
 
   /// Why the endpoint is ejected; nil if it is not.

@@ -43,13 +43,4 @@ extension ChannelController {
     }
     parts.logger.warning("\(error.message): \(diagnostics.joined(separator: "; "))")
   }
-
-  /// Fields of a service config that are parsed and not supported yet are logged, once.
-  func warn(of config: ServiceConfig, before: ServiceConfig?) {
-    let unsupported = config.unsupportedFields
-    guard !unsupported.isEmpty, unsupported != before?.unsupportedFields else { return }
-    parts.logger.warning(
-      "the service config has fields that are not supported yet and change nothing",
-      metadata: ["fields": "\(unsupported.joined(separator: ", "))"])
-  }
 }

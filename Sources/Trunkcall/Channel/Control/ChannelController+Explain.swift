@@ -39,7 +39,8 @@ extension ChannelController {
         stateAge: span(one.stateSince, now),
         errors: one.core.failures.map { "\($0.address) \($0.error)" },
         nextAttempt: one.core.nextAttempt.map { span(now, $0) }, connections: 0,
-        calls: one.pastCalls, notes: policy?.notes(of: one.id) ?? [])
+        calls: one.pastCalls,
+        notes: (policy?.notes(of: one.id) ?? []) + (one.health.map { [$0.text] } ?? []))
     }
     let explanation = ChannelExplanation(
       target: parts.target.description, state: core.state,

@@ -114,11 +114,15 @@ final class ChannelController {
     case .wake(let time): policyTimer.add(time)
     case .changed(let state): stateChanged(state)
     case .configured(let config):
-      warn(of: config, before: self.config)
       self.config = config
       context?.retryTokens.withLock { $0 = RetryTokens(config.retryThrottling, keeping: $0) }
       referencesChanged = true
+      for subchannel in subchannels.values { subchannel.checkHealth(of: healthCheckService) }
     }
+  }
+
+  private var healthCheckService: String? {
+    parts.options.disablesHealthChecks ? nil : config?.healthCheckService
   }
 
   private func open(_ id: SubchannelID, _ endpoint: Endpoint, _ options: SubchannelOptions) {
@@ -127,8 +131,10 @@ final class ChannelController {
     // between its control side and its calls.
     let index = nextLoop
     nextLoop = (nextLoop + 1) % context.loops.count
-    subchannels[id] = Subchannel(
+    let subchannel = Subchannel(
       id, endpoint, options, loopIndex: index, parts: parts, controller: self)
+    subchannel.checkHealth(of: healthCheckService)
+    subchannels[id] = subchannel
   }
 
   // MARK: Connections

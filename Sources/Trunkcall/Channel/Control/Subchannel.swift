@@ -38,6 +38,8 @@ final class Subchannel {
   private var readyAddress: Address?
   /// nil unless a policy wants load reports out of band.
   private(set) var reports: LoadReportStream?
+  /// nil unless the service config wants health checks, and the policy their result.
+  private(set) var health: HealthCheckStream?
   /// Of connections that are closed.
   private(set) var pastCalls = CallCounts()
   private var stateShown = ConnectivityState.idle
@@ -59,6 +61,19 @@ final class Subchannel {
     reports = options.loadReportInterval.flatMap {
       LoadReportStream(controller, id, options.observer, every: $0)
     }
+  }
+
+  /// The service config has another `healthCheckConfig`; nil: none. A connection that is READY stays
+  /// so until its server has answered.
+  func checkHealth(of service: String?) {
+    let service = options.showsHealth ? service : nil
+    guard service != health?.service else { return }
+    let wasChecked = health != nil
+    health?.disconnected()
+    health = service.map { HealthCheckStream(controller, id, service: $0) }
+    guard let reference else { return }
+    if let health { return health.connected(reference) }
+    if wasChecked { controller.post(.core(.subchannel(id, .ready, error: nil))) }
   }
 
   /// For the diagnostics of a failed call.
@@ -114,6 +129,8 @@ final class Subchannel {
         stateSince = now
       }
       if state != .ready { closed(now) }
+      // What the server says of its health is shown instead.
+      if state == .ready, let health, let reference { return health.connected(reference) }
       controller.post(.core(.subchannel(id, state, error: error)))
     }
   }
@@ -123,6 +140,7 @@ final class Subchannel {
     controller.closed(id)
     reference = nil
     reports?.disconnected()
+    health?.disconnected()
     handle(perLoop: .closed, now: now)
     readyAddress = nil
   }
