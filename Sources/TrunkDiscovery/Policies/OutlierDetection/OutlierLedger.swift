@@ -30,7 +30,6 @@ struct OutlierLedger: Sendable {
   private var lastNumber = OutlierLedger.none
   private var ejectedCount = 0
 
-  /// Of an endpoint of the last resolution, for as long as it is one; never reused.
   var count: Int { entries.count }
 
   /// Until when the endpoint of that number is ejected at least; nil if it is not.
@@ -39,6 +38,7 @@ struct OutlierLedger: Sendable {
     return saturating(ejectedAt, config.ejectionTime(multiplier: entry.multiplier))
   }
 
+  /// Of an endpoint of the last resolution, for as long as it is one; never reused.
   func number(of endpoint: Endpoint.Identity) -> Int? { numbers[endpoint] }
 
   /// Why the endpoint is ejected; nil if it is not.
