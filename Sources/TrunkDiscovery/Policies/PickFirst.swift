@@ -15,8 +15,8 @@ public struct PickFirst: Balancer {
 
   /// `{"shuffleAddressList": bool}`.
   public struct Config: Sendable, Hashable {
-    /// Shuffles the endpoints of each resolution, which spreads clients over the servers (gRFC
-    /// A62). Default false.
+    /// Shuffles the endpoints of each resolution by their weights, which spreads clients over the
+    /// servers (gRFC A62, A113). Default false.
     public var shuffleAddressList = false
     /// By default no shuffling.
     public init(shuffleAddressList: Bool = false) { self.shuffleAddressList = shuffleAddressList }
@@ -140,17 +140,19 @@ public struct PickFirst: Balancer {
   }
 }
 
+/// A random order in which each next endpoint is one of the rest with a probability by weight: by
+/// descending u^(1 / weight), u uniform over 0..<1 (gRFC A113; Efraimidis, Spirakis 2006).
 private func shuffled(
   _ endpoints: [Endpoint], _ random: inout any RandomNumberGenerator & Sendable
 ) -> [Endpoint] {
-  var result = endpoints
-  var i = result.count
-  while i > 1 {
-    let j = Int(truncatingIfNeeded: random.next() % UInt64(i))
-    i -= 1
-    result.swapAt(i, j)
+  let keyed = endpoints.map { endpoint in
+    // (-ln u) / weight, ascending, is the same order; u is in the middle of one of 2^53 parts.
+    let uniform = (Double(random.next() >> 11) + 0.5) * 0x1p-53
+    return (
+      key: -Elementary.logarithm(uniform) / Double(max(1, endpoint.weight)), endpoint: endpoint
+    )
   }
-  return result
+  return keyed.sorted { $0.key < $1.key }.map(\.endpoint)
 }
 
 /// RFC 8305 §4: address families alternate, the first address's family first; order within a family
