@@ -21,6 +21,7 @@ public struct BalancerRegistry: Sendable {
     register(Priority.self)
     register(WeightedTarget.self)
     register(RandomSubsetting.self)
+    register(PeakEWMA.self)
   }
 
   /// Adds a policy; one of the same name is replaced.
