@@ -7,6 +7,10 @@ public struct BalancerRegistry: Sendable {
   /// Policies inside of policies, at most; deeper configs are refused.
   package static let maximumDepth = 16
 
+  /// The most entries of a ring of `ring_hash_experimental`, whatever its config allows. A channel sets
+  /// it to its `ChannelOptions.maxRingSize`; for tests of a policy. Default 4,096.
+  public var maxRingSize = RingHash.defaultCap
+
   private var types: [String: any Balancer.Type] = [:]
   /// Policies around the one that is parsed.
   private var depth = 0
@@ -22,6 +26,7 @@ public struct BalancerRegistry: Sendable {
     register(WeightedTarget.self)
     register(RandomSubsetting.self)
     register(PeakEWMA.self)
+    register(RingHash.self)
   }
 
   /// Adds a policy; one of the same name is replaced.

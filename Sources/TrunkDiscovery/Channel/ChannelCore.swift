@@ -167,6 +167,7 @@ extension ChannelCore {
     let origin: ChannelExplanation.ConfigOrigin =
       own != nil ? .resolver : config != nil ? .application : .none
     let choice = try options.registry.choose(config, option: options.balancer)
+    let isFirst = !policy.isInstalled
     // An unchanged policy is not parsed again.
     if policy.policy?.choice == choice, let same = policy.policy {
       if policy.install(same, &actions) { published() }
@@ -180,6 +181,8 @@ extension ChannelCore {
       out.append(.configured(effective))
     }
     send(.resolved(resolution))
+    // The channel has left IDLE because somebody wants a connection.
+    if isFirst { send(.exitIdle) }
   }
 
   private mutating func resolutionFailed(_ note: String, _ now: UInt64) {

@@ -37,6 +37,9 @@ public struct ChannelOptions: Sendable {
   public var maxRetryBufferTotal = 16 << 20
   /// The most attempts of a call, whatever its retry policy allows (gRFC A6). Default 5.
   public var maxRetryAttempts = 5
+  /// The most entries of a ring of `ring_hash_experimental`, whatever its config allows (gRFC A42), up
+  /// to 8,388,608; each takes 12 bytes. Default 4,096.
+  public var maxRingSize = 4096
   /// Whether `retryPolicy` of the service config is followed. Transparent retries, of calls that no
   /// server has seen, are made in any case. Default true.
   public var followsRetryPolicies = true

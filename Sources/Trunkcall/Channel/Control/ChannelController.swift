@@ -71,6 +71,7 @@ final class ChannelController {
       loops: loops, parts.options.connectionsPerEndpoint)
     var options = ChannelCore.Options()
     options.registry = parts.registry
+    options.registry.maxRingSize = parts.options.maxRingSize
     options.balancer = parts.balancer
     options.defaultServiceConfig = parts.options.defaultServiceConfig
     options.usesResolverConfig = !parts.options.disablesServiceConfig
