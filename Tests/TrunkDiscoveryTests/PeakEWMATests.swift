@@ -213,6 +213,16 @@ import TrunkWire
     #expect((counts[3] ?? 0) > 3_000, "\(counts)")
   }
 
+  @Test("explain() says what each endpoint's latency counts as") func explained() throws {
+    var bench = try bench(2)
+    let latency = try #require(bench.options[two]?.observer as? LatencyAverage)
+    call(latency, 5_250_000, at: second)
+    let explanation = bench.balancer.explain(now: second)
+    #expect(explanation.subchannels == [one: "no average latency yet", two: "counts as 5.2 ms"])
+    bench.turn(2, .transientFailure)
+    #expect(bench.balancer.explain(now: second).subchannels.count == 1)
+  }
+
   @Test("a new config keeps connections, averages and calls in flight") func reconfigured() throws {
     var bench = try bench(2)
     let latency = try #require(bench.options[one]?.observer as? LatencyAverage)

@@ -249,6 +249,16 @@ import TrunkWire
     #expect(try sizes("{}", cap: -1) == 1...1)
   }
 
+  @Test("explain() says how large the ring is, and in which states its endpoints are")
+  func explained() throws {
+    var bench = try bench(ready: [1, 2])
+    bench.turn(3, .transientFailure)
+    #expect(
+      bench.balancer.explain(now: 0).notes == [
+        "a ring of 1025 entries; of 5 endpoints 2 are READY, 0 connecting, 1 failed, 2 not used yet"
+      ])
+  }
+
   @Test("a new config makes a new ring and keeps the connections") func reconfigured() throws {
     var bench = try bench(ready: [1, 2, 3, 4, 5])
     var balancer = try #require(bench.balancer as? RingHash)

@@ -62,6 +62,17 @@ package struct PeakEWMA: Balancer {
     set.handle(event, &actions)
   }
 
+  package func explain(now: UInt64) -> PolicyExplanation {
+    var averages: [SubchannelID: String] = [:]
+    for one in set.ready {
+      guard let latency = one.observer?.average(at: now) else { continue }
+      let tenths = UInt64(latency / 100_000)
+      averages[one.id] =
+        latency == 0 ? "no average latency yet" : "counts as \(tenths / 10).\(tenths % 10) ms"
+    }
+    return PolicyExplanation(PeakEWMA.name, subchannels: averages)
+  }
+
   package mutating func makePicker() -> any Picker {
     set.picker { ready in
       PeakEWMAPicker(

@@ -53,3 +53,20 @@ final class HashRing: Sendable {
     return low == hashes.count ? 0 : low
   }
 }
+
+/// One endpoint of the policy.
+struct RingMember: Sendable {
+  var id: SubchannelID
+  var endpoint: Endpoint
+  /// Of all its entries in the list.
+  var weight: UInt64
+  var phase = RingHashPicker.Phase.idle
+  /// gRFC A76; without the attribute the first address, as in gRFC A42.
+  var key: String {
+    if let key = endpoint.attributes["hash_key"], !key.isEmpty { return key }
+    return endpoint.addresses[0].description
+  }
+  func isPlaced(as other: RingMember) -> Bool {
+    id == other.id && weight == other.weight && key == other.key
+  }
+}

@@ -25,24 +25,9 @@ package struct RingHash: Balancer {
 
   typealias Phase = RingHashPicker.Phase
   typealias Counts = RingHashPicker.Counts
-  private struct Child: Sendable {
-    var id: SubchannelID
-    var endpoint: Endpoint
-    /// Of all its entries in the list.
-    var weight: UInt64
-    var phase = Phase.idle
-    /// gRFC A76; without the attribute the first address, as in gRFC A42.
-    var key: String {
-      if let key = endpoint.attributes["hash_key"], !key.isEmpty { return key }
-      return endpoint.addresses[0].description
-    }
-    func isPlaced(as other: Child) -> Bool {
-      id == other.id && weight == other.weight && key == other.key
-    }
-  }
 
   private var config: Config
-  private var children: [Child] = []
+  private var children: [RingMember] = []
   private var position: [SubchannelID: Int] = [:]
   private var counts = Counts()
   private var ring = HashRing([], sizes: 1...1)
@@ -96,6 +81,16 @@ package struct RingHash: Balancer {
     }
   }
 
+  package func explain(now: UInt64) -> PolicyExplanation {
+    let idle = children.count - counts.ready - counts.connecting - counts.failed
+    return PolicyExplanation(
+      RingHash.name,
+      notes: [
+        "a ring of \(ring.count) entries; of \(children.count) endpoints \(counts.ready) are READY, "
+          + "\(counts.connecting) connecting, \(counts.failed) failed, \(idle) not used yet"
+      ])
+  }
+
   package mutating func makePicker() -> any Picker {
     guard resolved else { return ConstantPicker(.wait) }
     return RingHashPicker(
@@ -107,7 +102,7 @@ package struct RingHash: Balancer {
 
   private mutating func replace(_ resolution: Resolution, _ actions: inout BalancerActions) {
     let before = children
-    var old: [Endpoint.Identity: Child] = [:]
+    var old: [Endpoint.Identity: RingMember] = [:]
     for child in children { old[child.endpoint.identity] = child }
 
     resolved = true
@@ -122,7 +117,7 @@ package struct RingHash: Balancer {
       }
       var child =
         old.removeValue(forKey: endpoint.identity)
-        ?? Child(id: actions.open(endpoint), endpoint: endpoint, weight: weight)
+        ?? RingMember(id: actions.open(endpoint), endpoint: endpoint, weight: weight)
       child.endpoint = endpoint
       child.weight = weight
       index[endpoint.identity] = children.count
@@ -191,7 +186,7 @@ package struct RingHash: Balancer {
   private mutating func connectAny(_ actions: inout BalancerActions) {
     guard !children.isEmpty else { return }
     let start = Int(truncatingIfNeeded: actions.random.next() % UInt64(children.count))
-    let isIdle: (Child) -> Bool = { $0.phase == .idle }
+    let isIdle: (RingMember) -> Bool = { $0.phase == .idle }
     let i = children[start...].firstIndex(where: isIdle) ?? children.firstIndex(where: isIdle)
     if let i { connect(i, &actions) }
   }
