@@ -65,14 +65,15 @@ struct LeastRequestPicker: Picker {
 
   mutating func pick(_ call: borrowing PickContext) -> Pick {
     var random = call.random
-    var best = ready[index(&random)]
-    var least = best.callsInFlight
+    // By index: a copy of a candidate would retain its endpoint's parts.
+    var best = index(&random)
+    var least = ready[best].callsInFlight
     for _ in 1..<choices {
-      let other = ready[index(&random)]
-      let calls = other.callsInFlight
+      let other = index(&random)
+      let calls = ready[other].callsInFlight
       if calls < least { (best, least) = (other, calls) }
     }
-    return .use(best.id)
+    return .use(ready[best].id)
   }
 
   /// The high half of a product maps 32 random bits to the range (Lemire 2019); the bits come from
