@@ -248,13 +248,19 @@ final class ChannelController {
   /// Picks for a call with the newest picker, or lets it wait, or fails it.
   func admit(_ call: ClientCall) {
     guard call.outcome == nil, !call.settleIfDue() else { return }
-    if core.state == .idle { wake() }
     // The latest event is not in the picker yet: it may name a connection that is closed.
-    if publicationDue { return wait(call) }
+    if publicationDue {
+      if core.state == .idle { wake() }
+      return wait(call)
+    }
     switch snapshot.pick(call, now: controlLoop.now) {
     case .go(let reference, let token):
       call.move(to: reference, token: token, from: controlLoopIndex)
-    case .noConnection, .wait: wait(call)
+    case .noConnection: wait(call)
+    case .wait:
+      wait(call)
+      // An IDLE policy connects what the pick says; the picker of a channel without one just waits.
+      if core.state == .idle { wake() }
     case .connect(let id):
       wait(call)
       post(.subchannel(id, .connect))
