@@ -12,4 +12,12 @@ struct LeakTests {
     #expect(code == 0, "\(process.text)")
     #expect(process.lines.contains("nothing is left"), "\(process.text)")
   }
+
+  @Test("20,000 cancelled, expired, failed, retried and hedged calls leave nothing behind")
+  func calls() async throws {
+    let process = try ChildProcess(ChildProcess.built("leak-check"), ["calls", "20000"])
+    let code = try await process.exit(within: .seconds(150))
+    #expect(code == 0, "\(process.text)")
+    #expect(process.lines.contains("nothing is left"), "\(process.text)")
+  }
 }

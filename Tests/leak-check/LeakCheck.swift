@@ -13,14 +13,34 @@ import Trunkcall
 /// the process was there before and after: in a process of its own, where nothing else is.
 ///
 ///     leak-check [COUNT]
+///     leak-check calls COUNT
 @main struct LeakCheck {
   static func main() async throws {
+    if CommandLine.arguments.dropFirst().first == "calls" {
+      return try await calls(CommandLine.arguments.dropFirst(2).first.flatMap { Int($0) } ?? 10_000)
+    }
     let count = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000
     let cases = try await LeakCases()
     // A task that is left has more than half a kilobyte, a server many.
     try await check(cases, count / 2, LeakCases.Kind.sleepless, bytesPerItem: 256)
     try await check(cases, count - count / 2, LeakCases.Kind.allCases, bytesPerItem: 1_024)
     print("nothing is left")
+  }
+
+  /// What a call leaves behind has a hundred bytes and more.
+  private static func calls(_ count: Int) async throws {
+    let cases = try await CallCases()
+    // As many at once as ever, so that pools and tables have their size.
+    await cases.run(count / 4)
+    for _ in 0..<4 {
+      let before = await Figures.atRest()
+      await cases.run(count)
+      let after = await Figures.settled { $0.isBack(to: before, bytes: count * 4) }
+      print("before: \(before)\nafter \(count) calls: \(after)\n\(cases.summary)")
+      if after.isBack(to: before, bytes: count * 4) { return print("nothing is left") }
+    }
+    print("something is left")
+    exit(1)
   }
 
   private static func check(
