@@ -12,7 +12,8 @@ import TrunkWire
 /// Servers that break their calls in every way, against every policy.
 @Suite("Calls to servers that misbehave", .timeLimit(.minutes(2))) struct PolicyStormTests {
   static let balancers = [
-    "pick_first", "round_robin", "least_request_experimental", "weighted_round_robin",
+    "pick_first", "round_robin", "least_request_experimental", "weighted_round_robin", "peak_ewma",
+    "ring_hash_experimental",
   ]
   static let wrapped = [
     #"{"outlier_detection_experimental": {"interval": "0.05s", "baseEjectionTime": "0.05s", "#
