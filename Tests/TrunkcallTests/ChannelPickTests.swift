@@ -18,6 +18,25 @@ import TrunkWire
     return options
   }
 
+  @Test("a call that comes while a publication is due is picked then, even if nothing has changed")
+  func publicationWithoutChange() async throws {
+    let server = try await ScriptedServer()
+    try await withChannel(to: server.target) { channel in
+      try await channel.ready(within: .seconds(5))
+      _ = try await channel.unary(method("M"), [7])
+      let context = channel.context
+      let call = ClientCall(context, CallRequest(method("M").path), Metadata(), isUnary: true)
+      call.firstFrame = MessageFrame.sealed([0, 0, 0, 0, 0, 7])
+      call.requestsEnded = true
+      context.onControlLoop { controller in
+        call.setOwningLoop(at: context.controlLoopIndex)
+        controller.post(.core(.timer))
+        controller.admit(call)
+      }
+      await eventually("it is answered") { call.isOver }
+    }
+  }
+
   @Test("round_robin spreads calls over the servers, and follows the resolver")
   func roundRobin() async throws {
     let servers = [

@@ -45,7 +45,8 @@ import TrunkWire
   }
 
   /// What a server does with a call, by the number in its message; whatever follows is ignored.
-  private static func misbehave(_ stream: ScriptedStream, _ number: UInt8, _ server: ScriptedHolder) {
+  private static func misbehave(_ stream: ScriptedStream, _ number: UInt8, _ server: ScriptedHolder)
+  {
     func trailersOnly(_ status: String, _ more: Metadata = Metadata()) {
       var block: Metadata = [
         ":status": "200", "content-type": "application/grpc", "grpc-status": status,

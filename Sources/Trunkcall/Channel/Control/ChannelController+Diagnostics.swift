@@ -43,4 +43,24 @@ extension ChannelController {
     }
     parts.logger.warning("\(error.message): \(diagnostics.joined(separator: "; "))")
   }
+
+  /// At debug level.
+  func logEnd(_ event: ConnectionEvent, of id: SubchannelID) {
+    let peer = subchannels[id].map { "\($0.core.endpoint)" } ?? "a former endpoint"
+    switch event {
+    case .failed(let error): log.connectionEnded(peer: peer, "not connected: \(error)")
+    case .ended(let error, let use):
+      log.connectionEnded(peer: peer, "\(error ?? "GOAWAY or no longer needed"), \(use)")
+    case .ready, .decided, .closed, .outcomes, .tooManyPings: break
+    }
+  }
+
+  /// gRFC A8: connections made from now on send keepalive PINGs half as often. Once, however many
+  /// of the earlier connections get "too_many_pings".
+  func slowKeepalive(_ peer: String, _ time: UInt64?) {
+    guard let doubled = connectionSettings.doubleKeepaliveTime(from: time) else { return }
+    parts.logger.warning(
+      "a server got too many pings: the channel's keepalive time is doubled",
+      metadata: ["server": "\(peer)", "seconds": "\(Double(doubled) / 1e9)"])
+  }
 }

@@ -20,7 +20,7 @@ final class ChannelController {
   }
 
   let controlLoop: EventLoop
-  private(set) var connectionSettings: ConnectionSettings
+  var connectionSettings: ConnectionSettings
   /// Owns this object.
   weak var context: ChannelContext?
   let parts: ChannelParts
@@ -36,9 +36,11 @@ final class ChannelController {
   // Calls
   private var snapshot = PickerSnapshot(seed: UInt64.random(in: 1...UInt64.max))
   private var references: [UInt64: ConnectionReference] = [:]
-  private var config: ServiceConfig?
+  private(set) var config: ServiceConfig?
   private var referencesChanged = false
   private var publicationDue = false
+  /// A call waits only for the publication that is due, whatever that changes.
+  private var mayPick = false
   private var pendingCalls: PendingCalls<ClientCall>
   private var perLoopConnections: PerLoopConnectionRegistry
 
@@ -122,10 +124,6 @@ final class ChannelController {
     }
   }
 
-  private var healthCheckService: String? {
-    parts.options.disablesHealthChecks ? nil : config?.healthCheckService
-  }
-
   private func open(_ id: SubchannelID, _ endpoint: Endpoint, _ options: SubchannelOptions) {
     guard let context else { return }
     // Spread over the loops in turn, the control loop first: a channel with one server needs no hop
@@ -166,26 +164,6 @@ final class ChannelController {
       subchannels[id]?.connectionClosed(name, counts)
       if connections.isEmpty, core.state == .shutdown { finishClosing() }
     }
-  }
-
-  /// At debug level.
-  private func logEnd(_ event: ConnectionEvent, of id: SubchannelID) {
-    let peer = subchannels[id].map { "\($0.core.endpoint)" } ?? "a former endpoint"
-    switch event {
-    case .failed(let error): log.connectionEnded(peer: peer, "not connected: \(error)")
-    case .ended(let error, let use):
-      log.connectionEnded(peer: peer, "\(error ?? "GOAWAY or no longer needed"), \(use)")
-    case .ready, .decided, .closed, .outcomes, .tooManyPings: break
-    }
-  }
-
-  /// gRFC A8: connections made from now on send keepalive PINGs half as often. Once, however many
-  /// of the earlier connections get "too_many_pings".
-  private func slowKeepalive(_ peer: String, _ time: UInt64?) {
-    guard let doubled = connectionSettings.doubleKeepaliveTime(from: time) else { return }
-    parts.logger.warning(
-      "a server got too many pings: the channel's keepalive time is doubled",
-      metadata: ["server": "\(peer)", "seconds": "\(Double(doubled) / 1e9)"])
   }
 
   func opened(_ reference: ConnectionReference) {
@@ -232,11 +210,15 @@ final class ChannelController {
     defer { if core.state == .ready { settleReadyWaiters(.ready) } }
     let picker = core.takePicker()
     if perLoopConnections.count(subchannels.count) { referencesChanged = true }
-    guard picker != nil || referencesChanged, let context else { return }
-    referencesChanged = false
-    let update = PickerSnapshot.Update(picker: picker, references: references, config: config)
-    snapshot.apply(update)
-    context.publish(update, perLoopConnections: perLoopConnections.loops)
+    if picker != nil || referencesChanged, let context {
+      referencesChanged = false
+      let update = PickerSnapshot.Update(picker: picker, references: references, config: config)
+      snapshot.apply(update)
+      context.publish(update, perLoopConnections: perLoopConnections.loops)
+    } else if !mayPick {
+      return
+    }
+    mayPick = false
     for call in pendingCalls.takeAll() {
       call.leftPendingCalls()
       admit(call)
@@ -250,6 +232,7 @@ final class ChannelController {
     guard call.outcome == nil, !call.settleIfDue() else { return }
     // The latest event is not in the picker yet: it may name a connection that is closed.
     if publicationDue {
+      mayPick = true
       if core.state == .idle { wake() }
       return wait(call)
     }

@@ -148,3 +148,10 @@ final class HealthCheckStream {
     handle(.ended(number, error?.code))
   }
 }
+
+extension ChannelController {
+  /// What servers are asked for; nil: they are not asked.
+  var healthCheckService: String? {
+    parts.options.disablesHealthChecks ? nil : config?.healthCheckService
+  }
+}
