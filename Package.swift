@@ -164,7 +164,7 @@ let package = Package(
       ]),
     // gRPC's interop tests: the cases in a library, so that tests run them as well.
     library("InteropStubs", ["Trunkcall", "TrunkProtobuf", protobuf]),
-    library("InteropSupport", ["Trunkcall", "InteropStubs", protobuf]),
+    library("InteropSupport", ["Trunkcall", "TrunkSockets", "InteropStubs", protobuf]),
     program(
       "interop-server",
       ["Trunkcall", "TrunkServices", "InteropSupport", "GreeterSupport", logging]),

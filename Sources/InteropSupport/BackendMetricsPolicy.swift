@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import Synchronization
+internal import TrunkSockets
 internal import Trunkcall
 
 /// `test_backend_metrics_load_balancer` of interop-test-descriptions.md: one subchannel over all
@@ -16,7 +16,7 @@ struct BackendMetricsPolicy: Balancer {
   }
   /// By address, as ``UnaryResponse/peer`` has it: a policy is made by its name, so a case cannot hand
   /// it a place of its own.
-  private static let reports = Mutex<[String: Reports]>([:])
+  private static let reports = Locked<[String: Reports]>([:])
 
   /// What the policy got last from the server of a call.
   static func reports(of peer: String) -> Reports { reports.withLock { $0[peer] ?? Reports() } }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import Synchronization
 public import TrunkDiscovery
+internal import TrunkSockets
 
 /// A resolver whose results a test gives out: for channels under test, and for policies that need
 /// endpoints to change.
@@ -30,7 +30,7 @@ public final class ManualResolver: Resolver {
     var waiters: [UInt64: AsyncStream<Void>.Continuation] = [:]
     var lastWaiter: UInt64 = 0
   }
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   /// - Parameters:
   ///   - scheme: in lower case.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 import ScriptedDNS
-import Synchronization
 import Testing
 import TrunkDiscovery
+import TrunkSockets
 import Trunkcall
 
 @Suite("dns resolver", .timeLimit(.minutes(1)))
@@ -52,7 +52,7 @@ struct DNSResolverTests {
   @Test(
     "a family that the server answers does not wait for the other; a late answer is reported too")
   func lateFamily() async throws {
-    let asked = Mutex(0)
+    let asked = Locked(0)
     let v6 = [UInt8](repeating: 0, count: 15) + [5]
     let server = try DNSServer { _, type in
       guard type == 28 else { return .init(records: [.init(1, [10, 0, 0, 1])]) }
@@ -112,7 +112,7 @@ struct DNSResolverTests {
 
   @Test("it looks again when the channel asks, and only then")
   func refresh() async throws {
-    let last = Mutex<UInt8>(0)
+    let last = Locked<UInt8>(0)
     let server = try DNSServer { _, type in
       let number = last.withLock { last in
         if type == 1 { last += 1 }

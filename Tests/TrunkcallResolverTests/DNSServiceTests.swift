@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 import ScriptedDNS
-import Synchronization
 import Testing
 import TrunkDiscovery
+import TrunkSockets
 
 @testable import Trunkcall
 
@@ -174,7 +174,7 @@ struct DNSServiceTests {
   }
 
   private final class Answer: Sendable {
-    let port: Mutex<UInt16?>
-    init(_ port: UInt16) { self.port = Mutex(port) }
+    let port: Locked<UInt16?>
+    init(_ port: UInt16) { self.port = Locked(port) }
   }
 }

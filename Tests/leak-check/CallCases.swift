@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 import Glibc
 import Logging
-import Synchronization
+import TrunkSockets
 import Trunkcall
 
 /// Calls that end in every way: answered, failed, cancelled, expired, retried, hedged; over two channels,
@@ -93,7 +93,7 @@ struct CallCases: Sendable {
 }
 
 private final class Ends: Sendable {
-  private let counts = Mutex<[String: Int]>([:])
+  private let counts = Locked<[String: Int]>([:])
   var all: [String: Int] { counts.withLock { $0 } }
   func add(_ end: String) { counts.withLock { $0[end, default: 0] += 1 } }
 }

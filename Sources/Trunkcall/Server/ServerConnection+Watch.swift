@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
+internal import TrunkDiscovery
 internal import TrunkHTTP2
 internal import TrunkSockets
 
@@ -21,7 +22,7 @@ extension ServerConnection {
       checkKeepalive()
     }
     if !server.life.isEndless {
-      var random = SystemRandomNumberGenerator()
+      var random = SystemRandom()
       life = ConnectionLife(server.life, born: loop.now, random: &random)
       checkLife()
     }

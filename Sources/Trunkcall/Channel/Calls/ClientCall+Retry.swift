@@ -58,7 +58,7 @@ extension ClientCall {
     let canReplay =
       canReplay && policyRetries.buffer.allowsReplay(context)
     let decision = context.retryTokens.withLock { tokens in
-      var random = SystemRandomNumberGenerator()
+      var random = SystemRandom()
       return policyRetries.state.failed(
         error.code, pushback, canReplay: canReplay, tokens: &tokens, random: &random)
     }
