@@ -161,6 +161,33 @@ import TrunkWire
     #expect(watches.requests.isEmpty)
   }
 
+  @Test("another service name is asked for anew; the end of the former watch means nothing")
+  func renamed() async throws {
+    let watches = Watches()
+    let server = try await server(watches, 1)
+    var first = endpoints([server])
+    first.serviceConfig = try options("shop").defaultServiceConfig
+    var second = first
+    second.serviceConfig = try options("cart").defaultServiceConfig
+    let resolver = ManualResolver(first)
+    try await withChannel(to: "manual:///x", resolvers: [resolver]) { channel in
+      channel.connect()
+      await eventually("it is asked") { watches.count == 1 }
+      watches.say(1)
+      try await channel.ready(within: .seconds(5))
+      resolver.report(second)
+      await eventually("it is asked for the other") {
+        watches.requests.count == 2 && watches.count == 1
+      }
+      watches.say(1)
+      #expect(await reached(channel) == [1])
+      await eventually("the answer has come") {
+        await channel.explain().endpoints.first?.notes == ["health SERVING"]
+      }
+      #expect(channel.state == .ready && watches.requests.count == 2 && watches.count == 1)
+    }
+  }
+
   @Test("a config that begins or ends health checks holds for connections that are there")
   func reconfigured() async throws {
     let watches = Watches()

@@ -271,6 +271,26 @@ import TrunkWire
     #expect(seen.all.count == 1)
   }
 
+  @Test("no request is lost or doubled while the call goes over to the attempt that is chosen")
+  func handsOver() async throws {
+    // Headers at once: the choice is made while the application writes.
+    let server = try await ScriptedServer()
+    var options = try options(2, delay: "10s")
+    options.loops = 2
+    try await withChannel(to: server.target, options: options) { channel in
+      try await channel.ready(within: .seconds(5))
+      for _ in 0..<300 {
+        let call = try await channel.bidirectional(method("M"))
+        let sent = (0..<8).map { [UInt8($0)] }
+        for message in sent { try await call.requests.write(message) }
+        try await call.requests.finish()
+        var echo: [[UInt8]] = []
+        while let message = try await call.responses.next() { echo.append(message) }
+        try #require(echo == sent)
+      }
+    }
+  }
+
   @Test("whatever the servers do, each call ends once, and nothing is left behind")
   func storm() async throws {
     // Answers, fails, refuses, keeps silent or closes the connection, by the message's number.

@@ -46,7 +46,11 @@ package struct SubchannelStream: Sendable {
   private var number: UInt32 = 0
   private var backoff: Backoff
 
-  package init(backoff: Backoff) { self.backoff = backoff }
+  /// - Parameter number: the streams' numbers are larger.
+  package init(backoff: Backoff, after number: UInt32 = 0) {
+    self.backoff = backoff
+    self.number = number
+  }
 
   package mutating func handle(
     _ event: Event, now: UInt64, random: inout some RandomNumberGenerator

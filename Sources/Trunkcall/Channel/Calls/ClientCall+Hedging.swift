@@ -28,6 +28,8 @@ final class HedgedCall {
   private(set) var history: [String] = []
   /// An attempt was chosen: the call is on its way to the attempt's loop, or there.
   private(set) var isCommitted = false
+  /// The call has the chosen attempt's stream; until then requests go to ``requests``.
+  fileprivate(set) var isTakenOver = false
 
   /// Whether an attempt was given to a connection.
   var hasBegun: Bool { !begun.isEmpty }
@@ -49,9 +51,11 @@ final class HedgedCall {
   /// - Returns: false: the writer need not wait.
   func write(_ frame: [UInt8], _ call: ClientCall) -> Bool {
     requests.append([frame])
-    buffer.add(frame.count, call.context)
+    if !isCommitted { buffer.add(frame.count, call.context) }
     for attempt in attempts.values { attempt.postToOwningLoop { $0.pullRequests() } }
-    if !buffer.allowsReplay(call.context), let oldest = begun.first ?? attempts.keys.min() {
+    if !isCommitted, !buffer.allowsReplay(call.context),
+      let oldest = begun.first ?? attempts.keys.min()
+    {
       perform(state.outgrown(oldest), call)
     }
     return false
@@ -96,7 +100,8 @@ final class HedgedCall {
   }
 
   private func perform(_ actions: [HedgeState.Action], _ call: ClientCall) {
-    for action in actions {
+    // After the commit the call may be on another loop already.
+    for action in actions where !isCommitted {
       switch action {
       case .start(let number): start(number, call)
       case .wake(let time):
@@ -117,7 +122,7 @@ final class HedgedCall {
   }
 
   private func wake(_ call: ClientCall) {
-    guard call.outcome == nil, !isCommitted else { return }
+    guard !isCommitted, call.outcome == nil else { return }
     let tokens = call.context.retryTokens.withLock { $0 }
     perform(state.timer(now: Clock.now(), tokens: tokens), call)
   }
@@ -254,6 +259,7 @@ extension ClientCall {
     guard outcome == nil, case .hedge(let hedge) = attempt.policy,
       case .hedged(let hedged) = policy
     else { return attempt.cancel() }
+    hedged.isTakenOver = true
     response = attempt.response
     reader = attempt.reader
     inbound = attempt.inbound

@@ -115,7 +115,7 @@ extension ClientCall {
       abort(refusal)
       throw refusal
     }
-    if case .hedged(let hedged) = policy, !hedged.isCommitted {
+    if case .hedged(let hedged) = policy, !hedged.isTakenOver {
       return hedged.write(frame, self)
     }
     keep(frame)
@@ -129,7 +129,7 @@ extension ClientCall {
   func waitForRoom(_ waiter: UnsafeContinuation<RPCError?, Never>) {
     if case .failed(let error) = outcome { return waiter.resume(returning: error) }
     // Up to the commit the buffer's limit bounds what is written.
-    if case .hedged(let hedged) = policy, !hedged.isCommitted {
+    if case .hedged(let hedged) = policy, !hedged.isTakenOver {
       return waiter.resume(returning: nil)
     }
     let mustWait = stream.map(\.isAboveMark) ?? (keptBytes > HTTP2Stream.writeMark)

@@ -24,8 +24,8 @@ final class ClientConnection {
   /// It failed because the server violated HTTP/2.
   @exclusivity(unchecked) private(set) var wasViolated = false
 
-  private enum Phase { case connecting, handshake, ready, draining, closed }
-  @exclusivity(unchecked) private var phase = Phase.connecting
+  enum Phase { case connecting, handshake, ready, draining, closed }
+  @exclusivity(unchecked) var phase = Phase.connecting
   private let address: Address
   let settings: ConnectionSettings
   private let report: @Sendable (ConnectionEvent) -> Void
@@ -35,23 +35,23 @@ final class ClientConnection {
   @exclusivity(unchecked) var socket: SocketConnection?
   @exclusivity(unchecked) var session: HTTP2Session?
   @exclusivity(unchecked) private var timer: LoopTimer?
-  @exclusivity(unchecked) private var liveness: Liveness?
-  @exclusivity(unchecked) private var livenessTimer: LoopTimer?
-  @exclusivity(unchecked) private var acknowledgements: AcknowledgementWatch?
-  @exclusivity(unchecked) private var acknowledgementTimer: LoopTimer?
+  @exclusivity(unchecked) var liveness: Liveness?
+  @exclusivity(unchecked) var livenessTimer: LoopTimer?
+  @exclusivity(unchecked) var acknowledgements: AcknowledgementWatch?
+  @exclusivity(unchecked) var acknowledgementTimer: LoopTimer?
   /// No call is under way: nobody looks whether the host acknowledges.
-  @exclusivity(unchecked) private var isUnwatched = false
+  @exclusivity(unchecked) var isUnwatched = false
   @exclusivity(unchecked) var sendTimer: LoopTimer?
-  @exclusivity(unchecked) private var keepalive: Keepalive?
-  @exclusivity(unchecked) private var keepaliveTimer: LoopTimer?
+  @exclusivity(unchecked) var keepalive: Keepalive?
+  @exclusivity(unchecked) var keepaliveTimer: LoopTimer?
   /// No call is under way, and keepalive PINGs are sent with calls only.
-  @exclusivity(unchecked) private var keepaliveIsDormant = false
+  @exclusivity(unchecked) var keepaliveIsDormant = false
   @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
   @exclusivity(unchecked) private var isAbandoned = false
   @exclusivity(unchecked) private var hasReceived = false
   @exclusivity(unchecked) private var hasReceivedGoAway = false
   /// A call was answered on it.
-  @exclusivity(unchecked) private var hasAnswered = false
+  @exclusivity(unchecked) var hasAnswered = false
   /// It was reported to have ended as `.undecided`.
   @exclusivity(unchecked) private var isUndecided = false
   /// Calls that were started on it; read for the idle timeout.
@@ -189,83 +189,6 @@ final class ClientConnection {
     outcomes.append(outcome)
   }
 
-  /// HEADERS or DATA came for a call.
-  func frameReceived() {
-    liveness?.frameReceived()
-    guard !hasAnswered else { return }
-    hasAnswered = true
-    decide()
-  }
-
-  /// A call that began on it at `began` has expired: checks whether the server is alive.
-  func callExpired(began: UInt64) {
-    guard phase == .ready || phase == .draining, let socket else { return }
-    let now = Clock.now()
-    guard
-      liveness?.callExpired(began: began, lastReceived: socket.lastReceived, now: now) == true,
-      let timeout = liveness?.timeout
-    else { return }
-    session?.ping(ClientConnection.livenessPing)
-    let timer = LoopTimer(on: loop) { self.checkLiveness() }
-    let (due, overflow) = now.addingReportingOverflow(timeout)
-    timer.schedule(at: overflow ? .max : due)
-    livenessTimer = timer
-  }
-
-  private static let livenessPing: UInt64 = 0x616c_6976_653f
-  private static let keepalivePing: UInt64 = 0x6b65_6570_616c
-
-  private func checkKeepalive() {
-    keepaliveIsDormant = false
-    guard phase == .ready || phase == .draining, let socket else { return }
-    let step = keepalive?.check(
-      now: Clock.now(), lastRead: socket.lastReceived, hasCalls: callsUnderWay > 0)
-    switch step {
-    case .wait(let until): checkKeepalive(at: until)
-    case .ping(let checkAt):
-      session?.ping(ClientConnection.keepalivePing)
-      checkKeepalive(at: checkAt)
-    case .dormant: keepaliveIsDormant = true
-    case .dead: fail("no answer to a keepalive ping")
-    case nil: break
-    }
-  }
-
-  private func checkKeepalive(at time: UInt64) {
-    let timer = keepaliveTimer ?? LoopTimer(on: loop) { self.checkKeepalive() }
-    keepaliveTimer = timer
-    timer.schedule(at: time)
-  }
-
-  private func watchAcknowledgements() {
-    isUnwatched = false
-    guard let due = acknowledgements?.begin(now: loop.now) else { return }
-    let timer = acknowledgementTimer ?? LoopTimer(on: loop) { self.checkAcknowledgements() }
-    acknowledgementTimer = timer
-    timer.schedule(at: due)
-  }
-
-  private func checkAcknowledgements() {
-    guard phase == .ready || phase == .draining, let socket else { return }
-    guard callsUnderWay > 0 else {
-      isUnwatched = true
-      return
-    }
-    let verdict = acknowledgements?.look(lastReceived: socket.lastReceived, now: loop.now) {
-      socket.acknowledgement
-    }
-    switch verdict {
-    case .look(let time): acknowledgementTimer?.schedule(at: time)
-    case .gone: fail("the host acknowledges nothing any more")
-    case nil: break
-    }
-  }
-
-  private func checkLiveness() {
-    guard let socket, liveness?.look(lastReceived: socket.lastReceived) == .dead else { return }
-    fail("no answer to a ping")
-  }
-
   // MARK: State
 
   private func connected(_ result: Result<SocketConnection, SocketError>, _ deadline: UInt64) {
@@ -342,7 +265,7 @@ final class ClientConnection {
   }
 
   /// Reports whether a connection that had ended as `.undecided` has answered a call.
-  private func decide() {
+  func decide() {
     guard isUndecided else { return }
     isUndecided = false
     notify(.decided(answered: hasAnswered))

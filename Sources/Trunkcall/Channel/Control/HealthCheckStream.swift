@@ -7,7 +7,7 @@ internal import TrunkWire
 
 /// Client-side health checking of one subchannel (gRFC A17): keeps a `grpc.health.v1.Health/Watch` on
 /// its connection, and shows the policy what the server says of the service instead of READY.
-/// Control loop only; ``SubchannelStream`` decides about the call.
+/// Control loop only.
 ///
 /// ```
 ///   connected: CONNECTING ── SERVING ──► READY ◄─┐
@@ -15,7 +15,7 @@ internal import TrunkWire
 ///        └── another status, or the stream ended ──► TRANSIENT_FAILURE
 ///   UNIMPLEMENTED: READY, and an error is logged
 /// ```
-final class HealthCheckStream {
+final class HealthCheckStream: ConnectionStreamOwner {
   private static let method: MethodName = "/grpc.health.v1.Health/Watch"
   /// Bytes of a `HealthCheckResponse`, which has one enum.
   static let messageLimit = 1_024
@@ -53,11 +53,7 @@ final class HealthCheckStream {
   private unowned let controller: ChannelController
   private let id: SubchannelID
   let service: String
-  private var core: SubchannelStream
-  private var reference: ConnectionReference?
-  private var call: PinnedCall?
-  private var timer: LoopTimer?
-  private var random = SystemRandom()
+  private lazy var stream = ConnectionStream(controller, of: self)
   /// For `explain()`.
   private(set) var text = "health is not known yet"
 
@@ -65,59 +61,38 @@ final class HealthCheckStream {
     self.controller = controller
     self.id = id
     self.service = service
-    core = SubchannelStream(backoff: controller.parts.options.backoff.value)
   }
 
   func connected(_ reference: ConnectionReference) {
-    self.reference = reference
     text = "health is not known yet"
-    handle(.connected)
+    stream.connected(reference)
   }
 
-  func disconnected() {
-    handle(.disconnected)
-    reference = nil
-    timer?.cancel()
-  }
+  func disconnected() { stream.disconnected() }
 
-  private func handle(_ event: SubchannelStream.Event) {
-    for action in core.handle(event, now: Clock.now(), random: &random) {
-      switch action {
-      case .start(let number): start(number)
-      case .cancel:
-        call?.cancel()
-        call = nil
-      case .timer(let time):
-        let timer =
-          timer
-          ?? LoopTimer(on: controller.controlLoop) { [weak self] in self?.handle(.timer) }
-        timer.schedule(at: time)
-        self.timer = timer
-      case .unimplemented:
-        // gRFC A17: such a server is taken as healthy.
-        text = "has no health service"
-        controller.parts.logger.error(
-          "a server has no health service; it is taken as healthy",
-          metadata: ["server": "\(server)"])
-        show(.ready, nil)
-      }
-    }
+  func wasUnimplemented() {
+    // gRFC A17: such a server is taken as healthy.
+    text = "has no health service"
+    controller.parts.logger.error(
+      "a server has no health service; it is taken as healthy",
+      metadata: ["server": "\(server)"])
+    show(.ready, nil)
   }
 
   private var server: String { controller.subchannels[id].map { "\($0.core.endpoint)" } ?? "" }
 
   private func show(_ state: ConnectivityState, _ error: String?) {
-    guard reference != nil else { return }
+    guard stream.reference != nil else { return }
     controller.post(.core(.subchannel(id, state, error: error)))
   }
 
-  private func start(_ number: UInt32) {
-    guard let context = controller.context, let reference else { return }
-    controller.pinnedCalls.began()
+  func open(
+    _ number: UInt32, _ context: ChannelContext, on reference: ConnectionReference
+  ) -> PinnedCall {
     let id = id
     var request = ProtobufWriter()
     request.write(1, string: service)
-    call = PinnedCall(
+    return PinnedCall(
       context, on: reference, HealthCheckStream.method, request: request.bytes,
       messageLimit: HealthCheckStream.messageLimit
     ) { message in
@@ -132,20 +107,20 @@ final class HealthCheckStream {
   }
 
   private func received(_ status: Status?, _ number: UInt32) {
-    guard core.isCurrent(number) else { return }
-    handle(.message(number))
+    guard stream.isCurrent(number) else { return }
+    stream.handle(.message(number))
     text = "health \(status?.text ?? "answer is malformed")"
     if status == .serving { return show(.ready, nil) }
     show(.transientFailure, "\(server): \(text) for \"\(service)\"")
   }
 
   private func ended(_ error: RPCError?, _ number: UInt32) {
-    guard core.isCurrent(number) else { return }
+    guard stream.isCurrent(number) else { return }
     if error?.code != .unimplemented {
       text = "the health check ended: \(error.map { "\($0.code) \($0.message)" } ?? "OK")"
       show(.transientFailure, "\(server): \(text)")
     }
-    handle(.ended(number, error?.code))
+    stream.handle(.ended(number, error?.code))
   }
 }
 

@@ -7,19 +7,15 @@ internal import TrunkWire
 
 /// The load reports of one subchannel's server, out of band (gRFC A51): keeps a call of
 /// `xds.service.orca.v3.OpenRcaService` on its connection, and gives the reports to the subchannel's
-/// observer. Control loop only; ``SubchannelStream`` decides.
-final class LoadReportStream {
+/// observer. Control loop only.
+final class LoadReportStream: ConnectionStreamOwner {
   private static let method: MethodName = "/xds.service.orca.v3.OpenRcaService/StreamCoreMetrics"
 
   private unowned let controller: ChannelController
   private let id: SubchannelID
   private let observer: any CallObserver
   private var interval: Duration
-  private var core: SubchannelStream
-  private var reference: ConnectionReference?
-  private var call: PinnedCall?
-  private var timer: LoopTimer?
-  private var random = SystemRandom()
+  private lazy var stream = ConnectionStream(controller, of: self)
 
   /// nil if nobody observes the subchannel.
   init?(
@@ -31,55 +27,32 @@ final class LoadReportStream {
     self.id = id
     self.observer = observer
     self.interval = interval
-    core = SubchannelStream(backoff: controller.parts.options.backoff.value)
   }
 
-  func connected(_ reference: ConnectionReference) {
-    self.reference = reference
-    handle(.connected)
-  }
+  func connected(_ reference: ConnectionReference) { stream.connected(reference) }
 
-  func disconnected() {
-    handle(.disconnected)
-    reference = nil
-    timer?.cancel()
-  }
+  func disconnected() { stream.disconnected() }
 
   func ask(every interval: Duration) {
     guard interval != self.interval else { return }
     self.interval = interval
-    handle(.changed)
+    stream.handle(.changed)
   }
 
-  private func handle(_ event: SubchannelStream.Event) {
-    for action in core.handle(event, now: Clock.now(), random: &random) {
-      switch action {
-      case .start(let number): start(number)
-      case .cancel:
-        call?.cancel()
-        call = nil
-      case .timer(let time):
-        let timer =
-          timer
-          ?? LoopTimer(on: controller.controlLoop) { [weak self] in self?.handle(.timer) }
-        timer.schedule(at: time)
-        self.timer = timer
-      case .unimplemented:
-        // gRFC A51 wants it at error level.
-        controller.parts.logger.error(
-          "a server has no load reports out of band",
-          metadata: ["server": "\(controller.subchannels[id].map { "\($0.core.endpoint)" } ?? "")"])
-      }
-    }
+  func wasUnimplemented() {
+    // gRFC A51 wants it at error level.
+    controller.parts.logger.error(
+      "a server has no load reports out of band",
+      metadata: ["server": "\(controller.subchannels[id].map { "\($0.core.endpoint)" } ?? "")"])
   }
 
-  private func start(_ number: UInt32) {
-    guard let context = controller.context, let reference else { return }
-    controller.pinnedCalls.began()
+  func open(
+    _ number: UInt32, _ context: ChannelContext, on reference: ConnectionReference
+  ) -> PinnedCall {
     let id = id
     let observer = observer
     let logger = controller.parts.logger
-    call = PinnedCall(
+    return PinnedCall(
       context, on: reference, LoadReportStream.method, request: LoadReportStream.request(interval),
       messageLimit: LoadReport.maxSize
     ) { message in
@@ -88,11 +61,11 @@ final class LoadReportStream {
         return
       }
       observer.loadReported(report, at: Clock.now())
-      context.onControlLoopLater { $0.subchannels[id]?.reports?.handle(.message(number)) }
+      context.onControlLoopLater { $0.subchannels[id]?.reports?.stream.handle(.message(number)) }
     } onEnd: { error in
       context.onControlLoopLater { controller in
         controller.pinnedCalls.ended()
-        controller.subchannels[id]?.reports?.handle(.ended(number, error?.code))
+        controller.subchannels[id]?.reports?.stream.handle(.ended(number, error?.code))
       }
     }
   }
