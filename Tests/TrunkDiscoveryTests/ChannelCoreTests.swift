@@ -186,6 +186,41 @@ private let roundRobin = #"{"loadBalancingConfig": [{"round_robin": {}}]}"#
     #expect(bench.core.state == .connecting && bench.core.configError == nil)
   }
 
+  @Test("after IDLE a failed resolution fails calls, whichever config was refused before")
+  func failureAfterIdle() throws {
+    let bad = #"{"loadBalancingConfig": [{"nope": {}}]}"#
+    for hadGoodOne in [false, true] {
+      var bench = ChannelBench()
+      if hadGoodOne { try bench.resolve(a, config: roundRobin) }
+      try bench.resolve(a, config: bad)
+      #expect(bench.core.configError != nil)
+      bench.send(.enterIdle)
+      bench.send(.exitIdle)
+      #expect(bench.core.state == .connecting && bench.pick == "wait")
+      bench.send(.resolutionFailed(note: "agent away"))
+      #expect(bench.core.state == .transientFailure)
+      #expect(bench.pick == "fail unavailable agent away")
+    }
+  }
+
+  @Test("if the first resolution fails the application's config holds (service_config.md)")
+  func defaultConfigWithoutResolution() throws {
+    let own = try ServiceConfig(json: #"{"methodConfig": [{"name": [{}], "waitForReady": true}]}"#)
+    var bench = ChannelBench { $0.defaultServiceConfig = own }
+    bench.send(.exitIdle)
+    bench.send(.resolutionFailed(note: "agent away"))
+    #expect(bench.actions.contains(.configured(own)))
+    #expect(bench.core.serviceConfig == own && bench.core.configOrigin == .application)
+    bench.send(.resolutionFailed(note: "agent away"))
+    #expect(!bench.actions.contains(.configured(own)), "once")
+    try bench.resolve(a, config: roundRobin)
+    #expect(bench.actions.contains(.configured(try ServiceConfig(json: roundRobin))))
+    #expect(bench.core.configOrigin == .resolver)
+    // Later the config that was in force stays.
+    bench.send(.resolutionFailed(note: "agent away"))
+    #expect(bench.core.serviceConfig == (try ServiceConfig(json: roundRobin)))
+  }
+
   @Test("IDLE tears the policy down, the next resolution builds it again")
   func idle() throws {
     var bench = ChannelBench()
@@ -212,8 +247,19 @@ private let roundRobin = #"{"loadBalancingConfig": [{"round_robin": {}}]}"#
     let mapped = RPCError(.notFound, "no such cluster").fromControlPlane
     #expect(mapped.code == .internal)
     #expect(mapped.message == "the control plane answered notFound: no such cluster")
-    let kept = RPCError(.unavailable, "x")
-    #expect(kept.fromControlPlane == kept)
+    let ofRequests: Set<RPCError.Code> = [
+      .invalidArgument, .notFound, .alreadyExists, .failedPrecondition, .aborted, .outOfRange,
+      .dataLoss,
+    ]
+    for code in RPCError.Code.allCases {
+      let error = RPCError(code, "x")
+      let shown = error.fromControlPlane
+      if ofRequests.contains(code) {
+        #expect(shown.code == .internal && shown.message.contains("\(code): x"))
+      } else {
+        #expect(shown == error)
+      }
+    }
   }
 
   @Test("whatever the resolver says: every subchannel is closed once", arguments: 0..<40)

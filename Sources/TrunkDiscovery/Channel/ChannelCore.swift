@@ -14,6 +14,7 @@ internal import TrunkWire
 ///   service_config.md).
 /// - A bad config never replaces a good one; a channel that never had one fails calls with the
 ///   parse error (gRFC A21).
+/// - Until the resolver has answered the application's config holds, also where it fails.
 /// - Another policy takes over gracefully (load-balancing.md): until it is READY, FAILED or
 ///   IDLE, a READY old one continues to serve. Then the old one's subchannels are closed.
 package struct ChannelCore: Sendable {
@@ -100,7 +101,7 @@ package struct ChannelCore: Sendable {
     actions.now = now
     switch event {
     case .resolution(let resolution): resolved(resolution, now, &out)
-    case .resolutionFailed(let note): resolutionFailed(note, now)
+    case .resolutionFailed(let note): resolutionFailed(note, now, &out)
     case .subchannel(let id, let state, let error):
       send(.subchannel(id, state, error: error))
     case .completed(let outcomes): send(.completed(outcomes))
@@ -185,11 +186,19 @@ extension ChannelCore {
     if isFirst { send(.exitIdle) }
   }
 
-  private mutating func resolutionFailed(_ note: String, _ now: UInt64) {
+  private mutating func resolutionFailed(
+    _ note: String, _ now: UInt64, _ out: inout [Action]
+  ) {
     resolver.failed(note, now)
-    if policy.isInstalled {
-      send(.resolutionFailed(note: note))
-    } else if configError == nil {
+    if policy.isInstalled { return send(.resolutionFailed(note: note)) }
+    // The application's config says what becomes of the calls that find no server.
+    if serviceConfig == nil, configError == nil, let config = options.defaultServiceConfig {
+      serviceConfig = config
+      configOrigin = .application
+      out.append(.configured(config))
+    }
+    // If a bad config is the reason already, its parse error says more.
+    if configError == nil || state != .transientFailure {
       enter(.transientFailure, .fail(RPCError(.unavailable, note)))
     }
   }

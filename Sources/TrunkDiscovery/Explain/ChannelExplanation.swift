@@ -19,7 +19,8 @@ public struct ChannelExplanation: Sendable, Hashable {
   public var state: ConnectivityState
   /// One line: what the resolver last reported or failed with, and when.
   public var resolver: String
-  /// The service config in force as JSON; nil before the first resolution.
+  /// The service config in force as JSON; nil before the first resolution, unless that failed and the
+  /// application has set one.
   public var serviceConfig: String?
   /// Where it comes from.
   public var configOrigin: ConfigOrigin
