@@ -153,7 +153,7 @@ let ended = CallOutcome(code: nil, began: 0, ended: 0)
     #expect(bench.commands == [.close(one), .resolveAgain, .changed(.transientFailure)])
     #expect(bench.pick().text == "fail unavailable 0 passing")
     bench.resolve(b)
-    #expect(bench.commands == [.open(two, b, alone), .connect(two)])
+    #expect(bench.commands == [.open(two, b, alone), .connect(two), .changed(.connecting)])
   }
 
   @Test("a failed resolution matters only without addresses") func failedResolution() throws {

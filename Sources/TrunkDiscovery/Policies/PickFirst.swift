@@ -90,7 +90,8 @@ public struct PickFirst: Balancer {
       let id = actions.open(merged, SubchannelOptions(showsHealth: false))
       subchannel = (id, merged)
       actions.connect(id)
-      if state != .transientFailure { enter(.connecting, nil, &actions) }
+      // Connections that failed are sticky (gRFC A62), an empty list before this one is not.
+      enter(.connecting, nil, &actions)
       return
     }
     subchannel = (id, merged)
