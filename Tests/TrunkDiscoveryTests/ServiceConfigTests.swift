@@ -82,12 +82,77 @@ import TrunkWire
         #"{"methodConfig": [{"hedgingPolicy": {"maxAttempts": 2, "nonFatalStatusCodes": ["X"]}}]}"#,
         "methodConfig[0].hedgingPolicy.nonFatalStatusCodes[0]"
       ),
+      (
+        #"{"methodConfig": [{"name": [{"service": "a"}, {"service": "a"}]}]}"#,
+        "methodConfig[0].name[1]"
+      ),
+      (#"{"healthCheckConfig": {"serviceName": 1}}"#, "healthCheckConfig.serviceName"),
+      (#"{"retryThrottling": {"maxTokens": 0, "tokenRatio": 1}}"#, "retryThrottling.maxTokens"),
+      (#"{"retryThrottling": {"tokenRatio": 1}}"#, "retryThrottling.maxTokens"),
+      (#"{"retryThrottling": {"maxTokens": 1}}"#, "retryThrottling.tokenRatio"),
       (#"{"retryThrottling": {"maxTokens": 1001, "tokenRatio": 1}}"#, "retryThrottling.maxTokens"),
       (#"{"retryThrottling": {"maxTokens": 1, "tokenRatio": 0}}"#, "retryThrottling.tokenRatio"),
     ])
   func bad(_ json: String, _ path: String) {
     let error = #expect(throws: ServiceConfigError.self) { try ServiceConfig(json: json) }
     #expect(error?.path == path)
+  }
+
+  @Test(
+    "a retry or hedging policy without a field that it needs, or out of its bounds, is refused",
+    arguments: [
+      (#""maxAttempts": 2.5"#, "maxAttempts"), (#""maxAttempts": null"#, "maxAttempts"),
+      (#""maxAttempts": true"#, "maxAttempts"), (#""maxAttempts": 0"#, "maxAttempts"),
+      (#""initialBackoff": null"#, "initialBackoff"), (#""initialBackoff": 1"#, "initialBackoff"),
+      (#""maxBackoff": null"#, "maxBackoff"), (#""maxBackoff": "0s""#, "maxBackoff"),
+      (#""maxBackoff": "1m""#, "maxBackoff"),
+      (#""backoffMultiplier": null"#, "backoffMultiplier"),
+      (#""backoffMultiplier": 0"#, "backoffMultiplier"),
+      (#""backoffMultiplier": -1"#, "backoffMultiplier"),
+      (#""retryableStatusCodes": null"#, "retryableStatusCodes"),
+      (#""retryableStatusCodes": []"#, "retryableStatusCodes"),
+      (#""retryableStatusCodes": [14, 17]"#, "retryableStatusCodes[1]"),
+      (#""retryableStatusCodes": [1.5]"#, "retryableStatusCodes[0]"),
+      (#""retryableStatusCodes": "UNAVAILABLE""#, "retryableStatusCodes"),
+    ])
+  func policyFields(_ field: String, _ path: String) throws {
+    let fields = [
+      #""maxAttempts": 2"#, #""initialBackoff": "1s""#, #""maxBackoff": "1s""#,
+      #""backoffMultiplier": 1"#, #""retryableStatusCodes": ["Unavailable", 4, "aborted"]"#,
+    ]
+    func config(_ fields: [String]) throws(ServiceConfigError) -> ServiceConfig {
+      try ServiceConfig(
+        json:
+          #"{"methodConfig": [{"name": [{}], "retryPolicy": {\#(fields.joined(separator: ", "))}}]}"#
+      )
+    }
+    let good = try config(fields).method("/a/b")?.retryPolicy
+    #expect(good?.retryableStatusCodes == [.unavailable, .deadlineExceeded, .aborted])
+    let name = field.prefix { $0 != ":" }
+    let error = #expect(throws: ServiceConfigError.self) {
+      try config(fields.filter { !$0.hasPrefix(name) } + [field])
+    }
+    #expect(error?.path == "methodConfig[0].retryPolicy.\(path)")
+  }
+
+  @Test(
+    "of a hedging policy only maxAttempts is needed",
+    arguments: [
+      ("", "maxAttempts"), (#""maxAttempts": 1"#, "maxAttempts"),
+      (#""maxAttempts": 2, "hedgingDelay": "-1s""#, "hedgingDelay"),
+      (#""maxAttempts": 2, "hedgingDelay": 1"#, "hedgingDelay"),
+      (#""maxAttempts": 2, "nonFatalStatusCodes": ["NOPE"]"#, "nonFatalStatusCodes[0]"),
+      (#""maxAttempts": 2"#, nil),
+    ] as [(String, String?)])
+  func hedgingFields(_ fields: String, _ path: String?) throws {
+    let json = #"{"methodConfig": [{"name": [{}], "hedgingPolicy": {\#(fields)}}]}"#
+    guard let path else {
+      let policy = try ServiceConfig(json: json).method("/a/b")?.hedgingPolicy
+      #expect(policy?.hedgingDelay == .zero && policy?.nonFatalStatusCodes == [])
+      return
+    }
+    let error = #expect(throws: ServiceConfigError.self) { try ServiceConfig(json: json) }
+    #expect(error?.path == "methodConfig[0].hedgingPolicy.\(path)")
   }
 
   @Test("a method has a retry or a hedging policy, never both") func both() {

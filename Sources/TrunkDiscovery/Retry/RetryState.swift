@@ -82,7 +82,9 @@ package struct RetryState: Sendable {
   private func delay(using random: inout some RandomNumberGenerator) -> UInt64 {
     var bound = RetryState.seconds(policy.initialBackoff)
     let limit = RetryState.seconds(policy.maxBackoff)
-    for _ in 1..<max(backoffs, 1) where bound < limit { bound *= policy.backoffMultiplier }
+    let factor = policy.backoffMultiplier
+    // Past the limit only a factor below 1 changes anything.
+    for _ in 1..<max(backoffs, 1) where bound < limit || factor < 1 { bound *= factor }
     let seconds = min(bound, limit) * Double.random(in: 0.8...1.2, using: &random)
     return seconds < 9e9 ? UInt64(seconds * 1e9) : 9_000_000_000_000_000_000
   }

@@ -46,6 +46,27 @@ import TrunkWire
     #expect(state.attempts == made)
   }
 
+  @Test(
+    "a multiplier below 1 shortens the wait from attempt to attempt, below maxBackoff as well",
+    arguments: [
+      (0.1, 0.5, 1.0, [0.1, 0.05, 0.025]), (10.0, 0.1, 5.0, [5.0, 1.0, 0.1]),
+      (10.0, 2.0, 5.0, [5.0, 5.0, 5.0]), (1.0, 1.0, 5.0, [1.0, 1.0, 1.0]),
+    ])
+  mutating func shrinking(initial: Double, factor: Double, limit: Double, waits: [Double]) throws {
+    var state = RetryState(
+      try RetryPolicy(
+        maxAttempts: 4, initialBackoff: .seconds(initial), maxBackoff: .seconds(limit),
+        backoffMultiplier: factor, retryableStatusCodes: [.unavailable]), cap: 5)
+    for wait in waits {
+      guard
+        case .retry(let after) = state.failed(
+          .unavailable, canReplay: true, tokens: &tokens, random: &random)
+      else { return #expect(Bool(false), "a retry is due") }
+      let seconds = Double(after) / 1e9
+      #expect(seconds >= wait * 0.799 && seconds <= wait * 1.201, "\(seconds) for \(wait)")
+    }
+  }
+
   @Test("another status, or a call that cannot be sent again, is not retried")
   mutating func final() throws {
     var state = try state()
