@@ -105,7 +105,9 @@ extension ClientCall {
   /// The call has its outcome.
   func endPolicy() {
     switch policy {
-    case .none: return
+    case .none:
+      if context.throttlesRetries.load(ordering: .relaxed) { countForThrottling() }
+      return
     case .hedge(let attempt): return attempt.ended(self)
     case .retries(let retries):
       retries.timer?.cancel()
@@ -114,6 +116,20 @@ extension ClientCall {
     }
     releaseReserved()
     if case .ok = outcome { context.retryTokens.withLock { $0?.succeeded() } }
+  }
+
+  /// gRFC A6: calls of every method count; without a policy no status is a failure, but a pushback
+  /// that forbids retries is.
+  @inline(never)
+  private func countForThrottling() {
+    switch outcome {
+    case .ok: context.retryTokens.withLock { $0?.succeeded() }
+    case .failed:
+      let pushback = response.trailingMetadata["grpc-retry-pushback-ms"]
+      guard RetryState.Pushback(pushback) == .stop else { return }
+      context.retryTokens.withLock { $0?.failed() }
+    case nil: break
+    }
   }
 
   /// The error with a line for each attempt, if there were several.

@@ -21,8 +21,10 @@ final class ChannelContext: Sendable {
   /// As last published, for readers on any thread.
   let watch = StateWatch()
 
-  /// Of calls with a retry policy, all servers together; nil without `retryThrottling`.
+  /// Of all calls to all servers; nil without `retryThrottling`.
   let retryTokens = Locked<RetryTokens?>(nil)
+  /// Whether there are ``retryTokens``.
+  let throttlesRetries = Atomic<Bool>(false)
   /// Bytes that calls with a retry policy keep for further attempts.
   let retryBuffer = Atomic<Int>(0)
 
@@ -102,6 +104,12 @@ final class ChannelContext: Sendable {
   func pickOnControlLoop(_ call: ClientCall) {
     call.setOwningLoop(at: controlLoopIndex)
     controlLoop.later { [self] in controller.value.admit(call) }
+  }
+
+  /// For a new service config.
+  func throttle(_ config: RetryThrottling?) {
+    retryTokens.withLock { $0 = RetryTokens(config, keeping: $0) }
+    throttlesRetries.store(config != nil, ordering: .relaxed)
   }
 
   /// On the control loop: gives every loop its copy, with the connections of that loop.

@@ -118,7 +118,7 @@ final class ChannelController {
     case .changed(let state): stateChanged(state)
     case .configured(let config):
       self.config = config
-      context?.retryTokens.withLock { $0 = RetryTokens(config.retryThrottling, keeping: $0) }
+      context?.throttle(config.retryThrottling)
       referencesChanged = true
       for subchannel in subchannels.values { subchannel.checkHealth(of: healthCheckService) }
     }
