@@ -172,11 +172,12 @@ extension HTTP2Session {
   }
 
   /// Requests that wait for MAX_CONCURRENT_STREAMS stay in nghttp2's queue until others end, even
-  /// when they were cancelled or GOAWAY was received: they are closed here.
+  /// when they were cancelled, GOAWAY was received, or ``returnUnsent()`` called: they are closed here.
   func closeUnsent() {
     guard role == .client, hasCancelledUnsent else { return }
     hasCancelledUnsent = false
-    for stream in streams where !stream.headersSent && (goAwayReceived || stream.isCancelled) {
+    for stream in streams
+    where !stream.headersSent && (goAwayReceived || returnsUnsent || stream.isCancelled) {
       nghttp2_session_set_stream_user_data(pointer, stream.id, nil)
       if !stream.isCancelled {
         _ = nghttp2_submit_rst_stream(

@@ -62,6 +62,8 @@ package final class HTTP2Session {
   @exclusivity(unchecked) var isClosed = false
   /// Clients: there may be streams to close that nghttp2 still has in its queue.
   @exclusivity(unchecked) var hasCancelledUnsent = false
+  /// See ``returnUnsent()``.
+  @exclusivity(unchecked) var returnsUnsent = false
   @exclusivity(unchecked) package internal(set) var goAwaySent = false
   @exclusivity(unchecked) package internal(set) var goAwayReceived = false
   @exclusivity(unchecked) package internal(set) var peerSettingsSeen = false
@@ -248,6 +250,17 @@ package final class HTTP2Session {
   func submitTrailers(_ id: Int32) {
     _ = headers.withFields { nghttp2_submit_trailer(pointer, id, $0, $1) }
     headers.removeAll()
+  }
+
+  /// Closes the streams whose headers have not gone out, as not sent (clients): those that wait for the
+  /// peer's MAX_CONCURRENT_STREAMS. The others go on.
+  package func returnUnsent() {
+    guard unsentStreams > 0 else { return }
+    returnsUnsent = true
+    hasCancelledUnsent = true
+    // Else at the end of what runs.
+    if !isReceiving, !isDraining { closeUnsent() }
+    setNeedsFlush()
   }
 
   // MARK: Connection

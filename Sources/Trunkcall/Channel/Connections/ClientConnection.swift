@@ -108,12 +108,14 @@ final class ClientConnection {
   }
 
   /// Lets its calls finish, then closes.
-  func drain() {
+  /// - Parameter returnsUnsent: calls that wait here for a stream are picked for again.
+  func drain(returnsUnsent: Bool) {
     switch phase {
     case .connecting, .handshake: abandon("no longer needed")
     case .ready:
       phase = .draining
       isAbandoned = true
+      if returnsUnsent { session?.returnUnsent() }
       closeIfDone()
     case .draining, .closed: break
     }

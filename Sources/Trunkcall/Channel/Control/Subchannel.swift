@@ -118,7 +118,7 @@ final class Subchannel {
       forget(.attempt(attempt))?.onLoop { $0.abandon("another address answered first") }
     case .drain(let attempt):
       closed(now)
-      forget(.attempt(attempt))?.onLoop { $0.drain() }
+      drain(.attempt(attempt))
     case .timer(let at): schedule(at)
     case .report(let state, let error):
       if controller.log.logsEnds {
@@ -171,7 +171,7 @@ final class Subchannel {
       guard let readyAddress else { return }
       let timeout = connectTimeout ?? .nanoseconds(Int64(SubchannelCore.minimumConnectTimeout))
       connect(.perLoop(perLoop), readyAddress, on: loop, deadline: now.adding(timeout))
-    case .drain(let perLoop): forget(.perLoop(perLoop))?.onLoop { $0.drain() }
+    case .drain(let perLoop): drain(.perLoop(perLoop))
     case .changed:
       controller.updateLoops(of: id) { [self] loop in
         switch perLoopConnections.availability(for: loop) {
@@ -223,6 +223,12 @@ final class Subchannel {
       progress[attempt] = nil
     }
     return connections.removeValue(forKey: name)
+  }
+
+  /// Calls that wait for a stream there go elsewhere, unless the channel closes: then they go on.
+  private func drain(_ name: ConnectionName) {
+    let returnsUnsent = controller.core.state != .shutdown
+    forget(name)?.onLoop { $0.drain(returnsUnsent: returnsUnsent) }
   }
 
   /// The connection is closed.
