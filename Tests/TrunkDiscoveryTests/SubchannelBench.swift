@@ -11,9 +11,9 @@ struct SubchannelBench {
   var core: SubchannelCore
   var now: UInt64 = 100 * second
   var random = Seeded(1)
-  /// Attempts under way, and the connection in use.
+  /// Attempts under way, and the connections in use.
   var live: [UInt32: Address] = [:]
-  var connected: UInt32?
+  var connected: Set<UInt32> = []
   var timer: UInt64?
   /// Of the last event.
   var actions: [SubchannelAction] = []
@@ -29,9 +29,9 @@ struct SubchannelBench {
   mutating func send(_ event: SubchannelEvent) {
     switch event {
     case .ready(let id):
-      if live.removeValue(forKey: id) != nil { connected = id }
+      if live.removeValue(forKey: id) != nil { connected.insert(id) }
     case .failed(let id, _): live[id] = nil
-    case .ended(let id, _, _): if connected == id { connected = nil }
+    case .ended(let id, _, _): connected.remove(id)
     default: break
     }
     actions = core.handle(event, now: now, random: &random)
@@ -43,14 +43,18 @@ struct SubchannelBench {
         starts.append((now, address))
       case .abandon(let id): #expect(live.removeValue(forKey: id) != nil)
       case .drain(let id):
-        #expect(connected == id)
-        connected = nil
+        #expect(connected.remove(id) != nil)
+      case .joined(let id), .promoted(let id): #expect(connected.contains(id))
       case .timer(let at): timer = at
       case .report(let state, _): #expect(state == core.state || state == .connecting)
       }
     }
-    #expect((core.state == .ready) == (connected != nil))
-    if core.state != .connecting { #expect(live.isEmpty) }
+    #expect((core.state == .ready) == !connected.isEmpty)
+    switch core.state {
+    case .connecting: break
+    case .ready: #expect(live.count <= 1, "attempts at a further connection")
+    default: #expect(live.isEmpty)
+    }
   }
 
   /// Lets time pass; the timer fires when it is due.

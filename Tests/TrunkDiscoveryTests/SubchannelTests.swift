@@ -239,7 +239,7 @@ private let third = Address("3.3.3.3", 3)
       bench.core.state == .connecting && bench.live.values.sorted { "\($0)" < "\($1)" } == [v6])
     bench.send(.ready(id: bench.live.first?.key ?? 0))
     bench.advance(60 * second)
-    bench.send(.ended(id: bench.connected ?? 0, error: nil, use: .answered))
+    bench.send(.ended(id: bench.connected.first ?? 0, error: nil, use: .answered))
     bench.send(.connect)
     #expect(bench.starts.last?.address == v6, "its rest is over, and it goes last")
   }
@@ -355,30 +355,36 @@ private let third = Address("3.3.3.3", 3)
   }
 
   @Test(
-    "any order of events: each attempt ends once, one connection at most, no early second pass",
+    "any order of events: each attempt ends once, no more connections than allowed, none of them early",
     arguments: 0..<60)
   func property(_ seed: Int) {
     var random = Seeded(UInt64(seed))
     var bench = SubchannelBench(v4, v6, third, jitter: 0.2)
     bench.random = Seeded(UInt64(seed) + 1000)
     let pool = [v4, v6, third, Address("4.4.4.4", 4)]
+    var most: UInt32 = 1
     for _ in 0..<400 {
       let id = UInt32.random(in: 0...4, using: &random)
       let known = bench.live.keys.sorted().randomElement(using: &random) ?? id
-      switch Int.random(in: 0..<12, using: &random) {
+      switch Int.random(in: 0..<(seed % 2 == 0 ? 12 : 15), using: &random) {
       case 0...2: bench.send(.connect)
       case 3...4: bench.send(.failed(id: known, error: "no"))
       case 5: bench.send(.ready(id: known))
       case 6:
         bench.send(
           .ended(
-            id: bench.connected ?? known, error: nil,
+            id: bench.connected.sorted().randomElement(using: &random) ?? known, error: nil,
             use: [.answered, .undecided, .unanswered, .unused][Int(known) % 4]))
       case 7:
         bench.send(.update(Endpoint(pool.filter { _ in Bool.random(using: &random) })))
       case 8: bench.send(.timer)
+      case 12...13: bench.send(.streamsWanted(Bool.random(using: &random)))
+      case 14:
+        most = max(most, known % 4 + 1)
+        bench.send(.maximumConnections(Int(known % 4 + 1)))
       default: bench.advance(UInt64.random(in: 0...second, using: &random))
       }
+      #expect(bench.connected.count <= most)
       // Whatever waits, waits for a time that will come.
       switch bench.core.state {
       case .connecting: #expect(!bench.live.isEmpty || bench.timer != nil)
@@ -387,6 +393,6 @@ private let third = Address("3.3.3.3", 3)
       }
     }
     bench.send(.close)
-    #expect(bench.live.isEmpty && bench.connected == nil)
+    #expect(bench.live.isEmpty && bench.connected.isEmpty)
   }
 }

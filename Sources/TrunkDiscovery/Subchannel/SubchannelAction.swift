@@ -9,6 +9,10 @@ package enum SubchannelAction: Sendable, Hashable {
   case abandon(id: UInt32)
   /// Let that connection finish its calls, then close it; no event of it follows.
   case drain(id: UInt32)
+  /// That attempt's connection takes calls beside the earlier ones (gRFC A105).
+  case joined(id: UInt32)
+  /// The first connection takes no more calls; that one is the oldest now.
+  case promoted(id: UInt32)
   /// Send `.timer` at that time. There is one timer; a new time replaces the old one.
   case timer(at: UInt64)
   /// For the policy.

@@ -36,12 +36,12 @@ package struct SubchannelCore: Sendable {
   /// An unused connection that lasted this long does not count as of no use: no call was waiting.
   private static let minimumUsableTime: UInt64 = 250_000_000
 
-  private struct Attempt: Sendable {
+  struct Attempt: Sendable {
     var id: UInt32
     var address: Address
     var began: UInt64
   }
-  private struct Pass: Sendable {
+  struct Pass: Sendable {
     /// Not tried yet, in order.
     var waiting: [Address]
     var attempts: [Attempt] = []
@@ -52,7 +52,7 @@ package struct SubchannelCore: Sendable {
     var failed: Set<Address> = []
     var lastError: String?
   }
-  private enum Phase: Sendable {
+  enum Phase: Sendable {
     case idle
     case connecting(Pass)
     case ready(Attempt)
@@ -61,8 +61,9 @@ package struct SubchannelCore: Sendable {
   }
 
   package private(set) var endpoint: Endpoint
-  private var phase = Phase.idle
-  private var backoff: Backoff
+  var phase = Phase.idle
+  var backoff: Backoff
+  var scaling = ConnectionScaling()
   /// Connections in a row to one address that were of no use.
   private struct UnproductiveUse: Sendable {
     var count = 0
@@ -78,8 +79,8 @@ package struct SubchannelCore: Sendable {
   private let freshBackoff: Backoff
   /// Connections that ended with calls under way.
   private var undecided: [UInt32: Attempt] = [:]
-  private var lastID: UInt32 = 0
-  private var history: [Address: AddressFailure] = [:]
+  var lastID: UInt32 = 0
+  var history: [Address: AddressFailure] = [:]
 
   package init(_ endpoint: Endpoint, backoff: Backoff = Backoff()) {
     self.endpoint = endpoint
@@ -113,15 +114,25 @@ package struct SubchannelCore: Sendable {
     switch event {
     case .connect: connect(now, &random, &actions)
     case .update(let endpoint): update(endpoint, now, &actions)
-    case .ready(let id): ready(id, &actions)
-    case .failed(let id, let error): failed(id, error, now, &actions)
+    case .ready(let id):
+      if !scaled(id, now, &random, &actions) { ready(id, &actions) }
+    case .failed(let id, let error):
+      if !scalingFailed(id, error, now, &random, &actions) { failed(id, error, now, &actions) }
     case .ended(let id, let error, let use): ended(id, error, use, now, &random, &actions)
     case .decided(let id, let answered):
       if let attempt = undecided.removeValue(forKey: id) { decided(answered, attempt, &random) }
     case .timer: timer(now, &random, &actions)
+    case .streamsWanted(let isWanted):
+      scaling.isWanted = isWanted
+      scale(now, &random, &actions)
+    case .maximumConnections(let maximum):
+      scaling.maximum = maximum
+      scale(now, &random, &actions)
     case .resetBackoff:
       backoff.reset()
       unproductive = [:]
+      scaling.notBefore = 0
+      scale(now, &random, &actions)
       if case .backingOff(_, let wanted) = phase { leaveBackoff(wanted, now, &random, &actions) }
     case .close:
       release(&actions)
@@ -169,7 +180,7 @@ extension SubchannelCore {
 
   /// The addresses that may be tried, once each: those that were of no use last, and only when
   /// their backoff has ended.
-  private func candidates(_ now: UInt64) -> [Address] {
+  func candidates(_ now: UInt64) -> [Address] {
     var seen: Set<Address> = []
     let awake = endpoint.addresses.filter { seen.insert($0).inserted && restEnd($0) <= now }
     return awake.filter { restEnd($0) == 0 } + awake.filter { restEnd($0) > 0 }
@@ -179,7 +190,7 @@ extension SubchannelCore {
   private func restEnd(_ address: Address) -> UInt64 { unproductive[address]?.notBefore ?? 0 }
 
   /// Starts the attempts that are due, ends the pass if nothing is left.
-  private mutating func proceed(
+  mutating func proceed(
     _ pass: Pass, _ now: UInt64, _ actions: inout [SubchannelAction]
   ) {
     var pass = pass
@@ -214,6 +225,7 @@ extension SubchannelCore {
       } else {
         actions.append(.timer(at: until))
       }
+    case .ready: scale(now, &random, &actions)
     default: break
     }
   }
@@ -263,7 +275,9 @@ extension SubchannelCore {
     _ id: UInt32, _ error: String?, _ use: ConnectionUse, _ now: UInt64,
     _ random: inout some RandomNumberGenerator, _ actions: inout [SubchannelAction]
   ) {
-    guard case .ready(let attempt) = phase, attempt.id == id else { return }
+    guard case .ready(let first) = phase,
+      let attempt = first.id == id ? first : scaling.others.first(where: { $0.id == id })
+    else { return }
     switch use {
     case .answered: decided(true, attempt, &random)
     case .unanswered: decided(false, attempt, &random)
@@ -278,8 +292,12 @@ extension SubchannelCore {
     } else if let error {
       note(attempt.address, error, now, attempt: 0)
     }
-    phase = .idle
-    actions.append(.report(.idle, error: error.map { "\(attempt.address) \($0)" }))
+    if attempt.id == first.id {
+      firstEnded(first, error.map { "\(attempt.address) \($0)" }, now, &actions)
+    } else {
+      scaling.others.removeAll { $0.id == id }
+    }
+    scale(now, &random, &actions)
   }
 
   private mutating func decided(
@@ -321,10 +339,11 @@ extension SubchannelCore {
     switch phase {
     case .idle, .closed: break
     case .ready(let attempt):
-      guard !sameServer || !listed.contains(attempt.address) else { return }
+      let isGone = { (attempt: Attempt) in !sameServer || !listed.contains(attempt.address) }
+      drainOthers(where: isGone, &actions)
+      guard isGone(attempt) else { return }
       actions.append(.drain(id: attempt.id))
-      phase = .idle
-      actions.append(.report(.idle, error: nil))
+      firstEnded(attempt, nil, now, &actions)
     case .connecting(var pass):
       pass.attempts.removeAll { attempt in
         guard !sameServer || !listed.contains(attempt.address) else { return false }
@@ -351,7 +370,9 @@ extension SubchannelCore {
     switch phase {
     case .connecting(let pass):
       for attempt in pass.attempts { actions.append(.abandon(id: attempt.id)) }
-    case .ready(let attempt): actions.append(.drain(id: attempt.id))
+    case .ready(let attempt):
+      drainOthers(where: { _ in true }, &actions)
+      actions.append(.drain(id: attempt.id))
     case .idle, .backingOff, .closed: break
     }
   }
