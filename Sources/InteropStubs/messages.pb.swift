@@ -403,11 +403,23 @@ public nonisolated struct Grpc_Testing_ResponseParameters: Sendable {
   /// Clears the value of `compressed`. Subsequent reads from it will return its default value.
   public mutating func clearCompressed() {self._compressed = nil}
 
+  /// Whether the server should put the client's socket address into the
+  /// response.
+  public var fillPeerSocketAddress: Grpc_Testing_BoolValue {
+    get {_fillPeerSocketAddress ?? Grpc_Testing_BoolValue()}
+    set {_fillPeerSocketAddress = newValue}
+  }
+  /// Returns true if `fillPeerSocketAddress` has been explicitly set.
+  public var hasFillPeerSocketAddress: Bool {self._fillPeerSocketAddress != nil}
+  /// Clears the value of `fillPeerSocketAddress`. Subsequent reads from it will return its default value.
+  public mutating func clearFillPeerSocketAddress() {self._fillPeerSocketAddress = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
   fileprivate var _compressed: Grpc_Testing_BoolValue? = nil
+  fileprivate var _fillPeerSocketAddress: Grpc_Testing_BoolValue? = nil
 }
 
 /// Server-streaming request.
@@ -479,6 +491,9 @@ public nonisolated struct Grpc_Testing_StreamingOutputCallResponse: Sendable {
   public var hasPayload: Bool {self._payload != nil}
   /// Clears the value of `payload`. Subsequent reads from it will return its default value.
   public mutating func clearPayload() {self._payload = nil}
+
+  /// The address of the client's end of the connection, as the server sees it.
+  public var peerSocketAddress: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1120,7 +1135,7 @@ nonisolated extension Grpc_Testing_StreamingInputCallResponse: SwiftProtobuf.Mes
 
 nonisolated extension Grpc_Testing_ResponseParameters: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ResponseParameters"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}size\0\u{3}interval_us\0\u{1}compressed\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}size\0\u{3}interval_us\0\u{1}compressed\0\u{3}fill_peer_socket_address\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1131,6 +1146,7 @@ nonisolated extension Grpc_Testing_ResponseParameters: SwiftProtobuf.Message, Sw
       case 1: try { try decoder.decodeSingularInt32Field(value: &self.size) }()
       case 2: try { try decoder.decodeSingularInt32Field(value: &self.intervalUs) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._compressed) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._fillPeerSocketAddress) }()
       default: break
       }
     }
@@ -1150,6 +1166,9 @@ nonisolated extension Grpc_Testing_ResponseParameters: SwiftProtobuf.Message, Sw
     try { if let v = self._compressed {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     } }()
+    try { if let v = self._fillPeerSocketAddress {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1157,6 +1176,7 @@ nonisolated extension Grpc_Testing_ResponseParameters: SwiftProtobuf.Message, Sw
     if lhs.size != rhs.size {return false}
     if lhs.intervalUs != rhs.intervalUs {return false}
     if lhs._compressed != rhs._compressed {return false}
+    if lhs._fillPeerSocketAddress != rhs._fillPeerSocketAddress {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1218,7 +1238,7 @@ nonisolated extension Grpc_Testing_StreamingOutputCallRequest: SwiftProtobuf.Mes
 
 nonisolated extension Grpc_Testing_StreamingOutputCallResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".StreamingOutputCallResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}payload\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}payload\0\u{3}peer_socket_address\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1227,6 +1247,7 @@ nonisolated extension Grpc_Testing_StreamingOutputCallResponse: SwiftProtobuf.Me
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._payload) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.peerSocketAddress) }()
       default: break
       }
     }
@@ -1240,11 +1261,15 @@ nonisolated extension Grpc_Testing_StreamingOutputCallResponse: SwiftProtobuf.Me
     try { if let v = self._payload {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
+    if !self.peerSocketAddress.isEmpty {
+      try visitor.visitSingularStringField(value: self.peerSocketAddress, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Grpc_Testing_StreamingOutputCallResponse, rhs: Grpc_Testing_StreamingOutputCallResponse) -> Bool {
     if lhs._payload != rhs._payload {return false}
+    if lhs.peerSocketAddress != rhs.peerSocketAddress {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

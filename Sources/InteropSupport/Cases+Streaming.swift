@@ -84,6 +84,36 @@ extension Caller {
     try await Caller.end(call.responses)
   }
 
+  /// Opens calls, which stay open, until one comes to the server by another connection.
+  func connectionScaling() async throws {
+    typealias Call = BidirectionalCall<
+      Grpc_Testing_StreamingOutputCallRequest, Grpc_Testing_StreamingOutputCallResponse
+    >
+    var calls: [Call] = []
+    var addresses: [String] = []
+    while Set(addresses).count < 2 {
+      try InteropSupport.check(calls.count <= 100, "101 calls are open on one connection")
+      let call = try await service.fullDuplexCall()
+      calls.append(call)
+      try await call.requests.write(
+        .with {
+          $0.responseParameters = [
+            .with {
+              $0.size = 1
+              $0.fillPeerSocketAddress.value = true
+            }
+          ]
+        })
+      let address = try await call.responses.next()?.peerSocketAddress ?? ""
+      try InteropSupport.check(!address.isEmpty, "a response without the client's address")
+      addresses.append(address)
+    }
+    for call in calls {
+      try await call.requests.finish()
+      try await Caller.end(call.responses)
+    }
+  }
+
   func emptyStream() async throws {
     let call = try await service.fullDuplexCall()
     try await call.requests.finish()

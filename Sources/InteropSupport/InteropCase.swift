@@ -58,6 +58,9 @@ public enum InteropCase: String, CaseIterable, Sendable {
   case orcaPerRPC = "orca_per_rpc"
   /// Load reports on a stream of their own.
   case orcaOutOfBand = "orca_oob"
+  /// Calls that go over a second connection when the first has no stream left (gRFC A105). For servers
+  /// that allow at most 100 streams a connection.
+  case connectionScaling = "max_concurrent_streams_connection_scaling"
 }
 
 /// A deviation from the case's description.

@@ -4,10 +4,18 @@ public import Trunkcall
 
 /// The client of interop-test-descriptions.md: runs a case and throws on a deviation.
 public struct InteropClient: Sendable {
-  /// Makes a channel to the server with these policies, and that one unless a service config names
-  /// another.
-  public typealias Connect =
-    @Sendable (_ balancers: BalancerRegistry, _ balancer: String) throws -> GRPCChannel
+  /// What a case wants of its channel.
+  public struct Wishes: Sendable {
+    /// Those of the library, and the case's own.
+    public var balancers = BalancerRegistry()
+    /// In use unless a service config names another.
+    public var balancer = "pick_first"
+    /// nil: whatever the caller has.
+    public var serviceConfig: ServiceConfig?
+  }
+
+  /// Makes a channel to the server.
+  public typealias Connect = @Sendable (_ wishes: Wishes) throws -> GRPCChannel
   private let make: Connect
   /// For every call; a case adds to them.
   let options: CallOptions
@@ -31,20 +39,22 @@ public struct InteropClient: Sendable {
   }
 
   /// A new channel to the server; a case closes what it opens.
-  func connect(_ balancer: String = "pick_first") throws -> GRPCChannel {
-    var balancers = BalancerRegistry()
-    balancers.register(BackendMetricsPolicy.self)
-    return try make(balancers, balancer)
-  }
+  func connect(_ wishes: Wishes = Wishes()) throws -> GRPCChannel { try make(wishes) }
 
   /// - Throws: ``InteropFailure``, or the `RPCError` of a call that should have succeeded.
   public func run(_ test: InteropCase) async throws {
     if test == .channelSoak { return try await channelSoak() }
-    let channel =
-      switch test {
-      case .orcaPerRPC, .orcaOutOfBand: try connect(BackendMetricsPolicy.name)
-      default: try connect()
-      }
+    var wishes = Wishes()
+    switch test {
+    case .orcaPerRPC, .orcaOutOfBand:
+      wishes.balancers.register(BackendMetricsPolicy.self)
+      wishes.balancer = BackendMetricsPolicy.name
+    case .connectionScaling:
+      wishes.serviceConfig = ServiceConfig()
+      wishes.serviceConfig?.maxConnectionsPerSubchannel = 2
+    default: break
+    }
+    let channel = try connect(wishes)
     do {
       try await run(test, Caller(channel, options))
     } catch {
@@ -81,6 +91,7 @@ public struct InteropClient: Sendable {
     case .concurrentLargeUnary: try await caller.concurrentLargeUnary()
     case .orcaPerRPC: try await caller.orcaPerRPC()
     case .orcaOutOfBand: try await caller.orcaOutOfBand()
+    case .connectionScaling: try await caller.connectionScaling()
     case .rpcSoak: try await rpcSoak(caller)
     case .channelSoak: try await channelSoak()
     }

@@ -78,7 +78,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
   ) async throws {
     try InteropTestService.echoMetadata(call)
     try call.compressResponses(with: .gzip)
-    try await InteropTestService.answer(request, replies)
+    try await InteropTestService.answer(request, replies, call)
   }
 
   /// The sum of the requests' payload sizes.
@@ -115,7 +115,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
         let report = LoadReport(request.orcaOobReport)
         try load.update { $0 = report }
       }
-      try await InteropTestService.answer(request, replies)
+      try await InteropTestService.answer(request, replies, call)
     }
   }
 
@@ -136,7 +136,7 @@ public struct InteropTestService: Grpc_Testing_TestService.Service {
       request.clearPayload()
       kept.append(request)
     }
-    for request in kept { try await InteropTestService.answer(request, replies) }
+    for request in kept { try await InteropTestService.answer(request, replies, call) }
   }
 }
 
@@ -185,7 +185,7 @@ extension InteropTestService {
 
   private static func answer(
     _ request: Grpc_Testing_StreamingOutputCallRequest,
-    _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>
+    _ replies: MessageWriter<Grpc_Testing_StreamingOutputCallResponse>, _ call: ServerCall
   ) async throws {
     if request.hasResponseStatus { try end(request.responseStatus) }
     for parameters in request.responseParameters {
@@ -194,6 +194,7 @@ extension InteropTestService {
       }
       var reply = Grpc_Testing_StreamingOutputCallResponse()
       reply.payload = try payload(request.responseType, parameters.size)
+      if parameters.fillPeerSocketAddress.value { reply.peerSocketAddress = call.peer }
       // The call can compress; each response is compressed only if the client requests it.
       try await replies.write(reply, compressed: parameters.compressed.value)
     }

@@ -154,14 +154,15 @@ struct InteropClientProgram: AsyncParsableCommand {
     let target = "dns:///\(host):\(serverPort)"
     let logger = Logger(label: "interop")
     return InteropClient(options: call, soak: soak, report: { printError($0) }) {
-      [channel, security = security.value] balancers, balancer in
+      [channel, security = security.value] wishes in
       var channel = channel
-      if balancer != "pick_first" {
-        channel.defaultServiceConfig?.balancers = [BalancerChoice(balancer)]
+      if wishes.balancer != "pick_first" {
+        channel.defaultServiceConfig?.balancers = [BalancerChoice(wishes.balancer)]
       }
+      if let config = wishes.serviceConfig { channel.defaultServiceConfig = config }
       return try GRPCChannel(
-        to: target, balancers: balancers, balancer: balancer, security: security, options: channel,
-        logger: logger)
+        to: target, balancers: wishes.balancers, balancer: wishes.balancer, security: security,
+        options: channel, logger: logger)
     }
   }
 }

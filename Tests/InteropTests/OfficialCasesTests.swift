@@ -12,7 +12,7 @@ import Trunkcall
 
 /// The cases that grpcio has, as its script calls them.
 private let officialCases = InteropCase.allCases.filter {
-  !$0.rawValue.hasSuffix("_noprobe") && !$0.rawValue.hasPrefix("orca_")
+  !$0.rawValue.hasSuffix("_noprobe") && !$0.rawValue.hasPrefix("orca_") && $0 != .connectionScaling
 }
 
 /// What the two sides speak: plaintext, or TLS with certificates on both sides.
@@ -120,8 +120,12 @@ struct OfficialCasesTests {
     // Other tests share the machine: a slow iteration is no failure here.
     var soak = soak
     soak.maxLatency = .seconds(30)
-    return InteropClient(soak: soak) {
-      try GRPCChannel(to: target, balancers: $0, balancer: $1, security: security)
+    return InteropClient(soak: soak) { wishes in
+      var options = ChannelOptions()
+      options.defaultServiceConfig = wishes.serviceConfig
+      return try GRPCChannel(
+        to: target, balancers: wishes.balancers, balancer: wishes.balancer, security: security,
+        options: options)
     }
   }
 
@@ -172,9 +176,11 @@ struct OfficialCasesTests {
     "our client against grpcio's server: all but the probes, which grpcio cannot answer",
     arguments: Wire.allCases)
   func foreignServer(_ wire: Wire) async throws {
-    let (port, limited, peer) = try await grpcioServer(wire)
+    let (ports, peer) = try await grpcioServer(wire)
+    let limited = ports[1]
     for test in InteropCase.allCases {
       do {
+        let port = test == .connectionScaling ? ports[2] : ports[0]
         try await client(port, wire).run(test)
         #expect(
           test != .clientCompressedUnary && test != .clientCompressedStreaming,
@@ -211,15 +217,16 @@ struct OfficialCasesTests {
     _ = peer
   }
 
-  private func grpcioServer(
-    _ wire: Wire
-  ) async throws -> (Substring, Substring, ChildProcess) {
+  /// - Returns: three ports: of a server without limits, of one with a limit for messages, of one with two
+  ///   streams a connection.
+  private func grpcioServer(_ wire: Wire) async throws -> ([Substring], ChildProcess) {
     let peer = try Grpcio.start(
       "server", script: "interop.py", environment: try await wire.environment())
     let line = try #require(
       try await peer.line(containing: "listening ", within: .seconds(60)), "\(peer.text)")
-    let ports = line.split(separator: " ").dropFirst()
-    return (try #require(ports.first), try #require(ports.last), peer)
+    let ports = Array(line.split(separator: " ").dropFirst())
+    try #require(ports.count == 3)
+    return (ports, peer)
   }
 
   private struct Result: Decodable {

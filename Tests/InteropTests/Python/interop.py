@@ -125,7 +125,9 @@ def serve(protos):
             if not parameters.compressed.value:
                 context.disable_next_message_compression()
             yield messages.StreamingOutputCallResponse(
-                payload=messages.Payload(body=bytes(parameters.size)))
+                payload=messages.Payload(body=bytes(parameters.size)),
+                peer_socket_address=(context.peer() if parameters.fill_peer_socket_address.value
+                                     else ""))
 
     class Service(grpc_stubs.TestServiceServicer):
         def EmptyCall(self, request, context):
@@ -173,7 +175,8 @@ def serve(protos):
                 yield from replies(request, context)
 
     ports, servers = [], []
-    for options in [[], [("grpc.max_receive_message_length", SMALL)]]:
+    for options in [[], [("grpc.max_receive_message_length", SMALL)],
+                    [("grpc.max_concurrent_streams", 2)]]:
         server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=options)
         grpc_stubs.add_TestServiceServicer_to_server(Service(), server)
         orca_grpc.add_OpenRcaServiceServicer_to_server(LoadReports(), server)
