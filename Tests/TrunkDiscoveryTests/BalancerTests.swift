@@ -114,6 +114,20 @@ let ended = CallOutcome(code: nil, began: 0, ended: 0)
     #expect(bench.state == .ready)
   }
 
+  @Test("READY -> CONNECTING asks for a resolution, and stays with the subchannel")
+  func connectingAgain() throws {
+    var bench = try PolicyBench("pick_first")
+    bench.resolve(a, b)
+    bench.turn(1, .ready)
+    bench.turn(1, .connecting)
+    #expect(bench.commands == [.resolveAgain, .changed(.connecting)])
+    #expect(bench.pick().text == "wait")
+    bench.turn(1, .ready)
+    bench.turn(1, .transientFailure, "refused")
+    #expect(bench.commands == [.resolveAgain, .changed(.transientFailure)])
+    #expect(bench.pick().text == "fail unavailable refused")
+  }
+
   @Test("READY -> IDLE waits for a call, which connects") func idle() throws {
     var bench = try PolicyBench("pick_first")
     bench.resolve(a)
@@ -262,6 +276,20 @@ let ended = CallOutcome(code: nil, began: 0, ended: 0)
     #expect(bench.state == .ready)
     bench.turn(1, .idle)
     #expect(bench.commands == [.resolveAgain, .connect(one), .changed(.connecting)])
+  }
+
+  @Test("a child that goes from READY to CONNECTING asks for a resolution")
+  func connectingAgainOfMany() throws {
+    var bench = try PolicyBench("round_robin")
+    bench.resolve(a, b)
+    bench.turn(1, .ready)
+    bench.turn(1, .connecting)
+    #expect(bench.commands == [.resolveAgain, .changed(.connecting)])
+    bench.turn(1, .connecting)
+    #expect(bench.commands.isEmpty)
+    bench.turn(1, .ready)
+    bench.turn(1, .transientFailure, "refused")
+    #expect(bench.commands == [.resolveAgain, .changed(.connecting)])
   }
 
   @Test("weights and attributes change no connection; gone endpoints are closed once")

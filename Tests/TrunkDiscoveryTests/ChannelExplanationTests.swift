@@ -70,6 +70,7 @@ import TrunkWire
     let text = #"""
       {"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}],
        "loadBalancingPolicy": "round_robin", "healthCheckConfig": {"serviceName": ""},
+       "connectionScaling": {"maxConnectionsPerSubchannel": 2},
        "retryThrottling": {"maxTokens": 10.5, "tokenRatio": 0.1},
        "methodConfig": [
          {"name": [{}], "timeout": "1.5s", "waitForReady": true},

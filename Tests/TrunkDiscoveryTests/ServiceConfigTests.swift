@@ -10,6 +10,7 @@ import TrunkWire
      "loadBalancingPolicy": "ROUND_ROBIN",
      "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1239},
      "healthCheckConfig": {"serviceName": "h"},
+     "connectionScaling": {"maxConnectionsPerSubchannel": 3},
      "methodConfig": [
        {"name": [{"service": "a.B", "method": "C"}], "timeout": "1.5s", "waitForReady": true,
         "maxRequestMessageBytes": 10, "maxResponseMessageBytes": "20",
@@ -28,6 +29,7 @@ import TrunkWire
     #expect(config.retryThrottling?.maxMilliTokens == 10_000)
     #expect(config.retryThrottling?.milliTokenRatio == 123)
     #expect(config.healthCheckService == "h")
+    #expect(config.maxConnectionsPerSubchannel == 3)
     let method = try #require(config.method("/a.B/C"))
     #expect(method.timeout == .milliseconds(1500))
     #expect(method.waitForReady == true)
@@ -53,7 +55,10 @@ import TrunkWire
   @Test(
     "one bad field rejects the whole config and is named",
     arguments: [
-      ("[]", ""), ("{", "$"), (#"{"loadBalancingPolicy": 1}"#, "loadBalancingPolicy"),
+      (
+        #"{"connectionScaling": {"maxConnectionsPerSubchannel": 0}}"#,
+        "connectionScaling.maxConnectionsPerSubchannel"
+      ), ("[]", ""), ("{", "$"), (#"{"loadBalancingPolicy": 1}"#, "loadBalancingPolicy"),
       (#"{"loadBalancingConfig": [{"a": {}, "b": {}}]}"#, "loadBalancingConfig[0]"),
       (#"{"loadBalancingConfig": [{"a": 1}]}"#, "loadBalancingConfig[0].a"),
       (#"{"methodConfig": [{"timeout": "1"}]}"#, "methodConfig[0].timeout"),
@@ -199,6 +204,7 @@ import TrunkWire
     config.balancers = [BalancerChoice("round_robin")]
     config.retryThrottling = try RetryThrottling(maxTokens: 10, tokenRatio: 0.1)
     config.healthCheckService = "shop"
+    config.maxConnectionsPerSubchannel = 4
     try config.set(MethodConfig(timeout: .seconds(1)))
     try config.set(MethodConfig(waitForReady: true, retryPolicy: retry), service: "shop.Orders")
     try config.set(
@@ -208,6 +214,7 @@ import TrunkWire
       {"loadBalancingConfig": [{"round_robin": {}}],
        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
        "healthCheckConfig": {"serviceName": "shop"},
+       "connectionScaling": {"maxConnectionsPerSubchannel": 4},
        "methodConfig": [
         {"name": [{}], "timeout": "1s"},
         {"name": [{"service": "shop.Orders"}], "waitForReady": true, "retryPolicy": {

@@ -156,6 +156,34 @@ import TrunkWire
     #expect(rest == [2, 3])
   }
 
+  @Test("calls are taken one by one, in the order they came, past those that left")
+  func takesFirst() {
+    var queue = PendingCalls<Int>(limit: .max)
+    var random = SystemRandom()
+    var expected: [(number: Int, ticket: PendingTicket)] = []
+    var next = 0
+    for _ in 0..<20_000 {
+      switch Int.random(in: 0..<5, using: &random) {
+      case 0...2:
+        if let ticket = queue.add(next) { expected.append((next, ticket)) }
+        next += 1
+      case 3:
+        let first = queue.takeFirst()
+        #expect(first == expected.first?.number)
+        if !expected.isEmpty { expected.removeFirst() }
+      default:
+        guard let index = expected.indices.randomElement(using: &random) else { continue }
+        let removed = queue.remove(expected.remove(at: index).ticket)
+        #expect(removed != nil)
+      }
+      #expect(queue.count == expected.count)
+    }
+    let rest = queue.takeAll()
+    #expect(rest == expected.map(\.number))
+    let none = queue.takeFirst()
+    #expect(none == nil && queue.isEmpty)
+  }
+
   @Test("one call that stays does not keep the places of those that left, and keeps its own")
   func holes() throws {
     var queue = PendingCalls<Int>(limit: .max)

@@ -367,7 +367,7 @@ struct PerLoopConnectionTests {
 
 extension GRPCChannel {
   /// Connections of its own that a loop knows beside the first ones.
-  fileprivate func perLoopConnections(of loop: EventLoop) async -> Int {
+  func perLoopConnections(of loop: EventLoop) async -> Int {
     let context = context
     guard let index = context.loops.firstIndex(where: { $0 === loop }) else { return 0 }
     return await loop.perform {

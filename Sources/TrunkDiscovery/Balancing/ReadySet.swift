@@ -8,7 +8,7 @@ internal import TrunkWire
 /// ```
 ///  child is     on .ready   on .connecting    on .idle                       on .transientFailure
 ///  connecting   ready       -                 connect                        failed, resolve again
-///  ready        -           connecting        connecting, connect, resolve   failed, resolve again
+///  ready        -           connecting, resolve  connecting, connect, resolve failed, resolve again
 ///  failed       ready       - (sticky, A62)   connect, stays failed          resolve again
 /// ```
 /// - An idle child is reconnected at once and counts as connecting (load-balancing.md).
@@ -152,7 +152,10 @@ package struct ReadySet<Observer: CallObserver>: Sendable {
     let before = (phase: children[i].phase, aggregate: self.state)
     switch state {
     case .ready: set(i, .ready)
-    case .connecting: if before.phase != .failed { set(i, .connecting) }
+    case .connecting:
+      // gRFC A105: the last connection ended while a further one was being made.
+      if before.phase == .ready { actions.resolveAgain() }
+      if before.phase != .failed { set(i, .connecting) }
     case .transientFailure:
       set(i, .failed)
       lastError = error ?? lastError

@@ -30,7 +30,7 @@ public struct ChannelExplanation: Sendable, Hashable {
   public var policy: PolicyExplanation?
   /// In the order in which the policy opened them.
   public var endpoints: [EndpointExplanation]
-  /// Calls that wait for a connection.
+  /// Calls that wait for a connection, or for one with a stream.
   public var waitingCalls: Int
 
   /// Where a service config comes from.

@@ -8,7 +8,8 @@ internal import TrunkWire
 /// It has a single subchannel over all addresses of all endpoints, families interleaved (RFC 8305
 /// §4); the subchannel races them (happy eyeballs). The policy's state is the subchannel's, except:
 /// - TRANSIENT_FAILURE is sticky until READY (gRFC A62);
-/// - READY -> IDLE stays idle until a call wants a connection.
+/// - READY -> IDLE stays idle until a call wants a connection. READY -> CONNECTING and ->
+///   TRANSIENT_FAILURE follow the subchannel, whose pass is over all addresses (gRFC A105).
 public struct PickFirst: Balancer {
   /// `pick_first`.
   public static var name: String { "pick_first" }
@@ -118,7 +119,9 @@ public struct PickFirst: Balancer {
     case .transientFailure:
       actions.resolveAgain()  // gRFC A61: on entering TRANSIENT_FAILURE and after each pass
       enter(.transientFailure, error, &actions)
-    case .connecting: if state != .transientFailure { enter(.connecting, nil, &actions) }
+    case .connecting:
+      if state == .ready { actions.resolveAgain() }
+      if state != .transientFailure { enter(.connecting, nil, &actions) }
     case .idle:
       if state == .transientFailure {
         if let subchannel { actions.connect(subchannel.id) }

@@ -25,6 +25,11 @@ extension ServiceConfig {
     if let healthCheckService {
       fields["healthCheckConfig"] = .object(["serviceName": .string(healthCheckService)])
     }
+    if let maxConnectionsPerSubchannel {
+      fields["connectionScaling"] = .object([
+        "maxConnectionsPerSubchannel": .number(Double(maxConnectionsPerSubchannel))
+      ])
+    }
     let configs = allMethods.map { name, config in config.value(name) }
     if !configs.isEmpty { fields["methodConfig"] = .array(configs) }
     return .object(fields)

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// The settings that a service's owner publishes for its clients: the JSON of gRPC's service config
-/// (`service_config.proto`, gRFC A2, A6, A21, A24).
+/// (`service_config.proto`, gRFC A2, A6, A21, A24, A105).
 ///
 /// Unknown fields are ignored; one bad known field rejects the whole config.
 public struct ServiceConfig: Sendable, Hashable {
@@ -15,6 +15,10 @@ public struct ServiceConfig: Sendable, Hashable {
   public var retryThrottling: RetryThrottling?
   /// `healthCheckConfig.serviceName` (gRFC A17).
   public var healthCheckService: String?
+  /// `connectionScaling.maxConnectionsPerSubchannel` (gRFC A105): how many connections a server gets
+  /// when calls wait because each one has as many streams as the server allows. At least 1; nil: 1.
+  /// `ChannelOptions.maxConnectionsPerSubchannel` caps it.
+  public var maxConnectionsPerSubchannel: Int?
   private var methods: [String: MethodConfig] = [:]
 
   /// The empty config: gRPC's defaults for everything.
@@ -33,6 +37,8 @@ public struct ServiceConfig: Sendable, Hashable {
     balancer = try fields.string("loadBalancingPolicy").map { $0.lowercased() }
     retryThrottling = try fields.object("retryThrottling").map(RetryThrottling.init)
     healthCheckService = try fields.object("healthCheckConfig")?.string("serviceName")
+    maxConnectionsPerSubchannel = try fields.object("connectionScaling")?
+      .integer("maxConnectionsPerSubchannel", in: 1...Int(UInt32.max))
     for method in try fields.objects("methodConfig") ?? [] { try add(method) }
   }
 

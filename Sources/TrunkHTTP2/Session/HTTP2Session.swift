@@ -204,10 +204,13 @@ package final class HTTP2Session {
   /// once.
   /// - Parameter new: streams that would be opened besides.
   package func waitingStreams(with new: Int = 0) -> Int {
-    let limit = nghttp2_session_get_remote_settings(
-      pointer, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
     let open = streams.count - unsentStreams
-    return max(0, unsentStreams + new - max(0, Int(limit) - open))
+    return max(0, unsentStreams + new - max(0, peerStreamLimit - open))
+  }
+
+  /// The peer's SETTINGS_MAX_CONCURRENT_STREAMS.
+  package var peerStreamLimit: Int {
+    Int(nghttp2_session_get_remote_settings(pointer, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS))
   }
 
   // MARK: Streams

@@ -40,6 +40,9 @@ public struct ChannelOptions: Sendable {
   /// The most entries of a ring of `ring_hash_experimental`, whatever its config allows (gRFC A42), up
   /// to 8,388,608; each takes 12 bytes. Default 4,096.
   public var maxRingSize = 4096
+  /// The most connections that a service config's `connectionScaling` gets for a server whose streams
+  /// are all taken (gRFC A105). Default 10; those of ``connectionsPerEndpoint`` are beside them.
+  public var maxConnectionsPerSubchannel = 10
   /// Whether `retryPolicy` of the service config is followed. Transparent retries, of calls that no
   /// server has seen, are made in any case. Default true.
   public var followsRetryPolicies = true
@@ -56,8 +59,8 @@ public struct ChannelOptions: Sendable {
 
   // Calls
 
-  /// Calls that may wait for a server, and as many per connection for a stream, where the server's
-  /// MAX_CONCURRENT_STREAMS is reached. Default 10,000; beyond it RESOURCE_EXHAUSTED.
+  /// Calls that may wait for a server, and as many per connection for a stream (per server, where it may
+  /// have several: gRFC A105), where the server's MAX_CONCURRENT_STREAMS is reached. Default 10,000; beyond it RESOURCE_EXHAUSTED.
   public var maxQueuedCalls = 10_000
   /// The connection of a server that reads none of the bytes waiting for it during this time is
   /// closed; its calls fail with UNAVAILABLE. Default 30 s.

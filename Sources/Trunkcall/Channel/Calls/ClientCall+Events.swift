@@ -171,7 +171,7 @@ extension ClientCall {
   }
 
   /// Tells the policy how the attempt ended.
-  private func report(_ connection: ClientConnection?) {
+  func report(_ connection: ClientConnection?) {
     guard token != nil || observer != nil else { return }
     var code: RPCError.Code?
     switch outcome {

@@ -295,9 +295,8 @@ extension ClientCall {
   /// The attempt's stream is the call's; the attempt is over.
   private func handOver(to call: ClientCall) {
     stopTimer()
-    if let ticket { context.controller.value.removePending(ticket) }
-    ticket = nil
     outcome = .ok
+    if ticket != nil { leaveQueue() }
     markOver()
     firstFrame = nil
     moreFrames = []

@@ -57,8 +57,9 @@ final class ClientCall: @unchecked Sendable {
   @exclusivity(unchecked) var attemptBegan: UInt64 = 0
   @exclusivity(unchecked) var wasRefused = false
   @exclusivity(unchecked) private var timer: LoopTimer?
-  /// Its ticket among the control loop's ``PendingCalls``, while it waits there.
-  @exclusivity(unchecked) var ticket: PendingCalls<ClientCall>.Ticket?
+  /// While it waits for a pick among the control loop's ``PendingCalls``, or for a stream among those
+  /// of its connection's ``ConnectionGroup``: it has a ``connection`` then, and no ``stream``.
+  @exclusivity(unchecked) var ticket: PendingTicket?
 
   // Requests, kept until the response headers for a transparent retry
   @exclusivity(unchecked) var firstFrame: [UInt8]?
@@ -171,24 +172,18 @@ final class ClientCall: @unchecked Sendable {
     context.loops[reference.loopIndex].later { [self] in arrive(reference, token) }
   }
 
-  /// Starts an attempt: opens a stream and writes the requests. On the connection's loop.
+  /// Starts an attempt. On the connection's loop.
   private func arrive(_ reference: ConnectionReference, _ token: UInt64?) {
     let connection = reference.connection.value
+    if connection.isScaled, canReplay { return arrive(atOneOfMany: connection, reference, token) }
+    begin(on: connection, reference, token)
+  }
+
+  /// Opens a stream and writes the requests; on the connection's loop.
+  func begin(on connection: ClientConnection, _ reference: ConnectionReference, _ token: UInt64?) {
     let now = Clock.now()
     guard let stream = open(on: connection) else {
-      // A policy that counts its picks gets the outcome of each.
-      if let token {
-        var code = RPCError.Code.unavailable
-        if case .failed(let error) = outcome { code = error.code }
-        connection.note(
-          PickOutcome(subchannel: reference.subchannel, token: token, code: code, latency: .zero))
-      }
-      guard outcome == nil else { return }
-      guard canReplay else {  // a PinnedCall
-        return settle(.failed(RPCError(.unavailable, "the connection takes no more calls")))
-      }
-      context.pickOnControlLoop(self)
-      return
+      return notBegun(on: connection, reference, token)
     }
     self.stream = stream
     self.connection = connection
@@ -206,6 +201,28 @@ final class ClientCall: @unchecked Sendable {
     if case .hedge(let attempt) = policy { attempt.began() }
     watchDeadline(on: connection.loop)
     if !sendWaiters.isEmpty, !stream.isAboveMark { wakeSenders(nil) }
+  }
+
+  /// The call is settled, or the connection takes no more calls.
+  @inline(never)
+  func notBegun(
+    on connection: ClientConnection, _ reference: ConnectionReference, _ token: UInt64?
+  ) {
+    // One that has waited for a stream.
+    report(connection)
+    // A policy that counts its picks gets the outcome of each.
+    if let token {
+      var code = RPCError.Code.unavailable
+      if case .failed(let error) = outcome { code = error.code }
+      connection.note(
+        PickOutcome(subchannel: reference.subchannel, token: token, code: code, latency: .zero))
+    }
+    guard outcome == nil else { return }
+    guard canReplay else {  // a PinnedCall
+      return settle(.failed(RPCError(.unavailable, "the connection takes no more calls")))
+    }
+    stopTimer()
+    context.pickOnControlLoop(self)
   }
 
   /// - Returns: nil if the call is settled, or the connection takes no more calls.
@@ -243,7 +260,7 @@ final class ClientCall: @unchecked Sendable {
 
   private func deadlinePassed() {
     timer = nil
-    connection?.callExpired(began: attemptBegan)
+    if stream != nil { connection?.callExpired(began: attemptBegan) }
     abort(expired())
   }
 
@@ -251,6 +268,7 @@ final class ClientCall: @unchecked Sendable {
     guard ticket != nil || isWaitingHedged else {
       return RPCError(.deadlineExceeded, "the deadline has passed")
     }
+    if ticket != nil, let connection { return expired(waitingAt: connection) }
     return context.controller.value.diagnostics(.deadlineExceeded, "the deadline has passed")
   }
 
@@ -303,8 +321,7 @@ final class ClientCall: @unchecked Sendable {
     }
     endPolicy()
     if context.settings.log.logsEnds { logEnd() }
-    if let ticket { context.controller.value.removePending(ticket) }
-    ticket = nil
+    if ticket != nil { leaveQueue() }
     stopTimer()
     markOver()
     resetStream()

@@ -46,6 +46,10 @@ final class ClientConnection {
   @exclusivity(unchecked) var keepaliveTimer: LoopTimer?
   /// No call is under way, and keepalive PINGs are sent with calls only.
   @exclusivity(unchecked) var keepaliveIsDormant = false
+  /// The connections to the same server, where there may be several; nil on a loop's own one.
+  @exclusivity(unchecked) var group: ConnectionGroup?
+  /// A loop's own connection: where its calls go when it has no stream for them.
+  @exclusivity(unchecked) var overflow: ConnectionReference?
   @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
   @exclusivity(unchecked) private var isAbandoned = false
   @exclusivity(unchecked) private var hasReceived = false
@@ -113,9 +117,11 @@ final class ClientConnection {
     switch phase {
     case .connecting, .handshake: abandon("no longer needed")
     case .ready:
+      if !returnsUnsent { group?.beginAll(on: self) }
       phase = .draining
       isAbandoned = true
       if returnsUnsent { session?.returnUnsent() }
+      group?.remove(self)
       closeIfDone()
     case .draining, .closed: break
     }
@@ -176,6 +182,7 @@ final class ClientConnection {
     // The loop's own time spares a look at the clock.
     let took = loop.now > began ? loop.now - began : 1
     latency = latency == 0 ? took : latency &- latency >> 3 &+ took >> 3
+    if let group { group.drainSoon() }
     if phase == .draining { closeIfDone() }
   }
 
@@ -261,6 +268,7 @@ final class ClientConnection {
   }
 
   private func notifyEnded(_ error: String?, _ use: ConnectionUse) {
+    group?.remove(self)
     guard !isAbandoned else { return }
     isUndecided = use == .undecided
     report(.ended(error, use))
@@ -323,7 +331,10 @@ extension ClientConnection: ConnectionDriver {
 
 extension ClientConnection: HTTP2SessionDelegate {
   func settingsReceived() {
-    guard phase == .handshake else { return }
+    guard phase == .handshake else {
+      group?.drainSoon()  // MAX_CONCURRENT_STREAMS may have been raised
+      return
+    }
     phase = .ready
     progress = nil
     timer?.cancel()

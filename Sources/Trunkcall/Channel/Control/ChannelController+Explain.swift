@@ -10,9 +10,11 @@ extension ChannelContext {
     var explanation = draft.explanation
     for (index, connections) in draft.connections.enumerated() {
       for connection in connections {
-        let (isTakingCalls, counts) = await connection.loop.perform {
-          (connection.value.isTakingCalls, connection.value.counts)
+        let (isTakingCalls, counts, waiting) = await connection.loop.perform {
+          let connection = connection.value
+          return (connection.isTakingCalls, connection.counts, connection.callsWaitingForStream)
         }
+        explanation.waitingCalls += waiting
         explanation.endpoints[index].calls.add(counts)
         if isTakingCalls { explanation.endpoints[index].connections += 1 }
       }

@@ -120,7 +120,7 @@ final class ChannelController {
       self.config = config
       context?.throttle(config.retryThrottling)
       referencesChanged = true
-      for subchannel in subchannels.values { subchannel.checkHealth(of: healthCheckService) }
+      for subchannel in subchannels.values { subchannel.configure(config) }
     }
   }
 
@@ -132,7 +132,7 @@ final class ChannelController {
     nextLoop = (nextLoop + 1) % context.loops.count
     let subchannel = Subchannel(
       id, endpoint, options, loopIndex: index, parts: parts, controller: self)
-    subchannel.checkHealth(of: healthCheckService)
+    if let config { subchannel.configure(config) }
     subchannels[id] = subchannel
   }
 
@@ -271,7 +271,7 @@ final class ChannelController {
     call.watchDeadline(on: controlLoop)
   }
 
-  func removePending(_ ticket: PendingCalls<ClientCall>.Ticket) { pendingCalls.remove(ticket) }
+  func removePending(_ ticket: PendingTicket) { pendingCalls.remove(ticket) }
 
   // MARK: State
 

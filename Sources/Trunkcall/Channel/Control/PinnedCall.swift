@@ -57,10 +57,3 @@ struct PinnedCall {
     return handle
   }
 }
-
-extension ConnectionReference {
-  fileprivate var unobserved: ConnectionReference {
-    ConnectionReference(
-      connection: connection, loopIndex: loopIndex, subchannel: subchannel, observer: nil)
-  }
-}

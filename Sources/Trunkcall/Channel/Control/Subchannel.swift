@@ -18,13 +18,13 @@ final class Subchannel {
   let id: SubchannelID
   let options: SubchannelOptions
   private(set) var core: SubchannelCore
-  private let loopIndex: Int
+  let loopIndex: Int
   private let defaultAuthority: String
   /// Set by the application: it is used before the endpoint's server name.
   private let authorityOverride: String?
   private let connectTimeout: Duration?
-  private unowned let controller: ChannelController
-  private var connections: [ConnectionName: LoopBound<ClientConnection>] = [:]
+  unowned let controller: ChannelController
+  private(set) var connections: [ConnectionName: LoopBound<ClientConnection>] = [:]
   /// Of attempts.
   private var addresses: [UInt32: Address] = [:]
   /// Of attempts under way.
@@ -32,10 +32,15 @@ final class Subchannel {
   private var timer: LoopTimer?
   private var random = SystemRandom()
   private var perLoopConnections: PerLoopConnections
-  /// The connection that takes calls.
-  private var reference: ConnectionReference?
+  /// The connection that takes calls; of several the oldest.
+  private(set) var reference: ConnectionReference?
+  /// Its name among the attempts.
+  private(set) var readyAttempt: UInt32?
   /// Its address; the further ones connect to it too.
   private var readyAddress: Address?
+  /// nil unless there may be, or might have been, several (gRFC A105).
+  var group: LoopBound<ConnectionGroup>?
+  var maximumConnections = 1
   /// nil unless a policy wants load reports out of band.
   private(set) var reports: LoadReportStream?
   /// nil unless the service config wants health checks, and the policy their result.
@@ -89,13 +94,12 @@ final class Subchannel {
     case .failed(let attempt, _): progress[attempt] = nil
     case .ready(let attempt):
       progress[attempt] = nil
-      guard let connection = connections[.attempt(attempt)] else { break }
-      let reference = ConnectionReference(
-        connection: connection, loopIndex: loopIndex, subchannel: id, observer: options.observer)
-      controller.opened(reference)
-      self.reference = reference
-      reports?.connected(reference)
-      readyAddress = addresses[attempt]
+      // A further connection of a READY subchannel has joined when the core says so.
+      guard core.state == .connecting, let connection = connections[.attempt(attempt)] else {
+        break
+      }
+      add(connection)
+      refer(to: connection, attempt)
       handle(perLoop: .opened, now: now)
     case .resetBackoff: handle(perLoop: .resetBackoff, now: now)
     default: break
@@ -107,6 +111,17 @@ final class Subchannel {
     }
   }
 
+  /// That connection takes the calls.
+  func refer(to connection: LoopBound<ClientConnection>, _ attempt: UInt32) {
+    let reference = ConnectionReference(
+      connection: connection, loopIndex: loopIndex, subchannel: id, observer: options.observer)
+    controller.opened(reference)
+    self.reference = reference
+    readyAttempt = attempt
+    readyAddress = addresses[attempt]
+    reports?.connected(reference)
+  }
+
   private func perform(_ action: SubchannelAction, _ now: UInt64) {
     switch action {
     case .attempt(let attempt, let address, let deadline):
@@ -116,8 +131,10 @@ final class Subchannel {
         deadline: connectTimeout.map { now.adding($0) } ?? deadline)
     case .abandon(let attempt):
       forget(.attempt(attempt))?.onLoop { $0.abandon("another address answered first") }
+    case .joined(let attempt): connections[.attempt(attempt)].map(add)
+    case .promoted(let attempt): promote(attempt)
     case .drain(let attempt):
-      closed(now)
+      if attempt == readyAttempt { closed(now) }
       drain(.attempt(attempt))
     case .timer(let at): schedule(at)
     case .report(let state, let error):
@@ -139,6 +156,7 @@ final class Subchannel {
   private func closed(_ now: UInt64) {
     controller.closed(id)
     reference = nil
+    readyAttempt = nil
     reports?.disconnected()
     health?.disconnected()
     handle(perLoop: .closed, now: now)
@@ -214,6 +232,7 @@ final class Subchannel {
     let bound = LoopBound(connection, on: context.loops[loopIndex])
     connections[name] = bound
     controller.connectionBegan(bound, id, name)
+    join(bound, name)
     bound.onLoop { $0.begin(deadline: deadline) }
   }
 
