@@ -119,6 +119,26 @@ struct PickOutcomeTests {
     }
   }
 
+  @Test("a pick that is passed over, as the server has an attempt of the call already")
+  func passedOver() async throws {
+    let config = try ServiceConfig(
+      json: """
+        {"methodConfig": [{"name": [{}], "hedgingPolicy": {
+          "maxAttempts": 2, "hedgingDelay": "0.01s"}}]}
+        """)
+    try await withCounting([], { $0.defaultServiceConfig = config }) { channel, state in
+      let caller = Task {
+        await failure { _ = try await channel.unary(method("M"), [1]) }
+      }
+      // The second attempt's last pick is used, though it is of the same server.
+      let isTriedAgain = try await holds { state.picks.withLock { $0 } > 2 }
+      #expect(isTriedAgain)
+      caller.cancel()
+      #expect(await caller.value?.code == .cancelled)
+      try await expect(state, .cancelled)
+    }
+  }
+
   @Test("a connection that is gone: the call is picked for again")
   func gone() async throws {
     try await withCounting { channel, state in

@@ -23,6 +23,7 @@ final class HedgedCall {
   private var begun: [Int] = []
   private var timer: LoopTimer?
   let requests = HedgedRequests()
+  private let tried = TriedServers()
   var buffer = ReplayBudget()
   /// One line for each attempt that failed.
   private(set) var history: [String] = []
@@ -114,7 +115,7 @@ final class HedgedCall {
   }
 
   private func start(_ number: Int, _ call: ClientCall) {
-    let attempt = ClientCall(attemptOf: call, HedgeAttempt(call, number, requests))
+    let attempt = ClientCall(attemptOf: call, HedgeAttempt(call, number, requests, tried))
     attempts[number] = attempt
     attempt.pullRequests()
     call.context.pickOnControlLoop(attempt)
@@ -174,6 +175,8 @@ final class HedgeAttempt {
   /// Counted from 0.
   let number: Int
   fileprivate let requests: HedgedRequests
+  /// Of all attempts of the call.
+  let tried: TriedServers
   /// Frames that were taken from the call's requests.
   fileprivate var pulled = 0
   /// Its status is the call's whatever the policy says.
@@ -181,10 +184,13 @@ final class HedgeAttempt {
   /// nil once the attempt is over.
   fileprivate var call: ClientCall?
 
-  init(_ call: ClientCall, _ number: Int, _ requests: HedgedRequests) {
+  init(
+    _ call: ClientCall, _ number: Int, _ requests: HedgedRequests, _ tried: TriedServers
+  ) {
     self.call = call
     self.number = number
     self.requests = requests
+    self.tried = tried
   }
 
   func began() { post(.began) }

@@ -24,6 +24,8 @@ final class PolicyRetries {
   var pending: UInt64?
   /// The status of the last attempt.
   var lastCode: RPCError.Code?
+  /// Servers of the failed attempts.
+  let tried = TriedServers()
   var timer: LoopTimer?
   fileprivate var buffer = ReplayBudget()
   /// One line for each failed attempt.
@@ -54,6 +56,7 @@ extension ClientCall {
     }
     policyRetries.lastCode = error.code
     policyRetries.note(error, peer: peer, began: attemptBegan)
+    if peer != nil { policyRetries.tried.insert(subchannel) }
     let pushback = RetryState.Pushback(response.trailingMetadata["grpc-retry-pushback-ms"])
     let canReplay =
       canReplay && policyRetries.buffer.allowsReplay(context)

@@ -34,7 +34,7 @@ final class ChannelController {
   private var isWorking = false
 
   // Calls
-  private var snapshot = PickerSnapshot(seed: UInt64.random(in: 1...UInt64.max))
+  var snapshot = PickerSnapshot(seed: UInt64.random(in: 1...UInt64.max))
   private var references: [UInt64: ConnectionReference] = [:]
   private(set) var config: ServiceConfig?
   private var referencesChanged = false
@@ -236,7 +236,7 @@ final class ChannelController {
       if core.state == .idle { wake() }
       return wait(call)
     }
-    switch snapshot.pick(call, now: controlLoop.now) {
+    switch pick(call) {
     case .go(let reference, let token):
       call.move(to: reference, token: token, from: controlLoopIndex)
     case .noConnection: wait(call)
