@@ -6,8 +6,10 @@ import TrunkDiscovery
 @Suite("When a resolver looks again") struct RefreshScheduleTests {
   private static let second: UInt64 = 1_000_000_000
 
-  private func schedule(began at: UInt64 = 100) -> RefreshSchedule {
-    var schedule = RefreshSchedule(minInterval: .seconds(30))
+  private func schedule(
+    began at: UInt64 = 100, own: Duration? = nil
+  ) -> RefreshSchedule {
+    var schedule = RefreshSchedule(own: own, requests: .seconds(30))
     schedule.began(at: at * RefreshScheduleTests.second)
     return schedule
   }
@@ -29,15 +31,25 @@ import TrunkDiscovery
     #expect(due(schedule, since: 150, age: nil) == 130)
   }
 
-  @Test("an age ends the wait without a request, never below the minimum interval")
+  @Test("an age ends the wait without a request, also below the interval of requests, down to 1 s")
   func age() {
     var schedule = schedule()
     #expect(due(schedule, since: 101, age: .seconds(60)) == 161)
-    #expect(due(schedule, since: 101, age: .seconds(1)) == 130)
-    #expect(due(schedule, since: 101, age: .seconds(-1)) == 130)
+    #expect(due(schedule, since: 103, age: .seconds(2)) == 105)
+    #expect(due(schedule, since: 100, age: .zero) == 101)
+    #expect(due(schedule, since: 100, age: .seconds(-1)) == 101)
     #expect(schedule.due(waitingSince: 0, age: .seconds(Int64.max)) == .max)
     schedule.request()
     #expect(due(schedule, since: 101, age: .seconds(60)) == 130)
+    #expect(due(schedule, since: 101, age: .seconds(2)) == 103)
+  }
+
+  @Test("the resolver's own interval bounds requests and ages") func ownInterval() {
+    var schedule = schedule(own: .seconds(10))
+    #expect(due(schedule, since: 101, age: .seconds(1)) == 110)
+    schedule.request()
+    #expect(due(schedule, since: 101, age: nil) == 110)
+    #expect(due(schedule, since: 101, age: .seconds(1)) == 110)
   }
 
   @Test("a report answers the requests before it, a look-up those while it was due")
@@ -49,7 +61,8 @@ import TrunkDiscovery
     schedule.request()
     schedule.began(at: 140 * RefreshScheduleTests.second)
     #expect(!schedule.isRequested)
-    #expect(due(schedule, since: 141, age: .seconds(1)) == 170)
+    #expect(due(schedule, since: 141, age: .seconds(1)) == 142)
+    #expect(due(schedule, since: 141, age: nil) == nil)
   }
 
   @Test("a session made by an application keeps 30 s between look-ups without a request")

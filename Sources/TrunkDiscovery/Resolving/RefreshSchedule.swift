@@ -2,22 +2,29 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// When a resolver that waits between two look-ups goes on: on request or when its answer is too
-/// old, whichever is first, and never sooner than the minimum interval after the last look-up.
+/// old, whichever is first.
 ///
 /// ```
 ///   requested ── minInterval since the last look-up ──► due
-///   waits with an age ── age over, and that interval ──► due
+///   waits with an age ── age over, and leastAge since the last look-up ──► due
 /// ```
+/// Requests come from failures, which may be as frequent as calls; an age comes from whoever answered, and
+/// is followed down to 1 s. A resolver's own interval bounds both.
 package struct RefreshSchedule: Sendable, Hashable {
   /// Nanoseconds.
   package let minInterval: UInt64
+  private let leastAge: UInt64
   /// Somebody wants a fresher result than the last one.
   package private(set) var isRequested = false
   /// When the last look-up began, on the clock of `now`.
   package private(set) var lastLookUp: UInt64 = 0
 
-  package init(minInterval: Duration) {
-    self.minInterval = UInt64(clamping: minInterval / .nanoseconds(1))
+  /// - Parameters:
+  ///   - own: the resolver's interval (``Resolver/refreshInterval``).
+  ///   - requests: between two requests without it.
+  package init(own: Duration?, requests: Duration) {
+    minInterval = UInt64(clamping: (own ?? requests) / .nanoseconds(1))
+    leastAge = UInt64(clamping: (own ?? .seconds(1)) / .nanoseconds(1))
   }
 
   /// Many requests until the next look-up are one.
@@ -31,16 +38,15 @@ package struct RefreshSchedule: Sendable, Hashable {
   package mutating func reported() { isRequested = false }
 
   /// When a request may be granted; nil if there is none.
-  package var dueByRequest: UInt64? { isRequested ? earliest : nil }
-
-  private var earliest: UInt64 { lastLookUp.saturating(minInterval) }
+  package var dueByRequest: UInt64? { isRequested ? lastLookUp.saturating(minInterval) : nil }
 
   /// When a resolver goes on that waits since `start`; nil: not before a request.
   /// - Parameter age: how old the result may get without a request; nil: any age.
   package func due(waitingSince start: UInt64, age: Duration?) -> UInt64? {
-    if let dueByRequest { return dueByRequest }
-    guard let age else { return nil }
-    return max(earliest, start.saturating(UInt64(clamping: age / .nanoseconds(1))))
+    guard let age else { return dueByRequest }
+    let dueByAge = max(
+      lastLookUp.saturating(leastAge), start.saturating(UInt64(clamping: age / .nanoseconds(1))))
+    return min(dueByRequest ?? .max, dueByAge)
   }
 }
 

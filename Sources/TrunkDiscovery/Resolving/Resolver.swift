@@ -85,8 +85,9 @@ public struct ResolverSession: Sendable {
   /// - Throws: `CancellationError` when the channel closes.
   public func refreshRequested() async throws { try await refreshRequested(within: nil) }
 
-  /// As ``refreshRequested()``, and returns without a request as well, when the result is `age` old
-  /// and the same minimum interval is over: for answers with a time to live.
+  /// As ``refreshRequested()``, and returns without a request as well, when the result is `age` old:
+  /// for answers with a time to live. No sooner than ``Resolver/refreshInterval``, else than 1 s,
+  /// after the last look-up began.
   /// - Parameter age: counts from this call; nil: only a request ends the wait.
   /// - Throws: `CancellationError` when the channel closes.
   public func refreshRequested(within age: Duration?) async throws {

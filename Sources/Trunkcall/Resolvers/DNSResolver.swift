@@ -12,8 +12,9 @@ internal import TrunkSockets
 /// ms (RFC 8305 §3), then the known addresses are reported; later ones are reported as a second
 /// result.
 ///
-/// Resolves again when the channel asks for a fresher result, and when the time to live of the
-/// answer is over, whichever is first: no sooner than ``minimumInterval`` after the last look-up. An
+/// Resolves again when the channel asks for a fresher result, no sooner than 30 s after the last
+/// look-up (``ChannelOptions/minResolutionInterval``), and when the time to live of the answer is
+/// over, no sooner than 1 s; ``minimumInterval`` replaces both. One of 0 counts as 30 s. An
 /// answer has a time to live from a chosen server, and for SRV and TXT records; the system's look-up
 /// (`getaddrinfo`) knows none. A name that does not exist (NXDOMAIN), or has no address (NODATA), is
 /// a failed look-up: the channel keeps its last result and backs off. Source: naming.md, gRFC A2.
@@ -38,8 +39,8 @@ public struct DNSResolver: Resolver {
   /// How long one look-up may take. Default 30 s, as in grpc-go.
   public var timeout: Duration
   /// Least time between two look-ups, whatever the channel asks for and however short the time to
-  /// live is. Default nil: the channel's ``ChannelOptions/minResolutionInterval``, 30 s. At least
-  /// 1 s for answers whose time to live is over.
+  /// live is. Default nil: the channel's ``ChannelOptions/minResolutionInterval`` (30 s) where it
+  /// asks, 1 s where the time to live is over. Less than 1 s counts as 1 s for the latter.
   public var minimumInterval: Duration?
   /// An answer is looked up again after this time, if it has no time to live or a longer one.
   /// Default nil: one without is in force until the channel asks.
@@ -174,7 +175,11 @@ private struct DNSRun: Sendable {
   }
 
   private func age(_ timeToLive: UInt32?) -> Duration? {
-    let age = timeToLive.map { max(Duration.seconds(Int64($0)), .seconds(1)) }
+    let age = timeToLive.map {
+      // 0 says that an answer may not be cached (RFC 1035 §3.2.1), not that it changes every second.
+      let own = $0 == 0 ? settings.minimumInterval ?? .seconds(30) : .seconds(Int64($0))
+      return max(own, .seconds(1))
+    }
     return [age, settings.maximumAge].compactMap { $0 }.min()
   }
 }

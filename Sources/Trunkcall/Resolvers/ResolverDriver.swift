@@ -45,7 +45,7 @@ final class ResolverDriver: Sendable {
     self.onEvent = onEvent
     state = Locked(
       State(
-        schedule: RefreshSchedule(minInterval: resolver.refreshInterval ?? minInterval),
+        schedule: RefreshSchedule(own: resolver.refreshInterval, requests: minInterval),
         backoff: backoff))
   }
 

@@ -42,7 +42,7 @@ final class ResolverRunner {
     resolver = parts.resolver
     target = parts.target
     schedule = RefreshSchedule(
-      minInterval: parts.resolver.refreshInterval ?? parts.options.minResolutionInterval)
+      own: parts.resolver.refreshInterval, requests: parts.options.minResolutionInterval)
     backoff = parts.options.backoff.value
   }
 
