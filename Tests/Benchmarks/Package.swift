@@ -16,7 +16,9 @@ let strict: [SwiftSetting] = [
 
 let trunkcall = Target.Dependency.product(name: "Trunkcall", package: "trunkcall")
 let services = Target.Dependency.product(name: "TrunkServices", package: "trunkcall")
+let consul = Target.Dependency.product(name: "TrunkConsul", package: "trunkcall")
 let trunkProtobuf = Target.Dependency.product(name: "TrunkProtobuf", package: "trunkcall")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 
 func program(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
@@ -30,6 +32,7 @@ let package = Package(
   platforms: [.macOS("26.0")],
   dependencies: [
     .package(name: "trunkcall", path: "../.."),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0", traits: []),
   ],
   targets: [
@@ -44,4 +47,5 @@ let package = Package(
     program("bench-client", ["BenchServices"]),
     program("bench-tls", [trunkProtobuf]),
     program("bench-parts", [trunkProtobuf]),
+    program("bench-recovery", [consul, services, logging]),
   ])

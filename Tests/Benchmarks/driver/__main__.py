@@ -44,6 +44,13 @@ def main():
         help="clean builds of greeter-server: processor time, size, start; with --peers beside "
         "grpc-swift-2's",
     )
+    parser.add_argument(
+        "--recovery",
+        action="store_true",
+        help="back ends that are replaced, slow, failing or gone: about half an hour; --only restart, "
+        "slow, failing or vanished",
+    )
+    parser.add_argument("--log", help="with --recovery: a file for what programs print on stderr")
     parser.add_argument("--no-build", action="store_true")
     parser.add_argument("--output", help="folder of the results; default docs/performance")
     options = parser.parse_args()
@@ -58,6 +65,10 @@ def main():
             return instructions.compare(options.update)
         if options.profile:
             return instructions.show(options.profile)
+        if options.recovery:
+            import recovery
+
+            return recovery.main(options)
         import suite
 
         return suite.main(options)

@@ -105,7 +105,7 @@ def cpp():
     newest = max(path.stat().st_mtime for path in sources.iterdir())
     if all(
         (out / name).exists() and (out / name).stat().st_mtime > newest
-        for name in ("server", "client")
+        for name in ("server", "client", "pace")
     ):
         return
     note("building the peers in C++")
@@ -129,7 +129,7 @@ def cpp():
     generated = [
         out / f"{name}{kind}.cc" for name in ("bench", "helloworld") for kind in (".pb", ".grpc.pb")
     ]
-    for name in ("server", "client"):
+    for name in ("server", "client", "pace"):
         call(
             [
                 "g++",

@@ -34,13 +34,14 @@ def pinned(command, cpu):
 class Process:
     """A program that says a line when it is ready, and ends when its stdin does."""
 
-    def __init__(self, command, cpu=None, ready=r"^(?:listening|ready)\s*(\d*)", env=None):
+    def __init__(self, command, cpu=None, ready=r"^(?:listening|ready)\s*(\d*)", env=None,
+                 errors=subprocess.DEVNULL):
         self.command = [str(part) for part in command]
         self.process = subprocess.Popen(
             pinned(self.command, cpu),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
             text=True,
             env={**os.environ, **(env or {})},
         )
