@@ -72,7 +72,7 @@ extension HTTP2Session {
     withStream(id) { stream in
       guard !stream.headersSent else { return }
       stream.headersSent = true
-      unsentStreams -= 1
+      unsentCount -= 1
     }
   }
 }

@@ -14,7 +14,7 @@ extension HTTP2Session {
   func insert(_ stream: HTTP2Stream) {
     stream.tableIndex = Int32(truncatingIfNeeded: streams.count)
     streams.append(stream)
-    if role == .client { unsentStreams += 1 }
+    if role == .client { unsentCount += 1 }
   }
 
   func streamClosed(_ stream: HTTP2Stream, _ code: UInt32) {
@@ -83,7 +83,7 @@ extension HTTP2Session {
     peerSettingsSeen = true
     let limit = nghttp2_session_get_remote_settings(
       pointer, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE)
-    peerHeaderListLimit = limit == .max ? .max : Int(limit)
+    headerListLimit = limit == .max ? .max : Int(limit)
     delegate?.settingsReceived()
   }
 
@@ -105,7 +105,7 @@ extension HTTP2Session {
   }
 
   func goAwayArrived(_ last: Int32, _ code: UInt32, _ text: String) {
-    goAwayReceived = true
+    hasReceivedGoAway = true
     hasCancelledUnsent = true
     delegate?.goAwayReceived(last, code, text)
   }
@@ -129,7 +129,7 @@ extension HTTP2Session {
       last.tableIndex = stream.tableIndex
     }
     stream.tableIndex = -1
-    if role == .client, !stream.headersSent { unsentStreams -= 1 }
+    if role == .client, !stream.headersSent { unsentCount -= 1 }
   }
 
   func finishStream(_ stream: HTTP2Stream, _ reason: StreamCloseReason) {

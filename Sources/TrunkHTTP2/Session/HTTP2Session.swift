@@ -22,6 +22,11 @@ package final class HTTP2Session {
   /// The same for callers of other modules, where `unchecked` has no effect.
   package func withHeaders(_ body: (inout HeaderList) -> Void) { body(&headers) }
 
+  // As ``withHeaders(_:)``.
+  package var goAwayReceived: Bool { hasReceivedGoAway }
+  package var unsentStreams: Int { unsentCount }
+  package var peerHeaderListLimit: Int { headerListLimit }
+
   /// Of the block in ``headers``.
   package var headerListSize: Int { headers.size }
 
@@ -65,7 +70,7 @@ package final class HTTP2Session {
   /// See ``returnUnsent()``.
   @exclusivity(unchecked) var returnsUnsent = false
   @exclusivity(unchecked) package internal(set) var goAwaySent = false
-  @exclusivity(unchecked) package internal(set) var goAwayReceived = false
+  @exclusivity(unchecked) var hasReceivedGoAway = false
   @exclusivity(unchecked) package internal(set) var peerSettingsSeen = false
   /// The code of a GOAWAY that nghttp2 sent for an error of the peer.
   @exclusivity(unchecked) package internal(set) var connectionError: UInt32?
@@ -73,13 +78,13 @@ package final class HTTP2Session {
   package var queuedBytes: Int { queued }
   @exclusivity(unchecked) var queued = 0
   /// Streams whose HEADERS were not sent (clients: above the peer's MAX_CONCURRENT_STREAMS).
-  @exclusivity(unchecked) package internal(set) var unsentStreams = 0
+  @exclusivity(unchecked) var unsentCount = 0
   /// The peer violated HTTP/2: nghttp2's reason for ending the connection.
   @exclusivity(unchecked) package internal(set) var violation: String?
 
   /// The peer's SETTINGS_MAX_HEADER_LIST_SIZE, counted as ``HeaderList/size``; `.max` before its
   /// SETTINGS.
-  @exclusivity(unchecked) package internal(set) var peerHeaderListLimit = Int.max
+  @exclusivity(unchecked) var headerListLimit = Int.max
   /// Why this side reset streams, until they are closed.
   @exclusivity(unchecked) var refusals: [Int32: String] = [:]
   /// nghttp2's text about what it is about to refuse.

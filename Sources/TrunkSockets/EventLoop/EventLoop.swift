@@ -28,7 +28,9 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   package let tasks: LoopTasks
   package let counters = LoopCounters()
   /// Nanoseconds of `CLOCK_MONOTONIC`, read once a tick.
-  @exclusivity(unchecked) package private(set) var now: UInt64 = Clock.now()
+  @exclusivity(unchecked) private var tickTime: UInt64 = Clock.now()
+  /// The same for callers of other modules, where `unchecked` has no effect (decision 10).
+  package var now: UInt64 { tickTime }
   /// The buffer for received bytes before they are parsed; valid during a readiness event only.
   let receiveBuffer: UnsafeMutableRawBufferPointer
   /// Bytes for one `send`.
@@ -170,7 +172,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
       runJobs()
       flush()
       if local.isEmpty && dirty.isEmpty { break }
-      now = Clock.now()
+      tickTime = Clock.now()
     }
     var wait: Int32 = 0
     if local.isEmpty && dirty.isEmpty {
@@ -182,7 +184,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     let ready =
       wait != 0 && busyPoll.limit > 0 ? pollBeforeBlocking(wait) : poller.wait(milliseconds: wait)
     sleeping.store(false, ordering: .relaxed)
-    now = Clock.now()
+    tickTime = Clock.now()
     for index in 0..<ready {
       if let (handler, readiness) = poller.handler(index) { handler.ready(readiness) }
     }

@@ -308,7 +308,7 @@ extension ClientCall {
     moreFrames = []
     inbound.removeAll()
     reply = nil
-    (stream as? CallStream)?.call = call
+    (stream as? CallStream)?.handOver(to: call)
     call.stream = stream
     call.connection = connection
     call.observer = observer

@@ -191,7 +191,7 @@ final class ClientCall: @unchecked Sendable {
     subchannel = reference.subchannel
     attemptBegan = now
     peer = connection.peer
-    if let observer = reference.observer {
+    if reference.isObserved, let observer = reference.observer {
       self.observer = observer
       observer.callBegan(at: now)
     }

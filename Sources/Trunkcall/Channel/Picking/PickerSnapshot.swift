@@ -4,13 +4,26 @@ internal import TrunkDiscovery
 internal import TrunkSockets
 internal import TrunkWire
 
-/// A connection that takes calls, and its loop.
-struct ConnectionReference: Sendable {
+/// A connection that takes calls, and its loop. A class, so that a pick hands on one reference.
+final class ConnectionReference: Sendable {
   let connection: LoopBound<ClientConnection>
   /// Index into the channel's loops.
   let loopIndex: Int
   let subchannel: SubchannelID
   let observer: (any CallObserver)?
+  /// Whether there is one: without a copy of it.
+  let isObserved: Bool
+
+  init(
+    connection: LoopBound<ClientConnection>, loopIndex: Int, subchannel: SubchannelID,
+    observer: (any CallObserver)?
+  ) {
+    self.connection = connection
+    self.loopIndex = loopIndex
+    self.subchannel = subchannel
+    self.observer = observer
+    isObserved = observer != nil
+  }
 }
 
 /// A copy of what is needed to start a call: every loop has one, callers on other threads share one
