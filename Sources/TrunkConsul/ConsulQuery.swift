@@ -27,6 +27,9 @@ package struct ConsulQuery: Sendable, Hashable {
   package var nodeMeta: [String] = []
   package var consistency = Consistency.default
   package var cached = false
+  /// How long ago the server of a stale answer may have heard of the leader (Consul, Consistency
+  /// Modes); an older one is asked for once more without `stale`. Default 10 s; nil: any age.
+  package var maxStale: Duration? = .seconds(10)
   /// How long one long poll may wait for a change, 1 s...10 min (Consul, Blocking Queries). Default
   /// 60 s: the death of an agent is noticed after that time and a margin, and an abandoned poll
   /// holds its connection at the agent no longer (measured with 1.8.7).

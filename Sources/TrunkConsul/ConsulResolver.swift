@@ -9,7 +9,7 @@ public import TrunkDiscovery
 /// Only instances whose checks all pass are used, unless `passing=false` or `warning=include` is
 /// given. Parameters: `tag` (repeatable, all must match), `tags=a,b`, `passing` / `healthy`,
 /// `warning=include`, `dc`, `ns`, `partition`, `near`, `filter`, `node-meta=k:v`, `stale` /
-/// `allow-stale`, `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
+/// `allow-stale`, `max-stale` (default 10s), `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
 /// `address` (`lan`, `wan`, …), `token`, `token-file`, `unix=/path`.
 ///
 /// A watcher (Consul, Blocking Queries): a channel's request for a fresher result has no effect,
@@ -101,6 +101,10 @@ public struct ConsulOptions: Sendable {
   public var allCriticalHold = Duration.seconds(30)
   /// See ``allCriticalHold``. Default 10 s, the usual interval between checks.
   public var allCriticalWindow = Duration.seconds(10)
+  /// How long instances are kept that vanish from the answers of a server that knows no leader
+  /// (Consul, Consistency Modes): nothing can be deregistered then, and its data is more likely
+  /// old than right. Default 10 min; zero: off.
+  public var leaderlessHold = Duration.seconds(600)
   /// Gets one line per change, at debug level.
   public var logger: Logger
 
@@ -122,6 +126,7 @@ public struct ConsulOptions: Sendable {
     timing.holdTime = emptyHold
     timing.allCriticalHold = allCriticalHold
     timing.allCriticalWindow = allCriticalWindow
+    timing.leaderlessHold = leaderlessHold
     return WatchOptions(
       linger: linger, maximumWatches: maximumWatches, timing: timing, logger: logger)
   }

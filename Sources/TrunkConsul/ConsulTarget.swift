@@ -12,7 +12,8 @@ package struct ConsulTarget: Sendable, Hashable {
   package var query: ConsulQuery
 
   package static let parameters = [
-    "address", "allow-stale", "cached", "consistent", "dc", "filter", "healthy", "near",
+    "address", "allow-stale", "cached", "consistent", "dc", "filter", "healthy", "max-stale",
+    "near",
     "node-meta", "ns", "partition", "passing", "require-consistent", "stale", "tag", "tags",
     "token", "token-file", "unix", "wait", "warning",
   ]
@@ -39,6 +40,15 @@ package struct ConsulTarget: Sendable, Hashable {
     query.cached = try target.flag("cached") ?? false
     query.health = try ConsulTarget.health(of: target)
     query.consistency = try ConsulTarget.consistency(of: target, cached: query.cached)
+    if let parameter = target.first("max-stale") {
+      guard let bound = ConsulDuration.parse(parameter.value), bound > .zero else {
+        throw target.bad(parameter, "allowed: a duration, such as 10s")
+      }
+      guard query.consistency == .stale else {
+        throw target.bad(parameter, "allowed: together with stale")
+      }
+      query.maxStale = bound
+    }
     if let parameter = target.first("wait") {
       guard let wait = ConsulDuration.parse(parameter.value), wait >= .seconds(1),
         wait <= .seconds(600)

@@ -116,14 +116,18 @@ struct ConsulRegistrationStopTests {
 
   @Test(
     "an empty answer that ACLs may have emptied is no proof: asked to deregister, not deregistered",
-    arguments: [true, false])
-  func unreadableCatalogue(says: Bool) async throws {
+    arguments: [
+      "X-Consul-Results-Filtered-By-ACLs: true", "X-Consul-Default-ACL-Policy: deny", nil,
+    ])
+  func unreadableCatalogue(says header: String?) async throws {
     let log = Log()
     let agent = try await ScriptedConsulAgent.start { request in
-      if request.path == "/v1/agent/self", !says { return .answer(403, body: "Permission denied") }
+      if request.path == "/v1/agent/self", header == nil {
+        return .answer(403, body: "Permission denied")
+      }
       guard request.path.hasPrefix("/v1/health") else { return .json("{}", index: 1) }
       return .answer(
-        200, headers: says ? ["X-Consul-Results-Filtered-By-ACLs: true"] : [], body: "[]")
+        200, headers: header.map { [$0] } ?? [], body: "[]")
     }
     let registration = registration(
       of: TestServer(.host("127.0.0.1", 5)), at: agent.address, log: log)

@@ -24,7 +24,7 @@ import TrunkDiscovery
   @Test("every parameter is read, under each of its names") func parameters() throws {
     let query = try read(
       "consul:///x?tag=a&tags=b,c&dc=d&ns=n&partition=p&near=_agent&filter=F&node-meta=k:v"
-        + "&allow-stale&cached=true&wait=5m&address=wan&warning=include"
+        + "&allow-stale&max-stale=3s&cached=true&wait=5m&address=wan&warning=include"
     ).query
     var expected = ConsulQuery("x")
     expected.tags = ["a", "b", "c"]
@@ -35,6 +35,7 @@ import TrunkDiscovery
     expected.filter = "F"
     expected.nodeMeta = ["k:v"]
     expected.consistency = .stale
+    expected.maxStale = .seconds(3)
     expected.cached = true
     expected.wait = .seconds(300)
     expected.taggedAddress = "wan"
@@ -80,6 +81,8 @@ import TrunkDiscovery
       ("consul:///x?token=secret&token-file=/t", .badParameter),
       ("consul://h/x?unix=/s", .badParameter),
       ("consul:///x?node-meta=k", .badParameter),
+      ("consul:///x?max-stale=5s", .badParameter),
+      ("consul:///x?stale&max-stale=0s", .badParameter),
     ])
   func wrong(text: String, kind: TargetError.Kind) {
     #expect { try read(text) } throws: { error in

@@ -103,12 +103,19 @@ extension AgentClient {
     return isShown ? .shown : .notShown(response)
   }
 
-  /// Whether ACLs may be why an answer is empty (Consul, ACL): newer agents have a header for it;
-  /// an older agent with ACLs refuses `/v1/agent/self` to a token without rights; else there are
+  /// Whether ACLs may be why an answer is empty (Consul, ACL): newer agents have headers for it, of this
+  /// answer and of their default policy; an older agent with ACLs refuses `/v1/agent/self` to a token without rights; else there are
   /// none.
   func hides(_ answer: HTTPResponse, timeout: Duration) async throws -> InstanceCounts.Hidden? {
     let reason: InstanceCounts.Hidden = agent.token == nil ? .withoutToken : .withToken
-    if answer.headers["x-consul-results-filtered-by-acls"] == "true" { return reason }
+    let info = AnswerInfo(answer.headers)
+    if info.isFiltered { return reason }
+    // Without a token the default policy decides; with one its own rules do.
+    switch info.defaultPolicy {
+    case "allow" where agent.token == nil: return nil
+    case "deny" where agent.token == nil: return reason
+    default: break
+    }
     do {
       _ = try await send(HTTPRequest(.get, "v1", "agent", "self"), timeout: timeout)
       return nil

@@ -27,6 +27,11 @@ package import TrunkDiscovery
 /// - An empty answer after a transport error or 5xx takes effect after `holdTime` only (measured
 ///   with 1.8.7); without one at once, unless all instances turned critical within one check
 ///   interval (``FailOpen``).
+/// - An answer that lacks instances and comes from a server without a leader does not take them out
+///   (``LeaderlessHold``).
+/// - A stale answer whose server heard of the leader longer ago than `maxStale` is not used: the query is
+///   sent once more without `stale` (Consul, Consistency Modes). If that fails and there is no
+///   set yet, the old answer is better than none.
 /// - Three kinds of fault: a call in the wrong order is a fault of this side (asserted); a
 ///   malformed answer comes in as `.failed`; an answer without change is ignored.
 package struct BlockingQuery: Sendable {
@@ -37,9 +42,11 @@ package struct BlockingQuery: Sendable {
     /// `X-Consul-Index` as it came.
     package var index: String?
     package var mapping: InstanceMapping
-    package init(index: String?, _ mapping: InstanceMapping) {
+    package var info: AnswerInfo
+    package init(index: String?, _ mapping: InstanceMapping, _ info: AnswerInfo = AnswerInfo()) {
       self.index = index
       self.mapping = mapping
+      self.info = info
     }
   }
 
@@ -70,6 +77,8 @@ package struct BlockingQuery: Sendable {
     /// Send the query; without an index the agent answers at once. Give up after `timeout` (Consul,
     /// Blocking Queries).
     case query(index: UInt64?, wait: Duration?, timeout: Duration)
+    /// Query once, without waiting and without `stale`: the answer was too old.
+    case queryLeader(timeout: Duration)
     /// Query once, without waiting and without `passing`, to find the reason for an empty set.
     case explain(timeout: Duration)
     case sleep(Duration)
@@ -92,6 +101,10 @@ package struct BlockingQuery: Sendable {
   /// When the first query was sent.
   private var beganAt: Instant?
   private var failOpen: FailOpen
+  private var leaderless: LeaderlessHold
+  private let maxStale: Duration?
+  /// The answer that was too old, while the leader is asked.
+  private var tooOld: Answer?
   /// The last set that took effect; nil before the first.
   private var good: InstanceMapping?
   private var published: Snapshot?
@@ -107,9 +120,16 @@ package struct BlockingQuery: Sendable {
   private var afterInterruption = false
   private var lastExplanation: InstanceCounts?
 
-  /// - Parameter explains: whether the query hides instances (`passing`), so that an empty answer
-  ///   needs a second query.
-  package init(wait: Duration, explains: Bool, timing: BlockingQueryTiming = .init()) {
+  /// - Parameters:
+  ///   - explains: whether the query hides instances (`passing`), so that an empty answer needs a
+  ///     second query.
+  ///   - maxStale: how old a stale answer may be; nil: of any age.
+  package init(
+    wait: Duration, explains: Bool, maxStale: Duration? = nil,
+    timing: BlockingQueryTiming = .init()
+  ) {
+    self.maxStale = maxStale
+    leaderless = LeaderlessHold(hold: timing.leaderlessHold)
     // Consul, Blocking Queries: the agent cuts more than ten minutes.
     self.wait = min(max(wait, .seconds(1)), .seconds(600))
     self.explains = explains
@@ -145,20 +165,33 @@ package struct BlockingQuery: Sendable {
         .malformed("an answer without a usable X-Consul-Index"), at: now, using: &random)
     }
     backoff.reset()
+    if tooOld == nil, let maxStale, let lastContact = answer.info.lastContact,
+      lastContact > maxStale
+    {
+      tooOld = answer
+      return Step(publish: nil, next: .queryLeader(timeout: timing.answerTimeout))
+    }
+    tooOld = nil
+    return accept(answer, received, at: now)
+  }
+
+  private mutating func accept(_ answer: Answer, _ received: UInt64, at now: Instant) -> Step {
     if let index, received < index {
       self.index = nil  // it starts over
       interrupted = true
     } else {
       index = max(1, received)  // 0 would be answered at once
     }
-    if answer.mapping.endpoints.isEmpty {
-      return emptied(answer.mapping, at: now)
-    }
+    let before = good?.endpoints ?? []
+    let mapping = leaderless.judge(
+      answer.mapping, knowsLeader: answer.info.knowsLeader, after: before, at: now)
+    if mapping.endpoints.isEmpty { return emptied(mapping, at: now) }
     interrupted = false
     holdUntil = nil
-    failOpen.passing(answer.mapping.endpoints, after: good?.endpoints ?? [], at: now)
-    good = answer.mapping
-    return step(Snapshot(answer.mapping.endpoints, "\(answer.mapping.counts)"), at: now)
+    failOpen.passing(mapping.endpoints, after: before, at: now)
+    good = mapping
+    let note = leaderless.kept > 0 ? "\(mapping.counts); \(leaderless.note)" : "\(mapping.counts)"
+    return step(Snapshot(mapping.endpoints, note), at: now)
   }
 
   /// - Parameters:
@@ -186,6 +219,12 @@ package struct BlockingQuery: Sendable {
       text = reason
       // A 5xx may come from an agent that starts over; a 4xx has nothing to do with its state.
       if status >= 500 { interrupted = true }
+    }
+    if let answer = tooOld {
+      tooOld = nil
+      if good == nil, let received = answer.index.flatMap({ UInt64($0) }) {
+        return accept(answer, received, at: now)
+      }
     }
     index = nil
     let delay = delay(after: failure, using: &random)
@@ -287,7 +326,9 @@ package struct BlockingQuery: Sendable {
     beganAt = began
     guard let index else { return .query(index: nil, wait: nil, timeout: timing.answerTimeout) }
     var wait = min(wait, BlockingQuery.wait(ofAge: now - began))
-    if let end = [holdUntil, failOpen.until].compactMap({ $0 }).min() {
+    // Whether there is a leader again wakes no query.
+    if leaderless.until != nil { wait = min(wait, timing.leaderlessInterval) }
+    if let end = [holdUntil, failOpen.until, leaderless.until].compactMap({ $0 }).min() {
       // In time to end the hold; the agent adds up to a sixteenth (Consul, Blocking Queries).
       let left = end - now
       wait = min(wait, max(.milliseconds(100), left > .seconds(2) ? left * 16 / 17 : left))
@@ -348,6 +389,10 @@ package struct BlockingQueryTiming: Sendable, Hashable {
   package var allCriticalWindow = Duration.seconds(10)
   /// How long they are kept then; zero: not at all.
   package var allCriticalHold = Duration.seconds(30)
+  /// How long instances are kept that vanish from answers of a server without a leader.
+  package var leaderlessHold = Duration.seconds(600)
+  /// The longest poll while they are.
+  package var leaderlessInterval = Duration.seconds(5)
   package var explainTimeout = Duration.seconds(1)
   package var explainInterval = Duration.seconds(5)
   package init() {}

@@ -17,7 +17,8 @@ struct QueryWatch: Sendable {
   func run(_ publish: (BlockingQuery.Snapshot) -> Void) async {
     var random = SystemRandom()
     var rules = BlockingQuery(
-      wait: query.wait, explains: query.health == .passing, timing: timing)
+      wait: query.wait, explains: query.health == .passing, maxStale: query.maxStale, timing: timing
+    )
     var step = rules.begin(at: .now)
     var unreadable: [String] = []
     do {
@@ -37,9 +38,9 @@ struct QueryWatch: Sendable {
         case .explain(let timeout):
           let all = try await explain(timeout)
           step = rules.explained(all?.counts, critical: all?.critical ?? [], at: .now)
-        case .query(let index, let wait, let timeout):
+        case .query, .queryLeader:
           do {
-            guard let answer = try await ask(index, wait, timeout) else {
+            guard let answer = try await ask(step.next) else {
               logger.debug("consul \(client.name): \(query.service): no room for a long poll")
               client.close()
               step = rules.overBudget(using: &random)
@@ -65,9 +66,14 @@ struct QueryWatch: Sendable {
   }
 
   /// Nil if there is no room for another long poll.
-  private func ask(
-    _ index: UInt64?, _ wait: Duration?, _ timeout: Duration
-  ) async throws -> BlockingQuery.Answer? {
+  private func ask(_ next: BlockingQuery.Next) async throws -> BlockingQuery.Answer? {
+    guard case .query(let index, let wait, let timeout) = next else {
+      guard case .queryLeader(let timeout) = next else { return nil }
+      var query = query
+      query.consistency = .default
+      let request = query.request(index: nil, wait: nil)
+      return try answer(await client.send(request, timeout: timeout))
+    }
     let request = query.request(index: index, wait: wait)
     guard let wait else { return try answer(await client.send(request, timeout: timeout)) }
     return try await polls.poll(for: wait) {
@@ -78,7 +84,7 @@ struct QueryWatch: Sendable {
   private func answer(_ response: HTTPResponse) throws -> BlockingQuery.Answer {
     BlockingQuery.Answer(
       index: response.headers["x-consul-index"],
-      InstanceMapping(try client.entries(of: response), for: query))
+      InstanceMapping(try client.entries(of: response), for: query), AnswerInfo(response.headers))
   }
 
   /// All instances; nil if they are not available, which does not fail the watch.

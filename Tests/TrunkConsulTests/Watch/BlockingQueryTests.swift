@@ -11,12 +11,15 @@ private struct Rig {
   var now = ContinuousClock.now
   var random = SplitMix(state: 1)
 
-  init(explains: Bool = false, wait: Duration = .seconds(60)) {
-    query = BlockingQuery(wait: wait, explains: explains)
+  /// Of further answers.
+  var info = AnswerInfo()
+
+  init(explains: Bool = false, wait: Duration = .seconds(60), maxStale: Duration? = nil) {
+    query = BlockingQuery(wait: wait, explains: explains, maxStale: maxStale)
   }
   mutating func begin() -> BlockingQuery.Step { query.begin(at: now) }
   mutating func answer(_ index: String?, _ ports: UInt16...) -> BlockingQuery.Step {
-    query.answered(.init(index: index, mapping(ports)), at: now, using: &random)
+    query.answered(.init(index: index, mapping(ports), info), at: now, using: &random)
   }
   mutating func fail(_ failure: BlockingQuery.Failure) -> BlockingQuery.Step {
     query.failed(failure, at: now, using: &random)
@@ -358,7 +361,7 @@ extension BlockingQuery.Step {
 
   @Test("any order of answers and failures keeps the rules") func property() {
     for seed in 0..<300 {
-      var rig = Rig(explains: seed.isMultiple(of: 2))
+      var rig = Rig(explains: seed.isMultiple(of: 2), maxStale: seed % 3 == 0 ? .seconds(10) : nil)
       rig.random.state = UInt64(seed)
       var source = SplitMix(state: UInt64(seed) &+ 99)
       var step = rig.begin()
@@ -373,11 +376,15 @@ extension BlockingQuery.Step {
           #expect(duration > .zero && duration <= .seconds(72))
           step = rig.wake(after: duration)
         case .explain: step = rig.query.explained(nil, at: rig.now)
+        case .queryLeader:
+          step = Bool.random(using: &source) ? rig.answer("7", 1) : rig.fail(.status(500, "x"))
         case .query(let index, let wait, let timeout):
           #expect(index != 0)
           #expect((index == nil) == (wait == nil))
           if let wait { #expect(timeout >= wait + wait / 16 && wait >= .milliseconds(1)) }
           rig.now += .milliseconds(Int64.random(in: 0...2_000, using: &source))
+          rig.info.lastContact = .seconds(Int.random(in: 0...12, using: &source))
+          rig.info.knowsLeader = Bool.random(using: &source)
           switch Int.random(in: 0..<5, using: &source) {
           case 0: step = rig.fail(.transport("x"))
           case 1: step = rig.fail(.status(Int.random(in: 400...599, using: &source), "x"))
