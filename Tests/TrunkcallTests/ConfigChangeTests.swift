@@ -9,7 +9,7 @@ import TrunkWire
 
 @testable import Trunkcall
 
-@Suite("A service config that changes under load (service_config.md)", .timeLimit(.minutes(1)))
+@Suite("Service configs and the calls under way (service_config.md)", .timeLimit(.minutes(1)))
 struct ConfigChangeTests {
   /// One attempt as a server saw it.
   private struct Attempt: Sendable, Hashable {
@@ -228,6 +228,66 @@ struct ConfigChangeTests {
       let error = await failure { _ = try await channel.unary(method("fail"), [7]) }
       #expect(error?.code == .unavailable)
       #expect(servers.count("fail", hasTimeout: false) == 1 && servers.count("fail") == 1)
+    }
+  }
+
+  @Test(
+    "of the application's and the config's timeout the earlier one is the call's",
+    arguments: [
+      (5, 100, 5), (100, 5, 5), (nil, 5, 5), (5, nil, 5),
+    ] as [(Int?, Int?, Int)])
+  func earlierDeadline(_ own: Int?, _ configured: Int?, _ seconds: Int) async throws {
+    let seen = Locked<String?>(nil)
+    let server = try await ScriptedServer { stream, event in
+      guard case .ended = event else { return }
+      seen.withLock { $0 = stream.headers["grpc-timeout"] }
+      stream.respond()
+      stream.send([])
+      stream.finish(["grpc-status": "0"])
+    }
+    var options = ChannelOptions()
+    let timeout = configured.map { #", "timeout": "\#($0)s""# } ?? ""
+    options.defaultServiceConfig = try ServiceConfig(
+      json: #"{"methodConfig": [{"name": [{}]\#(timeout)}]}"#)
+    try await withChannel(to: server.target, options: options) { channel in
+      try await channel.ready(within: .seconds(5))
+      let limit = CallOptions(timeout: own.map { .seconds($0) })
+      _ = try await channel.unary(method("M"), [], limit)
+    }
+    let text = try #require(seen.withLock { $0 })
+    let units: [Character: Double] = ["S": 1, "m": 1e3, "u": 1e6, "n": 1e9]
+    let left = try #require(Double(text.dropLast())) / (text.last.flatMap { units[$0] } ?? 0)
+    #expect(left <= Double(seconds) && left > Double(seconds) - 4)
+  }
+
+  @Test(
+    "of the application's and the config's limits the smaller one is the call's",
+    arguments: [
+      (4, 100), (100, 4), (4, nil), (nil, 4),
+    ] as [(Int?, Int?)])
+  func smallerLimit(_ own: Int?, _ configured: Int?) async throws {
+    let server = try await ScriptedServer()
+    for isRequest in [true, false] {
+      var options = ChannelOptions()
+      var limits = CallOptions(timeout: .seconds(20))
+      if isRequest {
+        if let own { options.maxSendMessageSize = own }
+      } else {
+        limits.maxReceiveMessageSize = own
+      }
+      let field = isRequest ? "maxRequestMessageBytes" : "maxResponseMessageBytes"
+      let limit = configured.map { #", "\#(field)": \#($0)"# } ?? ""
+      options.defaultServiceConfig = try ServiceConfig(
+        json: #"{"methodConfig": [{"name": [{}]\#(limit)}]}"#)
+      try await withChannel(to: server.target, options: options) { channel in
+        _ = try await channel.unary(method("M"), [1, 2, 3, 4], limits)
+        let error = await failure {
+          _ = try await channel.unary(method("M"), [1, 2, 3, 4, 5], limits)
+        }
+        #expect(error?.code == .resourceExhausted)
+        #expect(error?.message.contains("limit of 4") == true, "\(error?.message ?? "")")
+        #expect(error?.message.hasPrefix("received") == !isRequest)
+      }
     }
   }
 
