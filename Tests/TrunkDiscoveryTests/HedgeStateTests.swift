@@ -89,6 +89,22 @@ import TrunkWire
     #expect(state.ended(1, .init(.unavailable), now: 300 * ms, tokens: &tokens) == [.commit(1)])
   }
 
+  @Test("when its channel closes no attempt is added, and those under way go on")
+  func channelCloses() throws {
+    var state = try state()
+    var tokens: RetryTokens?
+    _ = state.begin(now: 0, canReplay: true, tokens: nil)
+    #expect(state.stop() == [])
+    #expect(state.timer(now: 100 * ms, tokens: nil) == [])
+    #expect(state.ended(0, .init(.unavailable), now: 110 * ms, tokens: &tokens) == [.commit(0)])
+    // One that waits for a server's pushback has its end.
+    var waiting = try self.state()
+    _ = waiting.begin(now: 0, canReplay: true, tokens: nil)
+    _ = waiting.ended(
+      0, .init(.unavailable, .after(milliseconds: 500)), now: 10 * ms, tokens: &tokens)
+    #expect(waiting.stop() == [.commit(0)])
+  }
+
   @Test("tokens are taken by non-fatal failures, and too few of them end hedging, not the call")
   func throttled() throws {
     var state = try state(4)

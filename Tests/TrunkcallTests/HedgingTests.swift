@@ -259,6 +259,38 @@ import TrunkWire
     }
   }
 
+  @Test("a closing channel adds no attempt; one under way may finish, one that waits ends")
+  func closing() async throws {
+    let seen = Seen()
+    let server = try await ScriptedServer { stream, event in
+      _ = seen.note(stream, event)
+      guard case .ended = event else { return }
+      // One call's attempt is answered after hedgingDelay, the other one's fails.
+      if stream.messages.first == [1] {
+        stream.after(.milliseconds(1_000), on: stream.loop) { stream in
+          stream.respond()
+          stream.send([1])
+          stream.finish(["grpc-status": "0"])
+        }
+      } else {
+        stream.answer(HedgingTests.trailersOnly(14, pushback: "100000"))
+      }
+    }
+    try await withChannel(to: server.target, options: try options(delay: "0.5s")) { channel in
+      let limit = CallOptions(timeout: .seconds(20))
+      let waiting = Task { await failure { _ = try await channel.unary(method("M"), [2], limit) } }
+      await eventually("its attempt has failed") { seen.all.first?.end != nil }
+      let late = Task { try await channel.unary(method("M"), [1], limit) }
+      await eventually("its attempt is under way") { seen.all.count == 2 }
+      await channel.close()
+      let reply = try await late.value
+      let error = await waiting.value
+      #expect(reply == [1])
+      #expect(error?.message == "code 14")
+    }
+    #expect(seen.all.count == 2)
+  }
+
   @Test("without followsRetryPolicies one attempt is made") func off() async throws {
     let seen = Seen()
     let server = try await server(seen) { _ in HedgingTests.trailersOnly(14) }

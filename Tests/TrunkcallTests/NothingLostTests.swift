@@ -294,8 +294,20 @@ struct NothingLostTests {
     var options = quick()
     options.idleTimeout = .milliseconds(100)
     try await withChannel(to: "manual:///x", resolvers: [resolver], options: options) { channel in
-      for round in 1...2 {
-        if round == 1 { channel.connect() } else { _ = try await channel.unary(method("M"), [1]) }
+      let stream = try await channel.bidirectional(method("M"))
+      try await stream.requests.write([1])
+      let first = try await stream.responses.next()
+      #expect(first == [1])
+      // Four times as long.
+      try await Task.sleep(for: .milliseconds(400))
+      #expect(channel.state == .ready, "a call is under way, if silent")
+      try await stream.requests.finish()
+      let end = try await stream.responses.next()
+      #expect(end == nil)
+      await eventually("idle") { channel.state == .idle }
+      await eventually("no resolver") { resolver.activeRuns == 0 }
+      for round in 2...3 {
+        if round == 2 { channel.connect() } else { _ = try await channel.unary(method("M"), [1]) }
         await eventually("it was connected") { await server.counts.accepted == round }
         await eventually("idle") { channel.state == .idle }
         await eventually("no connection") { await server.counts.open == 0 }

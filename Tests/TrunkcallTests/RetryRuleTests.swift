@@ -201,6 +201,31 @@ struct RetryRuleTests {
     #expect(seen.all.count == limit ?? 5)
   }
 
+  @Test("a call that waits for its next attempt ends when its channel is closed")
+  func closed() async throws {
+    let seen = Seen()
+    let server = try await server([], seen, always: .unavailable)
+    var options = ChannelOptions()
+    options.defaultServiceConfig = try ServiceConfig(
+      json: #"""
+        {"methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 2,
+          "initialBackoff": "100s", "maxBackoff": "100s", "backoffMultiplier": 1,
+          "retryableStatusCodes": ["UNAVAILABLE"]}}]}
+        """#)
+    try await withChannel(to: server.target, options: options) { channel in
+      let call = Task { await failure { _ = try await channel.unary(method("M"), [7], limit) } }
+      await eventually("the first attempt has failed") {
+        let explanation = await channel.explain()
+        return seen.all.count == 1 && explanation.endpoints.first?.calls.inFlight == 0
+      }
+      await channel.close()
+      let error = await call.value
+      #expect(error?.code == .unavailable)
+      #expect(error?.message == "the channel is closed", "\(error?.message ?? "")")
+    }
+    #expect(seen.all == ["-"])
+  }
+
   @Test(
     "every call of the channel that succeeds gives tokens back, with a policy or without",
     arguments: Kind.allCases)

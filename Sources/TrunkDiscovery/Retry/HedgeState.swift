@@ -89,6 +89,14 @@ package struct HedgeState: Sendable {
   /// The requests outgrew the buffer: the call goes on with the attempt that has sent the most.
   package mutating func outgrown(_ attempt: Int) -> [Action] { commit(attempt) }
 
+  /// No attempt is added any more; without one under way the last status is the call's.
+  package mutating func stop() -> [Action] {
+    isStopped = true
+    next = nil
+    guard active.isEmpty, let lastEnded else { return [] }
+    return commit(lastEnded)
+  }
+
   /// An attempt ended before response headers, or with status OK.
   package mutating func ended(
     _ attempt: Int, _ end: End, now: UInt64, tokens: inout RetryTokens?

@@ -44,7 +44,7 @@ final class HedgedCall {
     if call.requestsEnded { requests.end() }
     call.firstFrame = nil
     call.moreFrames = []
-    let canReplay = buffer.allowsReplay(call.context)
+    let canReplay = buffer.allowsReplay(call.context) && call.context.furtherAttempts.add(call)
     let tokens = call.context.retryTokens.withLock { $0 }
     perform(state.begin(now: Clock.now(), canReplay: canReplay, tokens: tokens), call)
   }
@@ -67,8 +67,15 @@ final class HedgedCall {
     for attempt in attempts.values { attempt.postToOwningLoop { $0.pullRequests() } }
   }
 
+  /// The channel was closed: attempts under way go on, none is added.
+  func stop(_ call: ClientCall) {
+    guard !isCommitted, call.outcome == nil else { return }
+    perform(state.stop(), call)
+  }
+
   /// The call has its outcome.
-  func end() {
+  func end(_ call: ClientCall) {
+    if !isCommitted { call.context.furtherAttempts.remove(call) }
     timer?.cancel()
     timer = nil
     for attempt in attempts.values { attempt.cancel() }
@@ -131,6 +138,7 @@ final class HedgedCall {
   private func commit(_ number: Int, _ call: ClientCall) {
     guard let chosen = attempts.removeValue(forKey: number) ?? lastEnded else { return }
     isCommitted = true
+    call.context.furtherAttempts.remove(call)
     for other in attempts.values { other.cancel() }
     // If the call ends on its way, so does the attempt.
     attempts = [number: chosen]
@@ -276,7 +284,7 @@ extension ClientCall {
     wasRefused = attempt.wasRefused
     hedge.call = nil
     if let ended = attempt.outcome {
-      hedged.end()
+      hedged.end(self)
       return settle(ended)
     }
     let rest = hedged.requests.frames(from: hedge.pulled).frames

@@ -65,7 +65,9 @@ extension ClientCall {
       return policyRetries.state.failed(
         error.code, pushback, canReplay: canReplay, tokens: &tokens, random: &random)
     }
-    guard case .retry(let delay) = decision else { return settle(.failed(error)) }
+    guard case .retry(let delay) = decision, !context.furtherAttempts.isClosed else {
+      return settle(.failed(error))
+    }
     guard let stream else { return retry(after: delay) }
     // Its `closed` event comes when nghttp2 has closed it: see `closed(_:)`.
     policyRetries.pending = delay
@@ -77,9 +79,13 @@ extension ClientCall {
   func retry(after delay: UInt64) {
     guard let policyRetries, let loop = owningLoop else { return }
     policyRetries.pending = nil
+    guard context.furtherAttempts.add(self) else {
+      return settle(.failed(RPCError(.unavailable, "the channel is closed")))
+    }
     watchDeadline(on: loop)
     let timer = LoopTimer(on: loop) {
       policyRetries.timer = nil
+      self.context.furtherAttempts.remove(self)
       if self.outcome == nil { self.pickAgain() }
     }
     timer.schedule(after: .nanoseconds(Int64(clamping: delay)))
@@ -113,9 +119,12 @@ extension ClientCall {
       return
     case .hedge(let attempt): return attempt.ended(self)
     case .retries(let retries):
-      retries.timer?.cancel()
-      retries.timer = nil
-    case .hedged(let hedged): hedged.end()
+      if let timer = retries.timer {
+        timer.cancel()
+        retries.timer = nil
+        context.furtherAttempts.remove(self)
+      }
+    case .hedged(let hedged): hedged.end(self)
     }
     releaseReserved()
     if case .ok = outcome { context.retryTokens.withLock { $0?.succeeded() } }

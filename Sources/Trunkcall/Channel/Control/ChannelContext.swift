@@ -28,6 +28,8 @@ final class ChannelContext: Sendable {
   /// Bytes that calls with a retry policy keep for further attempts.
   let retryBuffer = Atomic<Int>(0)
 
+  let furtherAttempts = FurtherAttempts()
+
   /// Only if the channel has loops of its own.
   private let ownGroup: EventLoopGroup?
 

@@ -368,6 +368,7 @@ final class ChannelController {
     idleWatch = nil
     resolver.stop()
     policyTimer.stop()
+    context?.furtherAttempts.close()
     post(.core(.shutDown))
     guard !connections.isEmpty else { return finishClosing() }
     let timer = LoopTimer(on: controlLoop) { [weak self] in self?.closeNow() }
