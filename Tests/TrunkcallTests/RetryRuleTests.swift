@@ -14,6 +14,8 @@ struct RetryRuleTests {
   /// What a server does with one stream.
   enum Act: Sendable {
     case refuse, unavailable, echo, silent
+    /// Fails, and forbids retries.
+    case never
   }
 
   /// The `grpc-previous-rpc-attempts` of each stream; "-" for none.
@@ -43,6 +45,11 @@ struct RetryRuleTests {
           stream.answer([
             ":status": "200", "content-type": "application/grpc", "grpc-status": "14",
             "grpc-message": "not now",
+          ])
+        case .never:
+          stream.answer([
+            ":status": "200", "content-type": "application/grpc", "grpc-status": "5",
+            "grpc-retry-pushback-ms": "-1",
           ])
         case .echo: stream.respond()
         case .silent: break
@@ -248,6 +255,17 @@ struct RetryRuleTests {
       #expect(tokens() == 4_000)
       for _ in 0..<2 { _ = try await channel.unary(other, [7], limit) }
       #expect(tokens() == 4_000, "no more than maxTokens")
+    }
+    let second = Seen()
+    let failing = try await self.server([.never, .unavailable], second)
+    try await withChannel(to: failing.target, options: options) { channel in
+      // Of a call without a policy only a pushback that forbids retries is a failure.
+      for code in [RPCError.Code.notFound, .unavailable] {
+        let error = await failure { _ = try await channel.unary(other, [7], limit) }
+        #expect(error?.code == code)
+      }
+      let tokens = channel.context.retryTokens.withLock { $0?.milliTokens }
+      #expect(tokens == 3_000)
     }
   }
 
