@@ -216,6 +216,36 @@ struct ConfigChangeTests {
     }
   }
 
+  @Test(
+    "a config with the same throttling keeps the tokens of calls before it, another begins full")
+  func throttling() async throws {
+    let servers = Servers()
+    try await servers.start(1)
+    func config(_ policy: String, _ maximum: Int) throws -> Resolution {
+      let json = #"""
+        {"loadBalancingConfig": [{"\#(policy)": {}}],
+         "retryThrottling": {"maxTokens": \#(maximum), "tokenRatio": 0.5},
+         "methodConfig": [{"name": [{}], "retryPolicy": {"maxAttempts": 2,
+          "initialBackoff": "0.001s", "maxBackoff": "1s", "backoffMultiplier": 1,
+          "retryableStatusCodes": ["UNAVAILABLE"]}}]}
+        """#
+      return try resolution(servers.endpoints, json)
+    }
+    let resolver = TrunkTesting.ManualResolver(try config("pick_first", 10))
+    try await withChannel(to: "manual:///x", resolvers: [resolver]) { channel in
+      func tokens() -> Int? { channel.context.retryTokens.withLock { $0?.milliTokens } }
+      _ = await failure { _ = try await channel.unary(method("fail"), [7]) }
+      #expect(tokens() == 8_000)
+      for (policy, maximum, left) in [("round_robin", 10, 8_000), ("pick_first", 12, 12_000)] {
+        resolver.report(try config(policy, maximum))
+        await eventually("the config is in force") {
+          await channel.explain().policy?.name == policy
+        }
+        #expect(tokens() == left)
+      }
+    }
+  }
+
   @Test("the resolver's config is ignored where the channel's options say so")
   func disabled() async throws {
     let servers = Servers()
