@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The parameters of `GET /v1/health/service/:name` (Consul, Health API): the service and
-/// everything that filters or orders its instances. Equal queries to one agent share one watch.
+/// The parameters of `GET /v1/health/service/:name` (Consul, Health API) or one of its relatives: the
+/// service and everything that filters or orders its instances. Equal queries to one agent share one
+/// watch.
 package struct ConsulQuery: Sendable, Hashable {
+  package enum Kind: Sendable, Hashable {
+    case service
+    /// `/v1/health/connect/:name`: instances that take Connect's mutual TLS, or their proxies.
+    case connect
+    /// `/v1/query/:name/execute` (Consul, Prepared Queries): filters, order and failover are in its
+    /// definition. It cannot block.
+    case prepared
+  }
   package enum Consistency: String, Sendable, Hashable { case `default`, stale, consistent }
   package enum Health: Sendable, Hashable {
     /// The agent leaves out instances with a check that is not passing. The default.
@@ -14,6 +23,8 @@ package struct ConsulQuery: Sendable, Hashable {
     case any
   }
 
+  package var kind = Kind.service
+  /// Of a prepared query its name or id.
   package var service: String
   package var health = Health.passing
   /// All must be there (AND).
@@ -21,6 +32,10 @@ package struct ConsulQuery: Sendable, Hashable {
   package var datacenter: String?
   package var namespace: String?
   package var partition: String?
+  /// A cluster peer whose instances are wanted (Consul 1.13).
+  package var peer: String?
+  /// Consul Enterprise 1.16.
+  package var samenessGroup: String?
   package var near: String?
   package var filter: String?
   /// `key:value` pairs.
@@ -34,6 +49,8 @@ package struct ConsulQuery: Sendable, Hashable {
   /// 60 s: the death of an agent is noticed after that time and a margin, and an abandoned poll
   /// holds its connection at the agent no longer (measured with 1.8.7).
   package var wait = Duration.seconds(60)
+  /// Between two executions of a prepared query, ±20 %. Default 10 s.
+  package var interval = Duration.seconds(10)
   /// The tagged address to use instead of the service's own, e.g. `wan` (Consul, Health API).
   package var taggedAddress: String?
 
@@ -41,13 +58,18 @@ package struct ConsulQuery: Sendable, Hashable {
 
   /// The request of one query. With `index` nil the agent answers at once.
   package func request(index: UInt64?, wait: Duration?, health: Health? = nil) -> HTTPRequest {
-    var request = HTTPRequest(.get, "v1", "health", "service", service)
-    if (health ?? self.health) == .passing { request.addQuery("passing") }
+    var request =
+      switch kind {
+      case .service: HTTPRequest(.get, "v1", "health", "service", service)
+      case .connect: HTTPRequest(.get, "v1", "health", "connect", service)
+      case .prepared: HTTPRequest(.get, "v1", "query", service, "execute")
+      }
+    if kind != .prepared, (health ?? self.health) == .passing { request.addQuery("passing") }
     for tag in tags { request.addQuery("tag", tag) }
     for pair in nodeMeta { request.addQuery("node-meta", pair) }
     let optional = [
-      ("dc", datacenter), ("ns", namespace), ("partition", partition), ("near", near),
-      ("filter", filter),
+      ("dc", datacenter), ("ns", namespace), ("partition", partition), ("peer", peer),
+      ("sg", samenessGroup), ("near", near), ("filter", filter),
     ]
     for case (let name, let value?) in optional { request.addQuery(name, value) }
     if consistency != .default { request.addQuery(consistency.rawValue) }
@@ -55,5 +77,13 @@ package struct ConsulQuery: Sendable, Hashable {
     if let index { request.addQuery("index", String(index)) }
     if index != nil, let wait { request.addQuery("wait", ConsulDuration.milliseconds(wait)) }
     return request
+  }
+
+  /// The oldest agent that knows all parameters, and the one that it has to know: older ones ignore it,
+  /// and answer something else.
+  package var leastVersion: (version: ConsulVersion, parameter: String)? {
+    if samenessGroup != nil { return (ConsulVersion(1, 16), "sg") }
+    if peer != nil { return (ConsulVersion(1, 13), "peer") }
+    return partition == nil ? nil : (ConsulVersion(1, 11), "partition")
   }
 }

@@ -8,8 +8,9 @@ public import TrunkDiscovery
 /// Targets: `consul://[agent[:8500]]/service[?parameters]`, e.g. `consul:///helloworld?tag=v1`.
 /// Only instances whose checks all pass are used, unless `passing=false` or `warning=include` is
 /// given. Parameters: `tag` (repeatable, all must match), `tags=a,b`, `passing` / `healthy`,
-/// `warning=include`, `dc`, `ns`, `partition`, `near`, `filter`, `node-meta=k:v`, `stale` /
-/// `allow-stale`, `max-stale` (default 10s), `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
+/// `warning=include`, `dc`, `ns`, `partition`, `near`, `filter`, `node-meta=k:v`,
+/// `peer`, `sg`, `connect`, `prepared` (a prepared query by name or id, executed every `interval`, 1s...10m,
+/// default 10s), `stale` / `allow-stale`, `max-stale` (default 10s), `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
 /// `address` (`lan`, `wan`, …), `token`, `token-file`, `unix=/path`.
 ///
 /// A watcher (Consul, Blocking Queries): a channel's request for a fresher result has no effect,

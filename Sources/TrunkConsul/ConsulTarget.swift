@@ -12,10 +12,10 @@ package struct ConsulTarget: Sendable, Hashable {
   package var query: ConsulQuery
 
   package static let parameters = [
-    "address", "allow-stale", "cached", "consistent", "dc", "filter", "healthy", "max-stale",
-    "near",
-    "node-meta", "ns", "partition", "passing", "require-consistent", "stale", "tag", "tags",
-    "token", "token-file", "unix", "wait", "warning",
+    "address", "allow-stale", "cached", "connect", "consistent", "dc", "filter", "healthy",
+    "interval", "max-stale", "near", "node-meta", "ns", "partition", "passing", "peer", "prepared",
+    "require-consistent", "sg", "stale", "tag", "tags", "token", "token-file", "unix", "wait",
+    "warning",
   ]
   private static let repeatable: Set = ["tag", "tags", "node-meta"]
   private static let allowed =
@@ -34,11 +34,18 @@ package struct ConsulTarget: Sendable, Hashable {
     query.datacenter = target.text("dc")
     query.namespace = target.text("ns") ?? agent.namespace
     query.partition = target.text("partition") ?? agent.partition
+    query.kind = try ConsulTarget.kind(of: target)
+    query.peer = target.text("peer")
+    query.samenessGroup = target.text("sg")
+    if query.peer != nil, let parameter = target.first("sg") {
+      throw target.bad(parameter, "peer and sg exclude each other")
+    }
     query.near = target.text("near")
     query.filter = target.text("filter")
     query.taggedAddress = target.text("address")
     query.cached = try target.flag("cached") ?? false
-    query.health = try ConsulTarget.health(of: target)
+    // A prepared query's definition says which ones it takes.
+    query.health = query.kind == .prepared ? .any : try ConsulTarget.health(of: target)
     query.consistency = try ConsulTarget.consistency(of: target, cached: query.cached)
     if let parameter = target.first("max-stale") {
       guard let bound = ConsulDuration.parse(parameter.value), bound > .zero else {
@@ -54,6 +61,12 @@ package struct ConsulTarget: Sendable, Hashable {
         wait <= .seconds(600)
       else { throw target.bad(parameter, "allowed: 1s to 10m") }
       query.wait = wait
+    }
+    if let parameter = target.first("interval") {
+      guard let interval = ConsulDuration.parse(parameter.value), interval >= .seconds(1),
+        interval <= .seconds(600), query.kind == .prepared
+      else { throw target.bad(parameter, "allowed: 1s to 10m, together with prepared") }
+      query.interval = interval
     }
     for parameter in target.parameters where parameter.name == "node-meta" {
       guard parameter.value.contains(":") else { throw target.bad(parameter, "allowed: key:value") }
@@ -115,6 +128,20 @@ package struct ConsulTarget: Sendable, Hashable {
     return agent
   }
 
+  private static func kind(of target: Target) throws(TargetError) -> ConsulQuery.Kind {
+    let isConnect = try target.flag("connect") ?? false
+    guard try target.flag("prepared") ?? false else { return isConnect ? .connect : .service }
+    // Consul, Prepared Queries: all this is in the query's definition.
+    let others = [
+      "connect", "filter", "node-meta", "passing", "healthy", "peer", "sg", "tag", "tags", "wait",
+      "warning",
+    ]
+    if let parameter = target.first(of: others) {
+      throw target.bad(parameter, "not together with prepared: the prepared query says it")
+    }
+    return .prepared
+  }
+
   private static func health(of target: Target) throws(TargetError) -> ConsulQuery.Health {
     let passing = try target.flag("passing")
     let healthy = try target.flag("healthy")
@@ -148,7 +175,7 @@ package struct ConsulTarget: Sendable, Hashable {
 extension Target {
   fileprivate func first(_ names: String...) -> Parameter? { first(of: names) }
 
-  private func first(of names: [String]) -> Parameter? {
+  fileprivate func first(of names: [String]) -> Parameter? {
     parameters.first { names.contains($0.name) }
   }
 

@@ -159,6 +159,41 @@ import TrunkDiscovery
     try await run.value
   }
 
+  @Test("a prepared query is executed again and again; one that does not exist is named so")
+  func prepared() async throws {
+    let agent = try RealAgent.get()
+    for port in [61, 62] as [UInt16] {
+      try await agent.put("prepared-of", port: port, tags: port == 61 ? ["v1"] : [])
+    }
+    try await agent.put("prepared-of", port: 63, status: "warning", tags: ["v1"])
+    try await agent.definePreparedQuery(
+      #"{"Name": "old-ones", "Service": {"Service": "prepared-of", "Tags": ["v1"]}}"#)
+    let watching = try watching("old-ones?prepared&interval=1s")
+    let found = await watching.report { Set($0.ports) == [61, 63] }
+    #expect(found != nil, "the definition takes instances with a warning")
+    try await agent.remove("prepared-of", port: 61)
+    #expect(await watching.report { $0.ports == [63] } != nil)
+    let unknown = try self.watching("no-such-query?prepared")
+    #expect(await unknown.report { $0.note?.contains("Query not found") == true } != nil)
+  }
+
+  @Test("Connect's instances are those that say so; this agent is too old for a peer")
+  func connectAndPeer() async throws {
+    let agent = try RealAgent.get()
+    try await agent.put("plain-one", port: 71)
+    var request = HTTPRequest(.put, "v1", "agent", "service", "register")
+    request.body = Array(
+      #"""
+      {"ID": "native-72", "Name": "plain-one", "Address": "127.0.0.1", "Port": 72,
+       "Connect": {"Native": true}}
+      """#.utf8)
+    _ = try await AgentClient(agent.agent).send(request, timeout: .seconds(5))
+    #expect(await (try watching("plain-one")).report { Set($0.ports) == [71, 72] } != nil)
+    #expect(await (try watching("plain-one?connect")).report { $0.ports == [72] } != nil)
+    let old = await (try watching("plain-one?peer=other")).next()
+    #expect(old?.note?.contains("peer needs Consul 1.13; the agent is 1.8") == true)
+  }
+
   @Test("all critical at once: kept while they are registered; a deregistered one leaves at once")
   func allCritical() async throws {
     let agent = try RealAgent.get()

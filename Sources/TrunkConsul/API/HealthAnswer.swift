@@ -7,6 +7,8 @@ package struct HealthAnswer: Decodable, Sendable {
   package var entries: [HealthEntry] = []
   /// `"orders-7": Service.Port is no integer`
   package var unreadable: [String] = []
+  /// Of a prepared query: the data center that its instances are in, where the first had none.
+  package var failedOverTo: String?
 
   package init(_ entries: [HealthEntry] = []) { self.entries = entries }
 
@@ -17,6 +19,21 @@ package struct HealthAnswer: Decodable, Sendable {
       case .failure(let problem): unreadable.append(problem.description)
       }
     }
+  }
+}
+
+/// The answer of `GET /v1/query/:name/execute` (Consul, Prepared Queries).
+package struct PreparedQueryAnswer: Decodable, Sendable {
+  package var nodes: HealthAnswer
+
+  private enum Key: String, CodingKey {
+    case nodes = "Nodes", datacenter = "Datacenter", failovers = "Failovers"
+  }
+  package init(from decoder: any Decoder) throws {
+    let fields = try decoder.container(keyedBy: Key.self)
+    nodes = try fields.decodeIfPresent(HealthAnswer.self, forKey: .nodes) ?? HealthAnswer()
+    guard try fields.decodeIfPresent(Int.self, forKey: .failovers) ?? 0 > 0 else { return }
+    nodes.failedOverTo = try fields.decodeIfPresent(String.self, forKey: .datacenter)
   }
 }
 

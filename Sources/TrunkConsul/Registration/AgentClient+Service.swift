@@ -160,6 +160,17 @@ extension AgentClient {
     return answer
   }
 
+  /// The instances of the answer of a prepared query.
+  /// - Throws: ``ConsulError/malformed(agent:reason:)``.
+  func preparedEntries(of response: HTTPResponse) throws -> HealthAnswer {
+    guard
+      let answer = try? JSONDecoder().decode(PreparedQueryAnswer.self, from: Data(response.body))
+    else {
+      throw ConsulError.malformed(agent: name, reason: "the answer is none of a prepared query")
+    }
+    return answer.nodes
+  }
+
   private func addTenancy(to request: inout HTTPRequest) {
     if let namespace = agent.namespace { request.addQuery("ns", namespace) }
     if let partition = agent.partition { request.addQuery("partition", partition) }

@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// An agent's version, as far as features depend on it: `1.8.7`, `1.16.0-dev`, `1.15.2+ent`.
-package struct ConsulVersion: Sendable, Hashable, Comparable {
+package struct ConsulVersion: Sendable, Hashable, Comparable, CustomStringConvertible {
   package var major: Int
   package var minor: Int
 
@@ -19,6 +19,8 @@ package struct ConsulVersion: Sendable, Hashable, Comparable {
     guard parts.count == 2 else { return nil }
     self.init(parts[0], parts[1])
   }
+
+  package var description: String { "\(major).\(minor)" }
 
   package static func < (one: ConsulVersion, other: ConsulVersion) -> Bool {
     (one.major, one.minor) < (other.major, other.minor)

@@ -52,6 +52,14 @@ package struct AnswerInfo: Sendable, Hashable {
   }
 }
 
+extension AnswerInfo {
+  /// What an operator may want to know of an answer; nil of a usual one.
+  package var notable: String? {
+    knowsLeader == false || (lastContact ?? .zero) > .seconds(1) || (age ?? .zero) > .zero
+      ? description : nil
+  }
+}
+
 extension AnswerInfo: CustomStringConvertible {
   /// For log lines: what is known, nothing else.
   package var description: String {

@@ -32,6 +32,8 @@ package import TrunkDiscovery
 /// - A stale answer whose server heard of the leader longer ago than `maxStale` is not used: the query is
 ///   sent once more without `stale` (Consul, Consistency Modes). If that fails and there is no
 ///   set yet, the old answer is better than none.
+/// - What cannot block (a prepared query: Consul, Prepared Queries) is asked for again after `interval`,
+///   ±20 %; its index means nothing.
 /// - Three kinds of fault: a call in the wrong order is a fault of this side (asserted); a
 ///   malformed answer comes in as `.failed`; an answer without change is ignored.
 package struct BlockingQuery: Sendable {
@@ -103,6 +105,9 @@ package struct BlockingQuery: Sendable {
   private var failOpen: FailOpen
   private var leaderless: LeaderlessHold
   private let maxStale: Duration?
+  /// Of queries that cannot block.
+  private let interval: Duration?
+  private var pause = Duration.zero
   /// The answer that was too old, while the leader is asked.
   private var tooOld: Answer?
   /// The last set that took effect; nil before the first.
@@ -124,11 +129,13 @@ package struct BlockingQuery: Sendable {
   ///   - explains: whether the query hides instances (`passing`), so that an empty answer needs a
   ///     second query.
   ///   - maxStale: how old a stale answer may be; nil: of any age.
+  ///   - interval: of a query that cannot block; nil: it can.
   package init(
-    wait: Duration, explains: Bool, maxStale: Duration? = nil,
+    wait: Duration, explains: Bool, maxStale: Duration? = nil, interval: Duration? = nil,
     timing: BlockingQueryTiming = .init()
   ) {
     self.maxStale = maxStale
+    self.interval = interval
     leaderless = LeaderlessHold(hold: timing.leaderlessHold)
     // Consul, Blocking Queries: the agent cuts more than ten minutes.
     self.wait = min(max(wait, .seconds(1)), .seconds(600))
@@ -159,8 +166,9 @@ package struct BlockingQuery: Sendable {
   package mutating func answered(
     _ answer: Answer, at now: Instant, using random: inout some RandomNumberGenerator
   ) -> Step {
+    if let interval { pause = interval * Double.random(in: 0.8...1.2, using: &random) }
     // Consul, Blocking Queries: a missing index is an error with backoff, not 0.
-    guard let text = answer.index, let received = UInt64(text) else {
+    guard let received = interval != nil ? 0 : answer.index.flatMap({ UInt64($0) }) else {
       return failed(
         .malformed("an answer without a usable X-Consul-Index"), at: now, using: &random)
     }
@@ -176,7 +184,9 @@ package struct BlockingQuery: Sendable {
   }
 
   private mutating func accept(_ answer: Answer, _ received: UInt64, at now: Instant) -> Step {
-    if let index, received < index {
+    if interval != nil {
+      index = nil
+    } else if let index, received < index {
       self.index = nil  // it starts over
       interrupted = true
     } else {
@@ -222,7 +232,7 @@ package struct BlockingQuery: Sendable {
     }
     if let answer = tooOld {
       tooOld = nil
-      if good == nil, let received = answer.index.flatMap({ UInt64($0) }) {
+      if good == nil, let received = UInt64(answer.index ?? "0") {
         return accept(answer, received, at: now)
       }
     }
@@ -316,7 +326,7 @@ package struct BlockingQuery: Sendable {
 
   /// Consul, Blocking Queries: waits for a token, then asks.
   private mutating func ask(at now: Instant) -> Next {
-    let delay = pace.delay(at: now)
+    let delay = max(pace.delay(at: now), pause)
     return delay > .zero ? .sleep(delay) : query(at: now)
   }
 
@@ -365,35 +375,4 @@ package struct BlockingQuery: Sendable {
     let hasNoInstances = good?.endpoints.isEmpty ?? true
     return hasNoInstances ? min(delay, timing.emptyBackoff) : delay
   }
-}
-
-/// The times of a ``BlockingQuery``.
-package struct BlockingQueryTiming: Sendable, Hashable {
-  /// How long an empty answer after an error has no effect.
-  package var holdTime = Duration.seconds(30)
-  /// Added to the longest time that the agent may take (Consul, Blocking Queries).
-  package var margin = Duration.seconds(10)
-  /// For an answer without waiting; below the 5 s that clients usually wait for a connection, so
-  /// that their error can name the reason.
-  package var answerTimeout = Duration.seconds(4)
-  /// Grows by 1.6, ±20 %.
-  package var firstBackoff = Duration.milliseconds(250)
-  package var maximumBackoff = Duration.seconds(60)
-  /// The longest back-off while no instance is known.
-  package var emptyBackoff = Duration.seconds(5)
-  /// A call that finds no server cuts a back-off short, but not below this.
-  package var leastBackoff = Duration.seconds(1)
-  /// Between two queries while there is no room for a long poll at the agent.
-  package var overBudgetInterval = Duration.seconds(5)
-  /// All instances turned critical at once if they did so within this time: a check interval.
-  package var allCriticalWindow = Duration.seconds(10)
-  /// How long they are kept then; zero: not at all.
-  package var allCriticalHold = Duration.seconds(30)
-  /// How long instances are kept that vanish from answers of a server without a leader.
-  package var leaderlessHold = Duration.seconds(600)
-  /// The longest poll while they are.
-  package var leaderlessInterval = Duration.seconds(5)
-  package var explainTimeout = Duration.seconds(1)
-  package var explainInterval = Duration.seconds(5)
-  package init() {}
 }

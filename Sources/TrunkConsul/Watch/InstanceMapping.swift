@@ -12,6 +12,7 @@ package struct InstanceMapping: Sendable, Hashable {
   package init(_ answer: HealthAnswer, for query: ConsulQuery) {
     self.init(answer.entries, for: query)
     counts.unreadable = answer.unreadable
+    counts.failedOverTo = answer.failedOverTo
   }
 
   package init(_ entries: [HealthEntry], for query: ConsulQuery) {
@@ -154,6 +155,8 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
   package var unreadable: [String] = []
   /// Why there may be more than the agent's answer has (Consul, ACL).
   package var hidden: Hidden?
+  /// The data center that a prepared query has failed over to.
+  package var failedOverTo: String?
   package enum Hidden: Sendable, Hashable { case withoutToken, withToken }
 
   package init(passing: Int = 0, warning: Int = 0, critical: Int = 0) {
@@ -191,7 +194,8 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
       unreadable.isEmpty ? nil : unreadableText,
     ].compactMap { $0 }
     let tail = others.isEmpty ? "" : " (\(others.joined(separator: ", ")))"
-    return "\(total) \(total == 1 ? "instance" : "instances"), \(passing) passing\(tail)"
+    let place = failedOverTo.map { ", failed over to \($0)" } ?? ""
+    return "\(total) \(total == 1 ? "instance" : "instances"), \(passing) passing\(tail)\(place)"
   }
 
   /// `1 unreadable: "orders-7": Service.Port is no integer`

@@ -17,8 +17,10 @@ struct QueryWatch: Sendable {
   func run(_ publish: (BlockingQuery.Snapshot) -> Void) async {
     var random = SystemRandom()
     var rules = BlockingQuery(
-      wait: query.wait, explains: query.health == .passing, maxStale: query.maxStale, timing: timing
-    )
+      wait: query.wait, explains: query.health == .passing,
+      maxStale: query.consistency == .stale ? query.maxStale : nil,
+      interval: query.kind == .prepared ? query.interval : nil, timing: timing)
+    var versionFits = query.leastVersion == nil
     var step = rules.begin(at: .now)
     var unreadable: [String] = []
     do {
@@ -40,6 +42,8 @@ struct QueryWatch: Sendable {
           step = rules.explained(all?.counts, critical: all?.critical ?? [], at: .now)
         case .query, .queryLeader:
           do {
+            if !versionFits { try await checkVersion() }
+            versionFits = true
             guard let answer = try await ask(step.next) else {
               logger.debug("consul \(client.name): \(query.service): no room for a long poll")
               client.close()
@@ -82,9 +86,31 @@ struct QueryWatch: Sendable {
   }
 
   private func answer(_ response: HTTPResponse) throws -> BlockingQuery.Answer {
-    BlockingQuery.Answer(
-      index: response.headers["x-consul-index"],
-      InstanceMapping(try client.entries(of: response), for: query), AnswerInfo(response.headers))
+    let entries =
+      query.kind == .prepared
+      ? try client.preparedEntries(of: response) : try client.entries(of: response)
+    let info = AnswerInfo(response.headers)
+    if let facts = info.notable {
+      logger.debug("consul \(client.name): \(query.service): \(facts)")
+    }
+    return BlockingQuery.Answer(
+      index: response.headers["x-consul-index"], InstanceMapping(entries, for: query), info)
+  }
+
+  /// An agent that does not know a parameter ignores it. One that does not tell its version is believed
+  /// to know all.
+  private func checkVersion() async throws {
+    guard let (least, parameter) = query.leastVersion else { return }
+    let version: ConsulVersion?
+    do {
+      version = try await client.version(timeout: timing.answerTimeout)
+    } catch ConsulError.refused(_, 403, _) {
+      return
+    }
+    guard let version, version < least else { return }
+    throw ConsulError.refused(
+      agent: client.name, status: 400,
+      text: "\(parameter) needs Consul \(least); the agent is \(version)")
   }
 
   /// All instances; nil if they are not available, which does not fail the watch.

@@ -113,6 +113,18 @@ final class RealAgent: Sendable {
     _ = try await AgentClient(agent).send(request, timeout: .seconds(5))
   }
 
+  /// The library never sends a POST.
+  func definePreparedQuery(_ json: String) async throws {
+    let stream = try await ByteStream.connect(
+      to: .host("127.0.0.1", port), on: EventLoopGroup.shared.next(), timeout: .seconds(5))
+    defer { stream.close() }
+    let head =
+      "POST /v1/query HTTP/1.1\r\nHost: consul\r\nContent-Length: \(json.utf8.count)\r\n\r\n"
+    try await stream.write(Array((head + json).utf8), timeout: .seconds(5))
+    let answer = String(decoding: try await stream.read(timeout: .seconds(5)), as: UTF8.self)
+    try #require(answer.hasPrefix("HTTP/1.1 200"), "\(answer)")
+  }
+
   func remove(_ name: String, port: UInt16) async throws {
     try await AgentClient(agent).deregister(
       serviceID: "\(name)-\(port)", timeout: .seconds(5))

@@ -76,7 +76,8 @@ extension BlockingQuery.Step {
     }
   }
 
-  @Test("a stale answer over the bound is not used: the leader is asked once, then stale ones again")
+  @Test(
+    "a stale answer over the bound is not used: the leader is asked once, then stale ones again")
   func tooOld() {
     var rig = Rig()
     #expect(rig.answer(1, contact: .seconds(10)).ports == [1])
@@ -117,7 +118,8 @@ extension BlockingQuery.Step {
       shrunk.publish?.note == "2 instances, 2 passing; Consul's servers know no leader, "
         + "2 that vanished are kept for up to 10m")
     #expect(shrunk.wait == .seconds(5), "asked again soon: a new leader wakes no query")
-    #expect(rig.answer(leader: false).publish?.endpoints.count == 4, "an empty answer takes none out")
+    #expect(
+      rig.answer(leader: false).publish?.endpoints.count == 4, "an empty answer takes none out")
     #expect(rig.answer(1, 4).ports == [1, 4], "a leader's answer counts")
   }
 
@@ -161,7 +163,8 @@ extension BlockingQuery.Step {
     _ = await watching.stop()
   }
 
-  @Test("an answer that says nothing of a leader is taken as it is, and a hold of zero keeps nothing")
+  @Test(
+    "an answer that says nothing of a leader is taken as it is, and a hold of zero keeps nothing")
   func unknown() {
     var rig = Rig()
     _ = rig.answer(1, 2)
