@@ -205,6 +205,17 @@ private func report(
     }
   }
 
+  @Test("useEndpointWeights: reports of any size are taken without a trap")
+  func hugeReports() throws {
+    let endpoints = (1...3 as ClosedRange<UInt16>).map { Endpoint(Address("10.0.0.1", $0)) }
+    for rate in [Double.greatestFiniteMagnitude, .leastNonzeroMagnitude] {
+      var bench = try bench(#"{"useEndpointWeights": true, "blackoutPeriod": "0s"}"#, endpoints)
+      for id in [1, 2] as [UInt64] { end(bench, id, report(rate: rate, cpu: 1)) }
+      bench.advance(to: bench.actions.now + 2 * second)
+      for share in shares(&bench, 300) { #expect(share > 0) }
+    }
+  }
+
   @Test("without a ready endpoint calls wait, and fail when all have failed") func none() throws {
     var bench = try PolicyBench("weighted_round_robin")
     bench.resolve(a, b)
@@ -305,6 +316,11 @@ private func report(
     #expect(two[0] == 65_535 && two[1] == 65_535 && two[2] == 5_350)
     let small = try #require(StaticStride.scale([1e-9] + Array(repeating: 1, count: 99)))
     #expect(small[0] == 649 && small[1] == 65_535)
+    // Whatever the greatest is beside the others.
+    for greatest in [1e20, 1e300] {
+      let huge = try #require(StaticStride.scale([greatest] + Array(repeating: 1, count: 99)))
+      #expect(huge == large)
+    }
     // Up to ten, none is over 10 times the mean.
     let few = try #require(StaticStride.scale([1, 1e9, 1]))
     #expect(few == [218, 65_535, 218])
@@ -335,7 +351,7 @@ private func report(
   @Test("numbers of any size are scaled without a trap", arguments: 0..<100 as Range<UInt64>)
   func hostile(seed: UInt64) {
     var random = Seeded(seed)
-    let weights: [Double?] = (0..<Int.random(in: 0...6, using: &random)).map { _ in
+    let weights: [Double?] = (0..<Int.random(in: 0...40, using: &random)).map { _ in
       let exponent = Double.random(in: -1_074...1_023.9, using: &random)
       return [nil, .greatestFiniteMagnitude, .leastNonzeroMagnitude, exp2(exponent), 1]
         .randomElement(using: &random) ?? nil
@@ -343,6 +359,13 @@ private func report(
     if let scaled = StaticStride.scale(weights) {
       #expect(scaled.allSatisfy { $0 > 0 } && scaled.contains(.max))
     }
+  }
+
+  @Test("weights that are nothing beside the greatest are scaled without a trap")
+  func vanishing() throws {
+    let vanishing = Array(repeating: Double.leastNonzeroMagnitude, count: 19)
+    let scaled = try #require(StaticStride.scale([.greatestFiniteMagnitude] + vanishing))
+    #expect(scaled[0] == .max && scaled.allSatisfy { $0 > 0 })
   }
 
   /// Without Foundation.

@@ -141,9 +141,13 @@ public struct WeightedRoundRobin: Balancer {
     guard config.useEndpointWeights else { return StaticStride.scale(reported) }
     let own = ready.map { Double(max(1, $0.endpoint.weight)) }
     let known = zip(reported, own).compactMap { weight, own in weight.map { ($0, own) } }
-    guard known.count > 1 else { return StaticStride.scale(own) }
-    let unit = known.reduce(0) { $0 + $1.0 } / known.reduce(0) { $0 + $1.1 }
-    return StaticStride.scale(zip(reported, own).map { $0 ?? $1 * unit })
+    guard known.count > 1, let greatest = known.map(\.0).max() else {
+      return StaticStride.scale(own)
+    }
+    // In parts of the greatest, whose sum is finite: servers may report anything.
+    let unit = known.reduce(0) { $0 + $1.0 / greatest } / known.reduce(0) { $0 + $1.1 }
+    return StaticStride.scale(
+      zip(reported, own).map { $0 ?? min($1 * unit * greatest, .greatestFiniteMagnitude) })
   }
 
   /// A config may hold any duration.

@@ -39,14 +39,18 @@ enum StaticStride {
   /// - Parameter parts: the greatest is 1.
   private static func cap(_ parts: [Double]) -> Double {
     let count = Double(parts.count)
-    var rest = parts.reduce(0, +)
-    guard rest / count * maximumRatio < 1 else { return 1 }
-    for (cut, part) in parts.sorted(by: >).enumerated() {
+    guard parts.reduce(0, +) / count * maximumRatio < 1 else { return 1 }
+    let parts = parts.sorted(by: >)
+    // The sum of each and those after it. Added up from the least on: beside the greatest, or as a
+    // difference, small ones would be lost.
+    var rests = parts
+    for index in rests.indices.dropLast().reversed() { rests[index] += rests[index + 1] }
+    for (cut, part) in parts.enumerated() {
       // top = ratio * (cut * top + rest) / count; there is a solution as `cut` is below count / ratio.
       let room = count - maximumRatio * Double(cut)
-      let top = maximumRatio * rest / room
-      if room > 0, part <= top { return top }
-      rest = max(rest - part, 0)
+      let top = maximumRatio * rests[cut] / room
+      // Parts may be too small for a Double: they divide by the result.
+      if room > 0, part <= top { return max(top, .leastNormalMagnitude) }
     }
     return 1
   }
