@@ -232,6 +232,34 @@ import TrunkWire
     }
   }
 
+  @Test("an attempt that is the call for want of a buffer keeps its number when it is sent again")
+  func numbered() async throws {
+    let seen = Seen()
+    let server = try await ScriptedServer { stream, event in
+      let number = seen.note(stream, event)
+      switch (number, event) {
+      case (0, .opened): stream.answer(HedgingTests.trailersOnly(14))
+      case (1, .message) where seen.all[1].messages.count == 2:
+        stream.reset(HTTP2ErrorCode.refusedStream)
+      case (2, .ended):
+        stream.respond()
+        stream.send([9])
+        stream.finish(["grpc-status": "0"])
+      default: break
+      }
+    }
+    var options = try options(2, delay: "10s")
+    options.maxRetryBufferTotal = 1_000
+    try await withChannel(to: server.target, options: options) { channel in
+      let call = try await channel.clientStreaming(method("M"))
+      await eventually("the second attempt") { seen.all.count == 2 }
+      for _ in 1...2 { try await call.requests.write([UInt8](repeating: 1, count: 700)) }
+      try await call.requests.finish()
+      #expect(try await call.response() == [9])
+    }
+    #expect(seen.previous == ["-", "1", "1"])
+  }
+
   @Test("a message larger than the buffer makes one attempt") func tooLarge() async throws {
     let seen = Seen()
     let server = try await server(seen) { _ in nil }

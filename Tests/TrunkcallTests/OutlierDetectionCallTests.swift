@@ -63,4 +63,48 @@ struct OutlierDetectionCallTests {
       #expect(after.accepted == before.accepted, "no connection was made anew")
     }
   }
+
+  @Test("attempts of hedged calls that were cancelled because another one answered do not count")
+  func hedged() async throws {
+    var servers: [ScriptedServer] = []
+    let turn = Locked(0)
+    for _ in 0..<5 {
+      // Of two attempts at the same time one is answered later: that one is cancelled.
+      servers.append(
+        try await ScriptedServer { stream, event in
+          guard case .ended = event else { return }
+          let isLate = turn.withLock { turn in
+            turn += 1
+            return turn % 2 == 0
+          }
+          func answer(_ stream: ScriptedStream) {
+            stream.respond()
+            stream.send([1])
+            stream.finish(["grpc-status": "0"])
+          }
+          if isLate {
+            stream.after(.milliseconds(200), on: stream.loop) { answer($0) }
+          } else {
+            answer(stream)
+          }
+        })
+    }
+    var options = ChannelOptions()
+    options.loops = 1
+    options.defaultServiceConfig = try ServiceConfig(
+      json: """
+        {"methodConfig": [{"name": [{}], "hedgingPolicy": {"maxAttempts": 2, "hedgingDelay": "0s"}}],
+         "loadBalancingConfig": [{"outlier_detection_experimental": {
+          "interval": "0.05s", "baseEjectionTime": "60s", "maxEjectionPercent": 100,
+          "failurePercentageEjection": {"threshold": 20, "minimumHosts": 2, "requestVolume": 4},
+          "childPolicy": [{"round_robin": {}}]}}]}
+        """)
+    try await withChannel(
+      to: "manual:///x", resolvers: [ManualResolver(endpoints(servers))], options: options
+    ) { channel in
+      for _ in 0..<300 { _ = try await channel.unary(method("M"), []) }
+      let note = await channel.explain().policy?.notes
+      #expect(note == ["0 of 5 endpoints are ejected"])
+    }
+  }
 }

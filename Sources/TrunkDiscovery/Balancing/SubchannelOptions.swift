@@ -78,6 +78,9 @@ public struct CallOutcome: Sendable {
   public var ended: UInt64
   /// The server's; empty if there were none.
   public var trailingMetadata: Metadata
+  /// It was an attempt of a hedged call, and cancelled as another one was chosen: no sign of how well
+  /// the server does (``code`` is `.cancelled`).
+  public var isSuperseded = false
   /// The server's load report (gRFC A51); nil without one. Decoded at each access.
   public var loadReport: LoadReport? { LoadReport(trailers: trailingMetadata) }
 

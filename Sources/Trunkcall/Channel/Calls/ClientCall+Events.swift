@@ -182,10 +182,13 @@ extension ClientCall {
     let now = max(Clock.now(), attemptBegan)
     if let observer {
       self.observer = nil
-      observer.callEnded(
-        CallOutcome(
-          code: code, began: attemptBegan, ended: now,
-          trailingMetadata: response.trailingMetadata))
+      var ended = CallOutcome(
+        code: code, began: attemptBegan, ended: now, trailingMetadata: response.trailingMetadata)
+      if case .hedge(let attempt) = policy, attempt.isSuperseded {
+        ended.isSuperseded = true
+        ended.code = .cancelled
+      }
+      observer.callEnded(ended)
     }
     if let token, let connection {
       self.token = nil

@@ -31,6 +31,8 @@ final class HedgedCall {
   private(set) var isCommitted = false
   /// The call has the chosen attempt's stream; until then requests go to ``requests``.
   fileprivate(set) var isTakenOver = false
+  /// Of the chosen attempt, once the call has its stream.
+  fileprivate(set) var chosen = 0
 
   /// Whether an attempt was given to a connection.
   var hasBegun: Bool { !begun.isEmpty }
@@ -139,7 +141,7 @@ final class HedgedCall {
     guard let chosen = attempts.removeValue(forKey: number) ?? lastEnded else { return }
     isCommitted = true
     call.context.furtherAttempts.remove(call)
-    for other in attempts.values { other.cancel() }
+    for other in attempts.values { other.supersede() }
     // If the call ends on its way, so does the attempt.
     attempts = [number: chosen]
     timer?.cancel()
@@ -189,6 +191,8 @@ final class HedgeAttempt {
   fileprivate var pulled = 0
   /// Its status is the call's whatever the policy says.
   fileprivate var isFinal = false
+  /// It was cancelled because another attempt is the call.
+  fileprivate(set) var isSuperseded = false
   /// nil once the attempt is over.
   fileprivate var call: ClientCall?
 
@@ -257,6 +261,12 @@ extension ClientCall {
     if isEnded { endRequests() }
   }
 
+  /// Cancels an attempt as another one was chosen, which says nothing about its server.
+  fileprivate func supersede() {
+    onOwningLoop { if case .hedge(let attempt) = $0.policy { attempt.isSuperseded = true } }
+    cancel()
+  }
+
   /// Goes to the loop of the chosen attempt; the caller does not access the call afterwards.
   func takeOver(_ attempt: ClientCall) {
     let index = attempt.loopIndex
@@ -274,6 +284,7 @@ extension ClientCall {
       case .hedged(let hedged) = policy
     else { return attempt.cancel() }
     hedged.isTakenOver = true
+    hedged.chosen = hedge.number
     response = attempt.response
     reader = attempt.reader
     inbound = attempt.inbound
@@ -309,8 +320,12 @@ extension ClientCall {
   /// The attempt's stream is the call's; the attempt is over.
   private func handOver(to call: ClientCall) {
     stopTimer()
+    if ticket != nil {
+      // The call is picked for again; this pick was for nothing.
+      if case .hedge(let attempt) = policy { attempt.isSuperseded = true }
+      leaveQueue()
+    }
     outcome = .ok
-    if ticket != nil { leaveQueue() }
     markOver()
     firstFrame = nil
     moreFrames = []

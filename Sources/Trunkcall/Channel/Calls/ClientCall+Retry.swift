@@ -42,7 +42,8 @@ extension ClientCall {
   /// For `grpc-previous-rpc-attempts`.
   var previousAttempts: Int {
     switch policy {
-    case .none, .hedged: 0
+    case .none: 0
+    case .hedged(let hedged): hedged.chosen
     case .retries(let retries): retries.state.attempts - 1
     case .hedge(let attempt): attempt.number
     }
