@@ -171,6 +171,14 @@ import TrunkWire
     #expect(pick(&bench, "bob").text == "connect 1")
   }
 
+  @Test("READY -> CONNECTING (gRFC A105) asks the resolver, as READY -> IDLE does") func scaled()
+    throws
+  {
+    var bench = try bench(ready: [1])
+    bench.turn(1, .connecting)
+    #expect(bench.commands == [.resolveAgain, .changed(.connecting)])
+  }
+
   @Test("connect() connects one endpoint, unless a call has by then (A117)") func exitIdle() throws
   {
     var asked = try bench()

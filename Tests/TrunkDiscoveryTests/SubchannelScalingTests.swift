@@ -23,11 +23,12 @@ import TrunkDiscovery
       bench.actions == [.attempt(id: 2, address: address, deadline: bench.now + 20 * second)])
     bench.send(.streamsWanted(true))
     #expect(bench.actions.isEmpty)
+    // The calls that were queued take its streams; the group tells if there are too few.
     bench.send(.ready(id: 2))
+    #expect(bench.actions == [.joined(id: 2)])
+    bench.send(.streamsWanted(true))
     #expect(
-      bench.actions == [
-        .joined(id: 2), .attempt(id: 3, address: address, deadline: bench.now + 20 * second),
-      ])
+      bench.actions == [.attempt(id: 3, address: address, deadline: bench.now + 20 * second)])
     bench.send(.ready(id: 3))
     #expect(bench.actions == [.joined(id: 3)])
     bench.send(.streamsWanted(true))
@@ -53,6 +54,27 @@ import TrunkDiscovery
     bench.advance(900 * millisecond)
     #expect(bench.core.state == .ready)
     #expect(bench.starts.count == 3)
+  }
+
+  @Test(
+    "connections on which no call was answered are made again with the address's back-off",
+    arguments: [ConnectionUse.unused, .unanswered])
+  func unproductive(_ use: ConnectionUse) {
+    var bench = ready(3)
+    let began = bench.now
+    bench.send(.streamsWanted(true))
+    // The server sends SETTINGS and GOAWAY at once, for a minute.
+    while bench.now < began + 60 * second {
+      for id in Array(bench.live.keys) {
+        bench.send(.ready(id: id))
+        bench.send(.streamsWanted(true))
+        bench.send(.ended(id: id, error: nil, use: use))
+      }
+      bench.advance(100 * millisecond)
+    }
+    #expect(bench.core.state == .ready)
+    // At 0 s twice, then after 1, 1.6, 2.6, 4.1, 6.6, 10.5 and 16.8 s.
+    #expect((6...12).contains(bench.starts.count), "\(bench.starts.count) attempts in a minute")
   }
 
   @Test("when the first ends, the oldest takes its place and the state stays READY")

@@ -89,6 +89,79 @@ struct PickOutcomeTests {
     }
   }
 
+  @Test("calls that wait for a stream of several connections (gRFC A105), and more than may wait")
+  func queue() async throws {
+    func change(_ options: inout ChannelOptions) {
+      options.maxQueuedCalls = 2
+      options.defaultServiceConfig = try? ServiceConfig(
+        json: #"{"connectionScaling": {"maxConnectionsPerSubchannel": 2}}"#)
+    }
+    try await withCounting([.maxConcurrentStreams(0)], change) { channel, state in
+      func expect(_ code: RPCError.Code) async throws {
+        #expect(
+          try await holds { state.outcomes.withLock { $0.last } == code },
+          "\(state.outcomes.withLock { $0 })")
+      }
+      let cancelled = Task { await failure { _ = try await channel.unary(method("M"), [1]) } }
+      #expect(try await holds { await channel.explain().waitingCalls == 1 })
+      let expired = Task {
+        await failure {
+          _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .seconds(1)))
+        }
+      }
+      #expect(try await holds { await channel.explain().waitingCalls == 2 })
+      let tooMany = await failure { _ = try await channel.unary(method("M"), [1]) }
+      #expect(tooMany?.code == .resourceExhausted)
+      try await expect(.resourceExhausted)
+      cancelled.cancel()
+      #expect(await cancelled.value?.code == .cancelled)
+      try await expect(.cancelled)
+      #expect(await expired.value?.code == .deadlineExceeded)
+      try await expect(.deadlineExceeded)
+      #expect(state.picks.withLock { $0 } == state.outcomes.withLock { $0.count })
+    }
+  }
+
+  @Test("a call that was cancelled before it could wait for a stream of several connections")
+  func cancelledBeforeQueue() async throws {
+    func change(_ options: inout ChannelOptions) {
+      options.defaultServiceConfig = try? ServiceConfig(
+        json: #"{"connectionScaling": {"maxConnectionsPerSubchannel": 2}}"#)
+    }
+    try await withCounting([.maxConcurrentStreams(0)], change) { channel, state in
+      let began = Gate()
+      let caller = Task {
+        await began.wait()
+        return await failure { _ = try await channel.unary(method("M"), [1]) }
+      }
+      state.hook.withLock { $0 = { caller.cancel() } }
+      began.open()
+      #expect(await caller.value?.code == .cancelled)
+      try await expect(state, .cancelled)
+    }
+  }
+
+  @Test("a subchannel that has no connection")
+  func notConnected() async throws {
+    try await withCounting { channel, state in
+      // The policy goes on to use a subchannel that is closed.
+      state.isEager.withLock { $0 = true }
+      channel.context.onControlLoop { controller in
+        for connection in controller.openConnections { connection.value.fail("gone") }
+      }
+      #expect(try await holds { channel.state != .ready })
+      let caller = Task {
+        await failure {
+          _ = try await channel.unary(method("M"), [1], CallOptions(timeout: .seconds(20)))
+        }
+      }
+      #expect(try await holds { state.picks.withLock { $0 } >= 1 })
+      caller.cancel()
+      #expect(await caller.value?.code == .cancelled)
+      try await expect(state, .unavailable)
+    }
+  }
+
   @Test("a call that was cancelled during its pick")
   func cancelled() async throws {
     try await withCounting { channel, state in
@@ -170,6 +243,8 @@ private struct Counting: Balancer {
     let outcomes = Locked<[RPCError.Code?]>([])
     /// Runs in the first pick.
     let hook = Locked<(@Sendable () -> Void)?>(nil)
+    /// Whether it uses the subchannel in every state.
+    let isEager = Locked(false)
   }
   static let current = Locked<State?>(nil)
   static let name = "counting"
@@ -195,7 +270,10 @@ private struct Counting: Balancer {
     case .resolutionFailed, .exitIdle, .timer: break
     }
   }
-  mutating func makePicker() -> any Picker { One(id: isReady ? id : nil, state: state) }
+  mutating func makePicker() -> any Picker {
+    let isEager = state?.isEager.withLock { $0 } == true
+    return One(id: isReady || isEager ? id : nil, state: state)
+  }
 
   struct One: Picker {
     let id: SubchannelID?

@@ -10,7 +10,10 @@ internal import TrunkWire
 ///                                                     back-off ◄── failed ──┘
 /// ```
 /// - One attempt at a time, to the address of the first connection. The back-off is the subchannel's:
-///   a connection that succeeds resets it.
+///   a connection that succeeds resets it. An address whose connections end before they answer a call
+///   has its own back-off, as for the first connection.
+/// - When a connection has joined, the calls that are queued take its streams; there is another
+///   attempt if the group tells after it that calls wait still.
 /// - None is closed for having become too many; each ends with its server.
 /// - When the first one ends the oldest of the others takes its place, and the subchannel stays READY.
 ///   Without others it is CONNECTING if an attempt is under way, and TRANSIENT_FAILURE in back-off,
@@ -36,8 +39,9 @@ extension SubchannelCore {
     guard case .ready(let first) = phase, scaling.isWanted, scaling.attempt == nil,
       1 + scaling.others.count < scaling.maximum
     else { return }
-    guard scaling.notBefore <= now else {
-      actions.append(.timer(at: scaling.notBefore))
+    let start = max(scaling.notBefore, restEnd(first.address))
+    guard start <= now else {
+      actions.append(.timer(at: start))
       return
     }
     lastID &+= 1
@@ -49,19 +53,16 @@ extension SubchannelCore {
   }
 
   /// - Returns: whether it was a further connection's attempt.
-  mutating func scaled(
-    _ id: UInt32, _ now: UInt64, _ random: inout some RandomNumberGenerator,
-    _ actions: inout [SubchannelAction]
-  ) -> Bool {
+  mutating func scaled(_ id: UInt32, _ actions: inout [SubchannelAction]) -> Bool {
     guard case .ready = phase, let attempt = scaling.attempt, attempt.id == id else { return false }
     scaling.attempt = nil
     scaling.notBefore = 0
     scaling.lastError = nil
+    scaling.isWanted = false
     backoff.reset()
     history[attempt.address] = nil
     scaling.others.append(attempt)
     actions.append(.joined(id: id))
-    scale(now, &random, &actions)
     return true
   }
 

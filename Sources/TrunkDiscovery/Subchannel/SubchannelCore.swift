@@ -115,7 +115,7 @@ package struct SubchannelCore: Sendable {
     case .connect: connect(now, &random, &actions)
     case .update(let endpoint): update(endpoint, now, &actions)
     case .ready(let id):
-      if !scaled(id, now, &random, &actions) { ready(id, &actions) }
+      if !scaled(id, &actions) { ready(id, &actions) }
     case .failed(let id, let error):
       if !scalingFailed(id, error, now, &random, &actions) { failed(id, error, now, &actions) }
     case .ended(let id, let error, let use): ended(id, error, use, now, &random, &actions)
@@ -187,7 +187,7 @@ extension SubchannelCore {
   }
 
   /// 0 for an address without a backoff of its own.
-  private func restEnd(_ address: Address) -> UInt64 { unproductive[address]?.notBefore ?? 0 }
+  func restEnd(_ address: Address) -> UInt64 { unproductive[address]?.notBefore ?? 0 }
 
   /// Starts the attempts that are due, ends the pass if nothing is left.
   mutating func proceed(

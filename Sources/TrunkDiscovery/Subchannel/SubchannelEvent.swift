@@ -20,7 +20,8 @@ package enum SubchannelEvent: Sendable, Hashable {
   case decided(id: UInt32, answered: Bool)
   /// The time of the last `.timer` has passed (an early or stale one changes nothing).
   case timer
-  /// Whether calls are queued because no connection has a stream for them (gRFC A105).
+  /// Whether calls are queued because no connection has a stream for them (gRFC A105). Sent anew after
+  /// a connection has joined, if that had too few.
   case streamsWanted(Bool)
   /// How many connections the subchannel may have; 1 before the first of these. Those that are
   /// there stay.

@@ -150,7 +150,10 @@ package struct RingHash: Balancer {
     let before = children[i].phase
     switch state {
     case .ready: set(i, .ready)
-    case .connecting: if before != .failed { set(i, .connecting) }
+    case .connecting:
+      // gRFC A105: the last connection ended while a further one was being made.
+      if before == .ready { actions.resolveAgain() }
+      if before != .failed { set(i, .connecting) }
     case .transientFailure, .shutdown:
       set(i, .failed)
       lastError = error ?? lastError

@@ -14,7 +14,11 @@ extension ClientCall {
     if let group = connection.group { return group.place(self, reference, token) }
     // The own connection of a loop: the calls that it has no stream for go to the others.
     if let overflow = connection.overflow, connection.isTakingCalls, !connection.hasFreeStream {
-      return move(to: overflow, token: token, from: connection.loopIndex)
+      connection.hasHandedOver = true
+      // If it has waited there before, its observer knows it.
+      return move(
+        to: observer == nil ? overflow : overflow.unobserved, token: token,
+        from: connection.loopIndex)
     }
     begin(on: connection, reference, token)
   }

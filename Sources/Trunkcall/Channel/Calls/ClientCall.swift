@@ -210,19 +210,24 @@ final class ClientCall: @unchecked Sendable {
   ) {
     // One that has waited for a stream.
     report(connection)
-    // A policy that counts its picks gets the outcome of each.
-    if let token {
-      var code = RPCError.Code.unavailable
-      if case .failed(let error) = outcome { code = error.code }
-      connection.note(
-        PickOutcome(subchannel: reference.subchannel, token: token, code: code, latency: .zero))
-    }
+    notSent(token, reference, on: connection)
     guard outcome == nil else { return }
     guard canReplay else {  // a PinnedCall
       return settle(.failed(RPCError(.unavailable, "the connection takes no more calls")))
     }
     stopTimer()
     context.pickOnControlLoop(self)
+  }
+
+  /// A policy that counts its picks gets the outcome of each.
+  func notSent(
+    _ token: UInt64?, _ reference: ConnectionReference, on connection: ClientConnection
+  ) {
+    guard let token else { return }
+    var code = RPCError.Code.unavailable
+    if case .failed(let error) = outcome { code = error.code }
+    connection.note(
+      PickOutcome(subchannel: reference.subchannel, token: token, code: code, latency: .zero))
   }
 
   /// - Returns: nil if the call is settled, or the connection takes no more calls.

@@ -50,6 +50,8 @@ final class ClientConnection {
   @exclusivity(unchecked) var group: ConnectionGroup?
   /// A loop's own connection: where its calls go when it has no stream for them.
   @exclusivity(unchecked) var overflow: ConnectionReference?
+  /// Calls went there, and may wait.
+  @exclusivity(unchecked) var hasHandedOver = false
   @exclusivity(unchecked) private var outcomes: [PickOutcome] = []
   @exclusivity(unchecked) private var isAbandoned = false
   @exclusivity(unchecked) private var hasReceived = false
@@ -182,7 +184,7 @@ final class ClientConnection {
     // The loop's own time spares a look at the clock.
     let took = loop.now > began ? loop.now - began : 1
     latency = latency == 0 ? took : latency &- latency >> 3 &+ took >> 3
-    if let group { group.drainSoon() }
+    if let group { group.drainSoon() } else if hasHandedOver { takeBack() }
     if phase == .draining { closeIfDone() }
   }
 
@@ -332,7 +334,9 @@ extension ClientConnection: ConnectionDriver {
 extension ClientConnection: HTTP2SessionDelegate {
   func settingsReceived() {
     guard phase == .handshake else {
-      group?.drainSoon()  // MAX_CONCURRENT_STREAMS may have been raised
+      // MAX_CONCURRENT_STREAMS may have been raised.
+      group?.drainSoon()
+      if hasHandedOver { takeBack() }
       return
     }
     phase = .ready

@@ -37,7 +37,10 @@ final class ConnectionGroup {
 
   var waitingCalls: Int { queue.count }
 
+  /// It takes calls, unless it has ended by now.
   func add(_ connection: ClientConnection) {
+    // Each connection that joins ends the subchannel's knowledge of calls that wait.
+    defer { if !queue.isEmpty { report(true) } }
     guard connection.isTakingCalls, !connections.contains(where: { $0 === connection }) else {
       return
     }
@@ -60,15 +63,18 @@ final class ConnectionGroup {
     guard let oldest = connections.first else {
       return call.begin(on: reference.connection.value, reference, token)
     }
-    guard call.outcome == nil, !call.settleIfDue() else { return }
+    guard call.outcome == nil, !call.settleIfDue() else {
+      return call.notBegun(on: oldest, reference, token)
+    }
     let waiting = Waiting(call: call, reference: reference.unobserved, token: token)
     guard let ticket = queue.add(waiting) else {
-      return call.settle(
+      call.settle(
         .failed(
           RPCError(
             .resourceExhausted,
             "\(queue.limit) calls are waiting for a stream of \(oldest.peer) already"
           )))
+      return call.notBegun(on: oldest, reference, token)
     }
     call.wait(ticket, forStreamOf: oldest, reference)
     if queue.count == 1 { report(true) }
@@ -76,8 +82,9 @@ final class ConnectionGroup {
 
   /// A call was settled while it waited.
   func remove(_ ticket: PendingTicket) {
-    guard queue.remove(ticket) != nil, queue.isEmpty else { return }
-    report(false)
+    guard let waiting = queue.remove(ticket) else { return }
+    if queue.isEmpty { report(false) }
+    waiting.call.notSent(waiting.token, waiting.reference, on: waiting.reference.connection.value)
   }
 
   /// A stream ended, or the server's limit changed: after the event under way, which may be one of
@@ -104,13 +111,30 @@ final class ConnectionGroup {
     if queue.isEmpty { report(false) }
   }
 
+  /// A loop's own connection, which has handed calls over, has a stream again: the call that came first
+  /// goes there.
+  func lend(_ own: ConnectionReference) {
+    guard let next = queue.takeFirst() else { return }
+    next.call.stopWaiting()
+    next.call.stopTimer()
+    next.call.move(to: own, token: next.token, from: nil)
+    if queue.isEmpty { return report(false) }
+    // Behind that call. Streams may have ended there in the meantime.
+    own.connection.loop.later {
+      own.connection.value.hasHandedOver = true
+      own.connection.value.takeBack()
+    }
+  }
+
   /// The channel closes, and calls that wait go on: on a connection that ends when it has none, where they
   /// wait for its streams.
   func beginAll(on connection: ClientConnection) {
+    guard !queue.isEmpty else { return }
     for waiting in queue.takeAll() {
       waiting.call.stopWaiting()
       waiting.call.begin(on: connection, waiting.reference, waiting.token)
     }
+    report(false)
   }
 
   /// No connection is left: the calls were not sent, so that the policy picks for them again.
@@ -120,10 +144,22 @@ final class ConnectionGroup {
       waiting.call.notBegun(
         on: waiting.reference.connection.value, waiting.reference, waiting.token)
     }
+    report(false)
   }
 }
 
 extension ClientConnection {
+  /// A stream has ended: a call that was handed over may have it.
+  @inline(never)
+  func takeBack() {
+    guard let overflow, hasFreeStream else { return }
+    hasHandedOver = false
+    let own = ConnectionReference(
+      connection: LoopBound(self, on: loop), loopIndex: loopIndex,
+      subchannel: overflow.subchannel, observer: nil)
+    overflow.connection.loop.later { overflow.connection.value.group?.lend(own) }
+  }
+
   /// Whether calls may be placed on another connection (gRFC A105).
   var isScaled: Bool { group != nil || overflow != nil }
 

@@ -88,6 +88,9 @@ final class ChannelContext: Sendable {
       }
       call.move(to: reference, token: token, from: here)
     } else {
+      if case .noConnection(let id, let token?) = answer {
+        onControlLoopLater { $0.notSent(id, token, .unavailable) }
+      }
       // The control loop has the newest picker and the diagnostics: it decides about waiting and
       // failing.
       pickOnControlLoop(call)

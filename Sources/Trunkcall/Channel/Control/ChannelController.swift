@@ -239,7 +239,9 @@ final class ChannelController {
     switch pick(call) {
     case .go(let reference, let token):
       call.move(to: reference, token: token, from: controlLoopIndex)
-    case .noConnection: wait(call)
+    case .noConnection(let id, let token):
+      wait(call)
+      if let token { notSent(id, token, .unavailable) }
     case .wait:
       wait(call)
       // An IDLE policy connects what the pick says; the picker of a channel without one just waits.

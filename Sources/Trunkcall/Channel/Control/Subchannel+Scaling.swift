@@ -56,6 +56,9 @@ extension Subchannel {
   /// it.
   func promote(_ attempt: UInt32) {
     guard let connection = connections[.attempt(attempt)] else { return }
+    // Streams on the former one would keep it open, and tell of a server that takes no more calls.
+    reports?.disconnected()
+    health?.disconnected()
     refer(to: connection, attempt)
     if let reference { health?.connected(reference) }
   }

@@ -28,21 +28,20 @@ extension ChannelController {
       else { break }
       let other = snapshot.pick(call, now: controlLoop.now)
       // A server that is not connected is no better.
+      if case .noConnection(let id, let token?) = other { notSent(id, token, .cancelled) }
       guard case .go = other else { break }
-      // A policy that counts its picks gets the outcome of each.
-      if let token { passOver(reference.subchannel, token) }
+      if let token { notSent(reference.subchannel, token, .cancelled) }
       answer = other
     }
     if case .go(let reference, _) = answer { call.willTry(reference.subchannel) }
     return answer
   }
 
-  private func passOver(_ id: SubchannelID, _ token: UInt64) {
+  /// A policy that counts its picks gets the outcome of each, also of one that no call follows.
+  func notSent(_ id: SubchannelID, _ token: UInt64, _ code: RPCError.Code) {
     post(
       .core(
-        .completed([
-          PickOutcome(subchannel: id, token: token, code: .cancelled, latency: .zero)
-        ])))
+        .completed([PickOutcome(subchannel: id, token: token, code: code, latency: .zero)])))
   }
 }
 

@@ -32,7 +32,7 @@ struct PickerSnapshot: Sendable {
   enum Answer {
     case go(ConnectionReference, token: UInt64?)
     /// The connection is not open yet or no more: the control loop has to pick.
-    case noConnection
+    case noConnection(SubchannelID, token: UInt64?)
     case wait
     case connect(SubchannelID)
     case fail(RPCError)
@@ -85,7 +85,7 @@ struct PickerSnapshot: Sendable {
         path: call.method.text, metadata: call.metadata, random: random.next(), nanoseconds: now))
     switch answer {
     case .use(let id, let token):
-      guard let reference = references[id.raw] else { return .noConnection }
+      guard let reference = references[id.raw] else { return .noConnection(id, token: token) }
       return .go(reference, token: token)
     case .wait: return .wait
     case .connect(let id): return .connect(id)
