@@ -3,7 +3,7 @@
 
 /// A simple load-balancing policy: the library keeps one connection per endpoint, the policy only
 /// chooses among those that are READY. ``Balancer`` is the protocol of policies that open and close
-/// connections themselves.
+/// connections themselves. A channel knows either by its ``BalancerRegistry``.
 ///
 /// ```swift
 /// struct LeastLoaded: PickPolicy {
@@ -34,7 +34,8 @@ public struct NoConfig: Sendable, Hashable {
   public init() {}
 }
 
-/// A ``PickPolicy`` with settings, from its object in `loadBalancingConfig`.
+/// A ``PickPolicy`` with settings, from its object in `loadBalancingConfig`. docs/balancing.md has an
+/// example.
 public protocol ConfiguredPickPolicy: Sendable {
   /// As in the service config, e.g. `least_loaded`.
   static var name: String { get }

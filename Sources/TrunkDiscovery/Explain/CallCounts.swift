@@ -2,7 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 
 /// Calls of one server, counted since the channel knows it. An attempt of a retried or hedged call counts
-/// as one.
+/// as one, and so does a stream by which the channel asks for health or load reports.
 public struct CallCounts: Sendable, Hashable {
   /// Given to a connection and not ended.
   public var inFlight = 0

@@ -30,7 +30,8 @@ public struct ChannelExplanation: Sendable, Hashable {
   public var policy: PolicyExplanation?
   /// In the order in which the policy opened them.
   public var endpoints: [EndpointExplanation]
-  /// Calls that wait for a connection, or for one with a stream.
+  /// Calls that wait for a connection, or, if the service config has `connectionScaling`, for one with a
+  /// free stream. Without it a call that waits for a stream is in flight (``CallCounts/inFlight``).
   public var waitingCalls: Int
 
   /// Where a service config comes from.

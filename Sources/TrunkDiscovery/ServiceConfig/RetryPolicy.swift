@@ -6,11 +6,11 @@ public import TrunkWire
 public struct RetryPolicy: Sendable, Hashable {
   /// Counts the original; at least 2, as written: the channel's cap (5) is applied when it is used.
   public var maxAttempts: Int
-  /// Upper bound of the delay before the second attempt; more than zero.
+  /// The delay before the second attempt, ±20 %; more than zero.
   public var initialBackoff: Duration
-  /// The bound does not grow beyond this; more than zero.
+  /// The delay does not grow beyond this, ±20 %; more than zero.
   public var maxBackoff: Duration
-  /// The bound's factor from attempt to attempt; more than 0.
+  /// The delay's factor from attempt to attempt; more than 0.
   public var backoffMultiplier: Double
   /// A status of these is retried; never empty.
   public var retryableStatusCodes: Set<RPCError.Code>

@@ -4,7 +4,8 @@
 /// The settings that a service's owner publishes for its clients: the JSON of gRPC's service config
 /// (`service_config.proto`, gRFC A2, A6, A21, A24, A105).
 ///
-/// Unknown fields are ignored; one bad known field rejects the whole config.
+/// Unknown fields are ignored; one bad known field rejects the whole config. The objects of policies in
+/// `loadBalancingConfig` are checked by the channel that gets the config, since it knows the policies.
 public struct ServiceConfig: Sendable, Hashable {
   /// `loadBalancingConfig`, in order of preference; nil if absent. The channel takes the first that
   /// it knows.

@@ -31,7 +31,8 @@ public final class GRPCChannel: CallInvoker, Sendable {
   ///   - logger: gets ends of calls and connections, and states of subchannels, at debug level, if
   ///     that is enabled now.
   /// - Throws: ``TargetError``: malformed, unknown scheme, refused by the resolver, an unknown
-  ///   policy, an empty name for the calls or for TLS. A failing network is no error here.
+  ///   policy or a bad setting of one in `options.defaultServiceConfig`, an empty name for the calls
+  ///   or for TLS. A failing network is no error here.
   public init(
     to target: String, resolvers: [any Resolver] = [],
     balancers: BalancerRegistry = BalancerRegistry(), balancer: String = "pick_first",
