@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from html import escape
 
 COLOURS = [
-    "#d9480f", "#1971c2", "#2f9e44", "#5f3dc4", "#e8590c", "#0c8599", "#c2255c", "#868e96",
-    "#66a80f", "#f08c00",
+    "#d9480f", "#1971c2", "#2f9e44", "#7048e8", "#f59f00", "#22b8cf", "#e64980", "#868e96",
+    "#94d82d", "#5c3a21",
 ]  # fmt: skip
+FOREIGN = "#000000"
 WIDTH, LEFT, RIGHT, HEIGHT, GAP = 860, 70, 20, 150, 34
 
 
@@ -46,15 +47,18 @@ class Panel:
 def chart(title, panels, seconds, marks):
     """marks: (second, text), such as when a fault begins."""
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
-    colour = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
+    colour = {
+        name: FOREIGN if name.startswith("gRPC") else COLOURS[number % len(COLOURS)]
+        for number, name in enumerate(names)
+    }
     parts, top = [], 44
     for number, name in enumerate(names):
-        x, y = LEFT + number % 3 * 260, top + number // 3 * 18
+        x, y = LEFT + number % 2 * 380, top + number // 2 * 18
         parts.append(
             f'<path d="M{x} {y - 4}h18" stroke="{colour[name]}" stroke-width="3"/>'
             f'<text x="{x + 24}" y="{y}">{escape(name)}</text>'
         )
-    top += (len(names) + 2) // 3 * 18 + GAP
+    top += (len(names) + 1) // 2 * 18 + GAP
     for panel in panels:
         parts.append(draw(panel, top, seconds, marks, colour))
         top += HEIGHT + GAP

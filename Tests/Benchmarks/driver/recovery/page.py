@@ -22,9 +22,10 @@ def rounded(value, digits=2):
 def curves(outcomes, seconds, shares=SHARES):
     """A panel of successes and one of each percentile; outcomes by name."""
     each = {name: outcome.by_second(seconds) for name, outcome in outcomes.items()}
-    panels = [
-        Panel("calls that succeeded, %", {n: [o.success() for o in b] for n, b in each.items()})
-    ]
+    panels = []
+    if any(outcome.failed for outcome in outcomes.values()):
+        lines = {n: [o.success() for o in b] for n, b in each.items()}
+        panels.append(Panel("calls that succeeded, %", lines))
     for name, share in shares:
         lines = {n: [o.percentile(share) for o in b] for n, b in each.items()}
         panels.append(Panel(f"{name} of those, ms, of each second", lines, logarithmic=True))
@@ -94,7 +95,7 @@ def degraded(fault, found, settings):
         )  # fmt: skip
     text = table(
         ["policy", "OK %", "p50 ms", "p99 ms", "p99.9 ms", "attempts per call", "before: p95 ms",
-         "p99 ms", "2 s to 11 s after the fault began: failed %"],
+         "p99 ms", "failed %, 2 s to 11 s after the fault began"],
         [
             [run.policy.name, rounded(during.success(), 3), *latency(during).values(),
              rounded(run.attempts, 3), rounded(before.percentile(95)),

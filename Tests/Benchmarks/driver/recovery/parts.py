@@ -29,7 +29,7 @@ ALL = [
 stopped by SIGTERM (it leaves Consul, sends GOAWAY, finishes its calls, exits), then a new one starts, every
 other one at the old address. `dns`: TTL 1 s; the new address is in the answer for 2 s before the old back end
 is stopped, and the old address until it has exited. `kill -9`: a back end is killed amid calls and started
-again at its address; calls have a retry policy.""",
+again at its address.""",
         restart.runs,
         page.restart,
     ),

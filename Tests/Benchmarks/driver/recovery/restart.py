@@ -18,8 +18,12 @@ def runs(settings):
     """One for each way to find the back ends and each policy."""
     ways = [("consul", consul, policy) for policy in policies.ALL_ALIVE]
     ways += [("dns", dns, policy) for policy in policies.ALL_ALIVE]
-    ways += [("consul, kill -9", consul_killed, policies.retried())]
-    ways += [("consul, kill -9", consul_killed, policies.retried({"peak_ewma": {}}, "peak_ewma, retry"))]
+    killed = [
+        policies.plain("round_robin"),
+        policies.retried(),
+        policies.retried({"peak_ewma": {}}, "peak_ewma, retry"),
+    ]
+    ways += [("consul, kill -9", consul_killed, policy) for policy in killed]
     for names, way, policy in ways:
         if settings.wants("restart", names, policy.name):
             outcome = way(policy, settings)
