@@ -24,8 +24,8 @@ final class PolicyRetries {
   var pending: UInt64?
   /// The status of the last attempt.
   var lastCode: RPCError.Code?
-  /// Servers of the failed attempts.
-  let tried = TriedServers()
+  /// Servers of the failed attempts; nil before the first.
+  fileprivate(set) var tried: TriedServers?
   var timer: LoopTimer?
   fileprivate var buffer = ReplayBudget()
   /// One line for each failed attempt.
@@ -57,7 +57,7 @@ extension ClientCall {
     }
     policyRetries.lastCode = error.code
     policyRetries.note(error, peer: peer, began: attemptBegan)
-    if peer != nil { policyRetries.tried.insert(subchannel) }
+    if peer != nil { policyRetries.noteServer(subchannel) }
     let pushback = RetryState.Pushback(response.trailingMetadata["grpc-retry-pushback-ms"])
     let canReplay =
       canReplay && policyRetries.buffer.allowsReplay(context)
@@ -162,6 +162,12 @@ extension ClientCall {
 }
 
 extension PolicyRetries {
+  fileprivate func noteServer(_ id: SubchannelID) {
+    let servers = tried ?? TriedServers()
+    servers.insert(id)
+    tried = servers
+  }
+
   fileprivate func note(_ error: RPCError, peer: String?, began: UInt64) {
     history.append(attemptLine(state.attempts, error, peer: peer, began: began))
   }
