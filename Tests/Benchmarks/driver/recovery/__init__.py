@@ -3,7 +3,7 @@
 """Scripts/bench --recovery: back ends that are replaced, slow, failing or gone."""
 
 import contextlib
-import datetime
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,39 +48,34 @@ def main(options):
 
 
 def write(options, settings):
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "machine": report.machine(),
-        "versions": report.versions(["grpc-c++"]),
-        "command": report.command(),
-        "seconds": {
-            "restart": settings.restart_seconds,
-            "degraded": settings.degraded_seconds,
-            "vanished": settings.vanished_seconds,
-        },
-        "parts": {},
-    }
-    sections, drawings, failures = [], {}, []
+    """A part that was not asked for, or failed, stays as it was measured before."""
+    folder = Path(options.output) if options.output else report.FOLDER
+    found, drawings, failures = {}, {}, []
     for part in parts.ALL:
-        runs = []
+        setting = page.setting(settings)
         try:
-            for run in part.runs(settings):
-                runs.append(run)
+            runs = list(part.runs(settings))
         except Failed as error:
             failures.append(f"{part.title}: {error}")
             build.note(failures[-1])
+            continue
         if runs:
             rows, table, charts = part.page(runs, settings)
-            result["parts"][part.title] = rows
-            sections += page.section(part, table, charts)
+            found[part.title] = {**setting, "rows": rows, "table": table, "charts": list(charts)}
             drawings.update(charts)
-    result["failures"] = failures
-    text = "\n".join([*page.head(result), *sections, *[f"Failed: {f}" for f in failures]]) + "\n"
+    data = {"parts": {**before(folder), **found}}
+    text = page.text(parts.ALL, data["parts"])
     print(text)
-    if not options.quick and not options.only or options.output:
-        folder = Path(options.output) if options.output else report.FOLDER
-        report.write_page(folder, "recovery", result, text)
+    if not options.quick or options.output:
+        report.write_page(folder, "recovery", data, text)
         for name, drawing in drawings.items():
             (folder / name).write_text(drawing)
     print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0
+
+
+def before(folder):
+    try:
+        return json.loads((folder / "recovery.json").read_text())["parts"]
+    except FileNotFoundError:
+        return {}

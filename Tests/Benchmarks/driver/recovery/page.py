@@ -2,6 +2,8 @@
 # Copyright 2026 The Trunkcall Authors
 """What was found, as data, tables and curves."""
 
+import datetime
+
 import report
 
 from .degraded import Times, ejected
@@ -140,21 +142,32 @@ def vanished(found, settings):
     return rows, text, {"recovery-vanished.svg": drawn}
 
 
-def section(part, rows, charts):
-    lines = [f"## {part.title}", "", part.text, "", *rows, ""]
-    return lines + [f"![{part.title}]({file})\n" for file in charts]
+# The whole page.
 
 
-def head(result):
-    return [
-        "# Recovery",
-        "",
+def setting(settings):
+    """Where, when and with what a part is measured."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": report.machine(),
+        "versions": report.versions(["grpc-c++"]),
+        "command": report.command(),
+        "seconds": {n: v for n, v in vars(settings).items() if n.endswith("_seconds")},
+    }
+
+
+def text(parts, found):
+    lines = [
+        "# Recovery", "",
         "Written by `Scripts/bench --recovery`; [docs/balancing.md](../balancing.md) says which policy "
-        "when.",
-        "",
-        report.setting(result),
-        "",
-        "Percentiles are of the calls that succeeded. [recovery.json](recovery.json) has the service "
-        "config of each policy.",
-        "",
-    ]
+        "when. Percentiles are of the calls that succeeded. [recovery.json](recovery.json) has the "
+        "service config of each policy.", "",
+    ]  # fmt: skip
+    for part in parts:
+        if part.title not in found:
+            continue
+        result = found[part.title]
+        lines += [f"## {part.title}", "", part.text, "", *result["table"], ""]
+        lines += [f"![{part.title}]({name})\n" for name in result["charts"]]
+        lines += [report.setting(result), ""]
+    return "\n".join(lines)
