@@ -10,7 +10,7 @@ import TrunkWire
 @testable import Trunkcall
 
 /// A server's calls, each held until the test lets it go.
-private final class HeldCalls: Sendable {
+final class HeldCalls: Sendable {
   private struct Held {
     let name: UInt8
     let connection: ObjectIdentifier

@@ -48,10 +48,10 @@ public struct SubchannelOptions: Sendable, Hashable {
   }
 }
 
-/// Sees each call of a subchannel begin and end, on the event loop of the call's connection: several
-/// loops may call it at the same time. Must not block; a call without an observer costs nothing.
+/// Sees each call of a subchannel begin, on the thread that picks for it, and end, on the event loop of
+/// its connection: several may call it at the same time. Must not block; a call without an observer costs nothing.
 public protocol CallObserver: AnyObject, Sendable {
-  /// An attempt was given to a connection.
+  /// The subchannel was picked for an attempt, which is on its way to a connection.
   /// - Parameter time: nanoseconds on the clock of ``PickContext/nanoseconds``.
   func callBegan(at time: UInt64)
   /// That attempt ended; called once for each ``callBegan(at:)``.
@@ -71,16 +71,16 @@ extension CallObserver {
 public struct CallOutcome: Sendable {
   /// nil for OK.
   public var code: RPCError.Code?
-  /// When the attempt was given to the connection, in nanoseconds on the clock of
+  /// When the attempt was given to the connection, or picked for if it never was, in nanoseconds on the clock of
   /// ``PickContext/nanoseconds``.
   public var began: UInt64
   /// On the same clock.
   public var ended: UInt64
   /// The server's; empty if there were none.
   public var trailingMetadata: Metadata
-  /// It was an attempt of a hedged call, and cancelled as another one was chosen: no sign of how well
-  /// the server does (``code`` is `.cancelled`).
-  public var isSuperseded = false
+  /// No sign of how well the server does (``code`` is `.cancelled`): an attempt of a hedged call that was
+  /// cancelled as another one was chosen, or one that no connection took, for which is picked again.
+  public var isInconclusive = false
   /// The server's load report (gRFC A51); nil without one. Decoded at each access.
   public var loadReport: LoadReport? { LoadReport(trailers: trailingMetadata) }
 

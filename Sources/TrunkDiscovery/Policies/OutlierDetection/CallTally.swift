@@ -34,7 +34,7 @@ final class TallyCounter: CallObserver {
 
   func callBegan(at time: UInt64) {}
   func callEnded(_ outcome: CallOutcome) {
-    guard counts.load(ordering: .relaxed), !outcome.isSuperseded else { return }
+    guard counts.load(ordering: .relaxed), !outcome.isInconclusive else { return }
     if outcome.code == nil {
       successes.wrappingAdd(1, ordering: .relaxed)
     } else {

@@ -171,7 +171,8 @@ extension ClientCall {
   }
 
   /// Tells the policy how the attempt ended.
-  func report(_ connection: ClientConnection?) {
+  /// - Parameter neverSent: no connection has taken it, and it is picked for again.
+  func report(_ connection: ClientConnection?, neverSent: Bool = false) {
     guard token != nil || observer != nil else { return }
     var code: RPCError.Code?
     switch outcome {
@@ -184,8 +185,10 @@ extension ClientCall {
       self.observer = nil
       var ended = CallOutcome(
         code: code, began: attemptBegan, ended: now, trailingMetadata: response.trailingMetadata)
-      if case .hedge(let attempt) = policy, attempt.isSuperseded {
-        ended.isSuperseded = true
+      var isInconclusive = neverSent
+      if case .hedge(let attempt) = policy, attempt.isSuperseded { isInconclusive = true }
+      if isInconclusive {
+        ended.isInconclusive = true
         ended.code = .cancelled
       }
       observer.callEnded(ended)

@@ -15,27 +15,15 @@ extension ClientCall {
     // The own connection of a loop: the calls that it has no stream for go to the others.
     if let overflow = connection.overflow, connection.isTakingCalls, !connection.hasFreeStream {
       connection.hasHandedOver = true
-      // If it has waited there before, its observer knows it.
-      return move(
-        to: observer == nil ? overflow : overflow.unobserved, token: token,
-        from: connection.loopIndex)
+      return move(to: overflow, token: token, from: connection.loopIndex)
     }
     begin(on: connection, reference, token)
   }
 
-  func wait(
-    _ ticket: PendingTicket, forStreamOf connection: ClientConnection,
-    _ reference: ConnectionReference
-  ) {
+  func wait(_ ticket: PendingTicket, forStreamOf connection: ClientConnection) {
     self.ticket = ticket
     self.connection = connection
     attemptBegan = connection.loop.now
-    // It counts for the server from now on: a policy that looks at calls in flight sees those that
-    // wait.
-    if let observer = reference.observer {
-      self.observer = observer
-      observer.callBegan(at: attemptBegan)
-    }
     watchDeadline(on: connection.loop)
   }
 
@@ -63,13 +51,5 @@ extension ClientCall {
     error.diagnostics =
       "waited for a stream: \(which) to \(connection.peer) has as many calls as the server allows"
     return error
-  }
-}
-
-extension ConnectionReference {
-  /// The same for a call of the channel's own, or one that its observer knows already.
-  var unobserved: ConnectionReference {
-    ConnectionReference(
-      connection: connection, loopIndex: loopIndex, subchannel: subchannel, observer: nil)
   }
 }

@@ -167,9 +167,19 @@ final class ClientCall: @unchecked Sendable {
 
   /// Hands the call to a connection's loop; the caller does not access it afterwards.
   func move(to reference: ConnectionReference, token: UInt64?, from here: Int?) {
+    if reference.isObserved, observer == nil { observe(reference) }
     setOwningLoop(at: reference.loopIndex)
     if here == reference.loopIndex { return arrive(reference, token) }
     context.loops[reference.loopIndex].later { [self] in arrive(reference, token) }
+  }
+
+  /// The call counts for its server from the pick on, not from its stream on: the next picks of a burst see
+  /// it.
+  @inline(never)
+  private func observe(_ reference: ConnectionReference) {
+    attemptBegan = Clock.now()
+    observer = reference.observer
+    observer?.callBegan(at: attemptBegan)
   }
 
   /// Starts an attempt. On the connection's loop.
@@ -191,10 +201,6 @@ final class ClientCall: @unchecked Sendable {
     subchannel = reference.subchannel
     attemptBegan = now
     peer = connection.peer
-    if reference.isObserved, let observer = reference.observer {
-      self.observer = observer
-      observer.callBegan(at: now)
-    }
     if let firstFrame { stream.write(firstFrame) }
     for frame in moreFrames { stream.write(frame) }
     if requestsEnded { stream.finish() }
@@ -208,8 +214,7 @@ final class ClientCall: @unchecked Sendable {
   func notBegun(
     on connection: ClientConnection, _ reference: ConnectionReference, _ token: UInt64?
   ) {
-    // One that has waited for a stream.
-    report(connection)
+    report(connection, neverSent: outcome == nil)
     notSent(token, reference, on: connection)
     guard outcome == nil else { return }
     guard canReplay else {  // a PinnedCall

@@ -14,7 +14,7 @@ internal import TrunkSockets
 /// - Calls leave the queue in the order they came.
 /// - While the queue is not empty the subchannel is asked for a further connection; it decides.
 final class ConnectionGroup {
-  /// A call that waits. Its observer has been told that the call began.
+  /// A call that waits.
   private struct Waiting {
     let call: ClientCall
     let reference: ConnectionReference
@@ -66,7 +66,7 @@ final class ConnectionGroup {
     guard call.outcome == nil, !call.settleIfDue() else {
       return call.notBegun(on: oldest, reference, token)
     }
-    let waiting = Waiting(call: call, reference: reference.unobserved, token: token)
+    let waiting = Waiting(call: call, reference: reference, token: token)
     guard let ticket = queue.add(waiting) else {
       call.settle(
         .failed(
@@ -76,7 +76,7 @@ final class ConnectionGroup {
           )))
       return call.notBegun(on: oldest, reference, token)
     }
-    call.wait(ticket, forStreamOf: oldest, reference)
+    call.wait(ticket, forStreamOf: oldest)
     if queue.count == 1 { report(true) }
   }
 

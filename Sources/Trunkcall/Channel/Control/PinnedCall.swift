@@ -57,3 +57,10 @@ struct PinnedCall {
     return handle
   }
 }
+
+extension ConnectionReference {
+  fileprivate var unobserved: ConnectionReference {
+    ConnectionReference(
+      connection: connection, loopIndex: loopIndex, subchannel: subchannel, observer: nil)
+  }
+}
