@@ -14,9 +14,8 @@ import TrunkWire
     ])
   func spread(_ policy: String) async throws {
     let held = [HeldCalls(), HeldCalls()]
-    let servers = [
-      try await ScriptedServer(port: 0, .init(), held[0].script()), try await ScriptedServer(port: 0, .init(), held[1].script()),
-    ]
+    var servers: [ScriptedServer] = []
+    for one in held { servers.append(try await ScriptedServer(port: 0, .init(), one.script())) }
     var options = ChannelOptions()
     options.defaultServiceConfig = try ServiceConfig(
       json: #"{"loadBalancingConfig": [\#(policy)]}"#)

@@ -368,10 +368,15 @@ struct ConnectionScalingTests {
     options.backoff.maximum = .milliseconds(20)
     let resolver = ManualResolver(endpoints(servers))
     try await withChannel(to: "manual:///x", resolvers: [resolver], options: options) { channel in
+      let answered = Locked(0)
       let leaving = Task {
         while !Task.isCancelled {
           for server in servers { server.goAway() }
-          try? await Task.sleep(for: .milliseconds(5))
+          // By calls, not by time: a call that is refused again and again fails at last.
+          let before = answered.withLock { $0 }
+          while !Task.isCancelled, answered.withLock({ $0 }) < before + 40 {
+            try? await Task.sleep(for: .milliseconds(1))
+          }
         }
       }
       try await withThrowingTaskGroup(of: Void.self) { group in
@@ -382,6 +387,7 @@ struct ConnectionScalingTests {
                 method("M"), [caller, index], CallOptions(timeout: .seconds(30), waitForReady: true)
               )
               #expect(reply == [caller, index])
+              answered.withLock { $0 += 1 }
             }
           }
         }
