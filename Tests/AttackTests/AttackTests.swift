@@ -93,9 +93,10 @@ struct AttackTests {
       #expect(calls.failures.isEmpty && calls.calls > 0)
       let isBack = try await holds(within: .seconds(60)) {
         let statistics = try await victim.statistics(channel)
-        // The call that asks is one of them.
+        // The call that asks is one of them. The process's pool opens up to three descriptors for kinds of
+        // timers when it first has one, as late as under load; an attack has at least six connections.
         return statistics["connections"] == 1 && statistics["running"] == 1
-          && victim.descriptors == descriptors
+          && victim.descriptors <= descriptors + 3
       }
       let statistics = try await victim.statistics(channel)
       #expect(isBack, "\(statistics), \(victim.descriptors) descriptors, not \(descriptors)")
