@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 import Logging
+import Synchronization
 import Testing
 import TrunkDiscovery
 import TrunkHTTP2
@@ -368,13 +369,13 @@ struct ConnectionScalingTests {
     options.backoff.maximum = .milliseconds(20)
     let resolver = ManualResolver(endpoints(servers))
     try await withChannel(to: "manual:///x", resolvers: [resolver], options: options) { channel in
-      let answered = Locked(0)
+      let answered = Counter(0)
       let leaving = Task {
         while !Task.isCancelled {
           for server in servers { server.goAway() }
           // By calls, not by time: a call that is refused again and again fails at last.
-          let before = answered.withLock { $0 }
-          while !Task.isCancelled, answered.withLock({ $0 }) < before + 40 {
+          let before = answered.count.load(ordering: .relaxed)
+          while !Task.isCancelled, answered.count.load(ordering: .relaxed) < before + 40 {
             try? await Task.sleep(for: .milliseconds(1))
           }
         }
@@ -387,7 +388,7 @@ struct ConnectionScalingTests {
                 method("M"), [caller, index], CallOptions(timeout: .seconds(30), waitForReady: true)
               )
               #expect(reply == [caller, index])
-              answered.withLock { $0 += 1 }
+              answered.count.add(1, ordering: .relaxed)
             }
           }
         }
