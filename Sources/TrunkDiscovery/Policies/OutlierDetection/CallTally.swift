@@ -22,9 +22,9 @@ package struct CallTally: Sendable, Hashable {
   }
 }
 
-/// Counts how the calls of one subchannel end: OK, or any other status (gRFC A50). An attempt of a hedged
-/// call that was cancelled for another one is neither: each server would fail half of its calls. The
-/// loops of its connections write, the policy takes what was counted.
+/// Counts how the calls of one subchannel end: OK, or any other status (gRFC A50). An attempt that
+/// says nothing of its server (``CallOutcome/isInconclusive``) is neither: with hedging each server would
+/// fail half of its calls. The loops of its connections write, the policy takes what was counted.
 final class TallyCounter: CallObserver {
   private let successes = Atomic<Int>(0)
   private let failures = Atomic<Int>(0)
