@@ -8,33 +8,46 @@ internal import TrunkSockets
 /// Keeps a server registered with the local Consul agent while both run, and deregisters it first
 /// when the server stops.
 ///
-/// It registers once the server listens and its health service has the name as SERVING; retries
-/// without limit while the agent is down; compares every 3 s the agent's service with the
-/// registered one, and registers again on a difference (the agent lost its state, another program
-/// took the id, a check was removed by hand) and when the token was replaced. It logs once that the
-/// agent's check fails, and its output. Order of a stop: health NOT_SERVING at once, deregister,
-/// wait until the catalogue no longer has the instance, wait for watchers, return; then the server
-/// sends GOAWAY and drains. A registration under way is cancelled, and deregistered as well.
+/// It registers once the server listens; retries without limit while the agent is down; compares
+/// every 3 s the agent's service and checks with the registered ones, and registers again on a
+/// difference (the agent lost its state, another program took the id, a check was removed by hand)
+/// and when the token was replaced. Checks begin as passing while the health service has the name
+/// as SERVING, else as critical. An operator's maintenance is never ended.
+///
+/// Order of a stop: health NOT_SERVING at once; maintenance, so that clients see it taken out on
+/// purpose; wait until the catalogue shows that, and for watchers; deregister; wait until the
+/// catalogue no longer has the instance; return; then the server sends GOAWAY and drains. A
+/// registration under way is cancelled, and deregistered as well.
+///
+///     let registration = ConsulRegistration(
+///       "orders", of: server, checks: [.grpc(), .http("http://127.0.0.1:9090/ready")])
+///     try await runUntilSignalled(server, registration, logger: logger)
 public final class ConsulRegistration: LongRunning {
   /// The registered name, also the service name of a gRPC check.
   public let name: String
 
   let server: any AdvertisedServer
   let agent: ConsulAgent
-  private let define: Define
-  private let needsNodeAddress: @Sendable ([Address]) -> Bool
-  let check: ConsulCheck
+  let template: ServiceTemplate
+  let options: ConsulRegistrationOptions
   let timing: RegistrationTiming
   let logger: Logger
   let sent = Locked<Sent?>(nil)
+  let desired: Locked<Desired>
+  let changes = Signal()
+  let status = RegistrationStatus()
+  /// The server's calls when the deregistration was confirmed.
+  let callsBefore = Locked<Int?>(nil)
   /// The time of the stop; nil before.
-  private let stopped = Locked<ContinuousClock.Instant?>(nil)
+  let stopped = Locked<ContinuousClock.Instant?>(nil)
   private let stop = AsyncStream.makeStream(of: Never.self)
 
-  /// The definition, by the bound addresses and the node's, which is nil if it is not needed or not
-  /// known.
-  package typealias Define =
-    @Sendable (_ bound: [Address], _ nodeAddress: String?) throws -> ServiceDefinition
+  /// What the application wants at this moment.
+  struct Desired: Sendable {
+    var content: ConsulService
+    /// The reason of a maintenance.
+    var maintenance: String?
+  }
 
   /// Nothing is sent before ``run()``.
   /// - Parameters:
@@ -48,61 +61,85 @@ public final class ConsulRegistration: LongRunning {
   ///     if that may not be read, none, which stands for the node's. Logged as a warning if the
   ///     agent is reached over a network, since it may be on another host.
   ///   - id: unique on the agent; default `name-address-port`, without an address `name-port`.
-  ///   - meta: keys of `[A-Za-z0-9_-]`.
+  ///   - meta: see ``ConsulService/meta``.
   ///   - weights: nil: Consul's default, 1 and 1.
+  ///   - taggedAddresses: see ``ConsulService/taggedAddresses``.
   ///   - check: default: a gRPC health check every 10 s, over TLS if the server uses TLS. One that
   ///     cannot work with this server is logged as a warning.
   ///   - deregisterCriticalAfter: removes the instance of a server that died (Consul, Agent Check
-  ///     API): the agent deregisters it after this time in critical state, at least 1 min; nil:
-  ///     never.
+  ///     API): the agent deregisters it after this time in critical state, which it raises to 1 min;
+  ///     nil: never. Default 10 min: an instance that is critical for another reason, e.g. a
+  ///     partition, is registered again only by this registration, within 3 s of its removal.
+  ///   - options: see ``ConsulRegistrationOptions``.
   public convenience init(
     _ name: String, of server: any AdvertisedServer, agent: ConsulAgent = .fromEnvironment,
     tags: [String] = [], advertise: Address? = nil, id: String? = nil,
-    meta: [String: String] = [:], weights: ConsulWeights? = nil, check: ConsulCheck = .grpc(),
-    deregisterCriticalAfter: Duration? = .seconds(60),
+    meta: [String: String] = [:], weights: ConsulWeights? = nil,
+    taggedAddresses: [String: Address] = [:], check: ConsulCheck = .grpc(),
+    deregisterCriticalAfter: Duration? = .seconds(600),
+    options: ConsulRegistrationOptions = ConsulRegistrationOptions(),
     logger: Logger = Logger(label: "trunkcall.consul.registration")
   ) {
-    let security = server.checkedSecurity
     self.init(
-      name, of: server, agent: agent, check: check, timing: RegistrationTiming(), logger: logger,
-      needsNodeAddress: {
-        ServiceDefinition.needsNodeAddress(bound: $0, advertise: advertise)
-      },
-      define: { bound, nodeAddress in
-        try ServiceDefinition(
-          name, bound: bound, nodeAddress: nodeAddress, advertise: advertise, id: id, tags: tags,
-          meta: meta, weights: weights, check: check, security: security,
-          deregisterCriticalAfter: deregisterCriticalAfter)
-      })
+      name, of: server, agent: agent, tags: tags, advertise: advertise, id: id, meta: meta,
+      weights: weights, taggedAddresses: taggedAddresses, checks: [check],
+      deregisterCriticalAfter: deregisterCriticalAfter, options: options, logger: logger)
+  }
+
+  /// As ``init(_:of:agent:tags:advertise:id:meta:weights:taggedAddresses:check:deregisterCriticalAfter:options:logger:)``,
+  /// with several checks. Consul takes the worst of them as the instance's state.
+  /// - Parameter checks: empty: none, passing for as long as its node is.
+  public convenience init(
+    _ name: String, of server: any AdvertisedServer, agent: ConsulAgent = .fromEnvironment,
+    tags: [String] = [], advertise: Address? = nil, id: String? = nil,
+    meta: [String: String] = [:], weights: ConsulWeights? = nil,
+    taggedAddresses: [String: Address] = [:], checks: [ConsulCheck],
+    deregisterCriticalAfter: Duration? = .seconds(600),
+    options: ConsulRegistrationOptions = ConsulRegistrationOptions(),
+    logger: Logger = Logger(label: "trunkcall.consul.registration")
+  ) {
+    var content = ConsulService()
+    content.tags = tags
+    content.meta = meta
+    content.weights = weights
+    content.taggedAddresses = taggedAddresses
+    self.init(
+      ServiceTemplate(
+        name, advertise: advertise, id: id, checks: checks,
+        deregisterCriticalAfter: deregisterCriticalAfter, security: server.checkedSecurity),
+      content, of: server, agent: agent, options: options, timing: RegistrationTiming(),
+      logger: logger)
   }
 
   package init(
-    _ name: String, of server: any AdvertisedServer, agent: ConsulAgent, check: ConsulCheck,
-    timing: RegistrationTiming, logger: Logger,
-    needsNodeAddress: @escaping @Sendable ([Address]) -> Bool = { _ in false },
-    define: @escaping Define
+    _ template: ServiceTemplate, _ content: ConsulService = ConsulService(),
+    of server: any AdvertisedServer, agent: ConsulAgent,
+    options: ConsulRegistrationOptions = ConsulRegistrationOptions(), timing: RegistrationTiming,
+    logger: Logger
   ) {
-    self.name = name
+    name = template.name
+    self.template = template
     self.server = server
     self.agent = agent
-    self.check = check
+    self.options = options
     self.timing = timing
     self.logger = logger
-    self.needsNodeAddress = needsNodeAddress
-    self.define = define
+    desired = Locked(Desired(content: content))
   }
 
   /// Runs until ``shutDown()``; returns when the instance is out of the catalogue, or when the
   /// agent did not answer in time: an agent that is down does not delay the exit.
-  /// - Throws: ``ConsulError`` for an agent's address or a server's that cannot be used, the error
-  ///   that kept the server from listening, `CancellationError` (then nothing is deregistered).
+  /// - Throws: ``ConsulError`` for an agent's address, a server's, or a definition that cannot be
+  ///   used, see ``ConsulRegistrationOptions/onRefusal``; the error that kept the server from
+  ///   listening; `CancellationError` (then nothing is deregistered).
   public func run() async throws {
+    defer { status.set(.gone) }
     let client = try AgentClient(agent)
     defer { client.close() }
     try await stoppingWithItsGroup {
       try await untilStopped(client)
       try Task.checkCancellation()
-      await deregister(since: stopped.withLock { $0 } ?? .now, by: client)
+      await leave(since: stopped.withLock { $0 } ?? .now, by: client)
     }
   }
 
@@ -116,6 +153,7 @@ public final class ConsulRegistration: LongRunning {
         for await _ in self.stop.stream {}
         guard !Task.isCancelled else { return }
         self.stopped.withLock { $0 = .now }
+        self.status.set(.leaving)
         // At once, even if a registration under way waits.
         await self.server.setServing(self.name, false)
       }
@@ -128,122 +166,37 @@ public final class ConsulRegistration: LongRunning {
     }
   }
 
-  // MARK: Being registered
+  // MARK: While it runs
 
-  private func keepRegistered(by client: AgentClient) async throws {
-    let bound = try await server.listeningAddresses()
-    // A definition that cannot be registered is an error at once.
-    var definition = try define(bound, nil)
-    var isDefined = !needsNodeAddress(bound)
-    // SERVING first, so that the initial status is true (Consul, Agent Check API).
-    await server.setServing(name, true)
-    warn(asksForAddress: !isDefined)
-
-    var token: String?
-    var random = SystemRandom()
-    var state = RegistrationState(
-      confirmEvery: timing.confirmInterval, life: check.kind == .ttl ? check.interval : nil)
-    var step = state.begin()
-    while true {
-      try checkNotStopped()
-      log(step.notice, definition, client)
-      do {
-        switch step.next {
-        case .register:
-          if !isDefined {
-            definition = try define(
-              bound, try await client.nodeAddress(timeout: timing.requestTimeout))
-            isDefined = true
-          }
-          token = try client.currentToken()
-          try await registerWhole(definition, by: client)
-          step = state.registered(using: &random)
-        case .confirm where try client.currentToken() != token: step = state.renewed()
-        case .confirm:
-          switch try await confirm(definition, by: client) {
-          case .well(let critical): step = state.confirmed(critical: critical, using: &random)
-          case .forgotten: step = state.forgotten()
-          case .drifted(let what): step = state.drifted(what, at: .now)
-          }
-        case .sleep(let duration):
-          try await Task.sleep(for: duration)
-          step = state.timerFired()
-        }
-      } catch let error as ConsulError {
-        step = state.failed(
-          step.next, error.reason, status: error.status, at: .now, using: &random)
-      }
+  /// Changes tags, metadata, weights or tagged addresses. Sent at once while the agent answers, and
+  /// with every registration from then on. ``states`` tells of a refusal.
+  /// - Throws: ``ConsulError/invalidService(_:reason:)``; then nothing is changed.
+  public func update(_ change: (inout ConsulService) -> Void) throws(ConsulError) {
+    var content = desired.withLock { $0.content }
+    change(&content)
+    if let problem = template.problem(of: content) {
+      throw .invalidService(name, reason: problem)
     }
+    desired.withLock { [content] in $0.content = content }
+    changes.signal()
   }
 
-  /// Checks for the stop between its steps: reads are cancelled at once, writes after a timeout.
-  private func registerWhole(
-    _ definition: ServiceDefinition, by client: AgentClient
-  ) async throws {
-    let timeout = timing.requestTimeout
-    let understood = await client.understood(definition, timeout: timeout)
-    try checkNotStopped()
-    let isFirst = sent.withLock { $0?.isCertain != true }
-    try await write(definition) { try await client.register(understood, timeout: timeout) }
-    guard isFirst, check.isMadeByAgent else { return }
-    // An instance that crashed and is restarted at once finds its former check, whose status stays
-    // as it is until the agent checks again (Consul, Agent Check API, Status). This server listens
-    // and is SERVING, so the old check is removed first.
-    let old = try? await client.check(ofService: definition.id, timeout: timeout)
-    try checkNotStopped()
-    guard case .found(let check)? = old, check.status == "critical" else { return }
-    try await write(definition) {
-      try await client.deregister(serviceID: definition.id, timeout: timeout)
-    }
-    try checkNotStopped()
-    try await write(definition) { try await client.register(understood, timeout: timeout) }
+  /// Takes the instance out of service, or back in, without deregistering it (Consul, Agent Service
+  /// API, Maintenance Mode). The server goes on serving the calls that arrive. It is set again after
+  /// each registration; an operator's maintenance is neither replaced nor ended.
+  /// - Parameter reason: shown to operators, behind `trunkcall: `.
+  public func setMaintenance(_ isOn: Bool, reason: String = "maintenance") {
+    desired.withLock { $0.maintenance = isOn ? Maintenance.prefix + reason : nil }
+    changes.signal()
   }
 
-  /// - Throws: `CancellationError` once the stop has begun, or run() is cancelled.
-  private func checkNotStopped() throws {
-    try Task.checkCancellation()
-    if stopped.withLock({ $0 }) != nil { throw CancellationError() }
-  }
-
-  /// A write without an answer may have been carried out, or may still be. So a stop waits for it
-  /// for a short time; `sent` records one that was cancelled.
-  private func write(
-    _ definition: ServiceDefinition, _ body: @escaping @Sendable () async throws -> Void
-  ) async throws {
-    sent.withLock { sent in
-      sent = Sent(
-        definition: definition, isCertain: sent?.isCertain ?? false, isUnderWay: true)
+  /// Calls that arrived at the server after its deregistration was confirmed: from clients that
+  /// keep a connection without looking at Consul. nil before that, if it was not confirmed, or if
+  /// the server does not count its calls.
+  public var callsAfterDeregistration: Int? {
+    guard let before = callsBefore.withLock({ $0 }), let now = server.callsStarted else {
+      return nil
     }
-    let task = Task { try await body() }
-    let writeTimeout = timing.leaveTimeout / 2
-    try await withTaskCancellationHandler {
-      do {
-        try await task.value
-        sent.withLock { $0 = Sent(definition: definition, isCertain: true) }
-      } catch {
-        if !(error is CancellationError) { sent.withLock { $0?.isUnderWay = false } }
-        throw error
-      }
-    } onCancel: {
-      // If run() itself is cancelled, it deregisters nothing and waits for nothing.
-      guard stopped.withLock({ $0 }) != nil else { return task.cancel() }
-      Task {
-        try? await Task.sleep(for: writeTimeout)
-        task.cancel()
-      }
-    }
+    return now - before
   }
-}
-
-/// The times of a ``ConsulRegistration``.
-package struct RegistrationTiming: Sendable, Hashable {
-  package var confirmInterval = Duration.seconds(3)
-  /// For one request to a local agent.
-  package var requestTimeout = Duration.seconds(3)
-  /// For the deregistration, half of it for a write under way before; and the same again for
-  /// waiting until the catalogue shows it.
-  package var leaveTimeout = Duration.seconds(2)
-  package var pollInterval = Duration.milliseconds(20)
-  package var propagation = Duration.milliseconds(200)
-  package init() {}
 }

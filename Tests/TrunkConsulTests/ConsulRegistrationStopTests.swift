@@ -18,14 +18,9 @@ struct ConsulRegistrationStopTests {
     timing.leaveTimeout = .milliseconds(600)
     timing.propagation = .milliseconds(1)
     return ConsulRegistration(
-      "hello", of: server, agent: ConsulAgent(address), check: .grpc(), timing: timing,
-      logger: log.logger, needsNodeAddress: { _ in asksForAddress }
-    ) { bound, _ in
-      try ServiceDefinition(
-        "hello", bound: bound, nodeAddress: "127.0.0.1", advertise: nil, id: nil, tags: [],
-        meta: [:], weights: nil, check: .grpc(), security: server.checkedSecurity,
-        deregisterCriticalAfter: nil)
-    }
+      ServiceTemplate(
+        "hello", advertise: asksForAddress ? nil : .host("127.0.0.1", 0), checks: [.grpc()]),
+      of: server, agent: ConsulAgent(address), timing: timing, logger: log.logger)
   }
 
   private static let shown = ScriptedConsulAgent.Reaction.json(
@@ -73,16 +68,14 @@ struct ConsulRegistrationStopTests {
     let server = TestServer(.host("127.0.0.1", 5))
     let registration = registration(of: server, at: agent.address)
     let run = Task { try await registration.run() }
-    #expect(try await eventually { agent.requests.count == 1 })
+    func sent(_ ending: String) -> Int { agent.requests.count { $0.path.contains(ending) } }
+    #expect(try await eventually { sent("/register") == 1 })
     let start = ContinuousClock.now
     registration.shutDown()
     try await run.value
     #expect(ContinuousClock.now - start < .seconds(2.5), "the request's own limit is 3 s")
-    #expect(
-      agent.requests.map { "\($0.path.split(separator: "/")[2])" } == [
-        "service", "service", "service", "service", "service",
-      ])
-    #expect(agent.requests.count { $0.path.contains("/deregister/") } == 2)
+    #expect(sent("/register") == 1 && sent("/deregister/") == 2 && sent("/health/") == 2)
+    #expect(sent("/maintenance/") == 0, "not certain that there is anything to take out")
     #expect(server.serving == ["+hello", "-hello"])
     agent.stop()
   }
@@ -101,15 +94,16 @@ struct ConsulRegistrationStopTests {
         }
       }
       guard request.path == "/v1/agent/checks" else { return .json("[]", index: 1) }
-      return .answer(200, body: #"{"service:hello-127.0.0.1-5":{"Status":"critical"}}"#)
+      return .answer(200, body: #"{"service:hello-127.0.0.1-5":{"Status":"passing"}}"#)
     }
     let registration = registration(of: server, at: agent.address)
     running.withLock { $0 = registration }
     try await registration.run()
-    let paths = agent.requests.map { $0.path }
-    let before = step == "register" ? 1 : 2
-    #expect(paths.count { $0.hasSuffix("/register") } == 1, "\(paths)")
-    #expect(paths[before].contains("/deregister/"), "\(paths)")
+    let writes = agent.requests.filter { $0.method == "PUT" }.map {
+      $0.path.split(separator: "/")[3]
+    }
+    // Nothing is to be taken back before the registration.
+    #expect(writes == (step == "register" ? ["register", "maintenance", "deregister"] : []))
     running.withLock { $0 = nil }
     agent.stop()
   }
@@ -148,7 +142,7 @@ struct ConsulRegistrationStopTests {
     arguments: [("192.0.2.1:1", true, 1), ("192.0.2.1:1", false, 0), ("127.0.0.1:1", true, 0)])
   func agentElsewhere(address: String, asks: Bool, warnings: Int) async throws {
     let log = Log()
-    let server = TestServer(.host("127.0.0.1", 5))
+    let server = TestServer(.host(asks ? "0.0.0.0" : "127.0.0.1", 5))
     let registration = registration(of: server, at: address, log: log, asksForAddress: asks)
     let run = Task { try await registration.run() }
     #expect(try await eventually { server.serving == ["+hello"] })

@@ -21,32 +21,33 @@ import TrunkTesting
     timing.leaveTimeout = .milliseconds(500)
     timing.propagation = .milliseconds(1)
     return ConsulRegistration(
-      "hello", of: server, agent: ConsulAgent(address, token: token, namespace: "n"), check: check,
-      timing: timing, logger: log.logger, needsNodeAddress: { _ in asksForAddress }
-    ) { bound, address in
-      try ServiceDefinition(
-        "hello", bound: bound, nodeAddress: asksForAddress ? address : "127.0.0.1", advertise: nil,
-        id: nil, tags: [], meta: [:], weights: nil, check: check,
-        security: server.checkedSecurity, deregisterCriticalAfter: .seconds(60))
-    }
+      ServiceTemplate(
+        "hello", advertise: asksForAddress ? nil : .host("127.0.0.1", 0), checks: [check],
+        deregisterCriticalAfter: .seconds(60)),
+      of: server, agent: ConsulAgent(address, token: token, namespace: "n"), timing: timing,
+      logger: log.logger)
   }
 
-  @Test("SERVING, register, ask; at the end NOT_SERVING, deregister, wait until it is gone")
+  @Test(
+    "SERVING, register, ask; at the end NOT_SERVING, maintenance, deregister, wait until it is gone"
+  )
   func life() async throws {
     let log = Locked<[String]>([])
-    let shown = Locked(3)
+    let looks = Locked(0)
     let agent = try await ScriptedConsulAgent.start { request in
       log.withLock { $0.append("\(request.method) \(request.path)") }
       if request.path == "/v1/agent/checks" { return .answer(200, body: Self.check("passing")) }
       guard request.path.hasPrefix("/v1/health") else { return .answer(200, body: "{}") }
-      let left = shown.withLock { left in
-        left -= 1
-        return left
+      let look = looks.withLock { looks in
+        looks += 1
+        return looks
       }
+      // Twice as it was, in maintenance, still there, gone.
+      let mark = look == 3 ? #"{"CheckID":"_service_maintenance:hello-127.0.0.1-5"}"# : ""
       return .json(
-        left > 0
-          ? #"[{"Node":{},"Service":{"ID":"hello-127.0.0.1-5","Address":"127.0.0.1","Port":5}}]"#
-          : "[]", index: 1)
+        look < 5
+          ? #"[{"Node":{},"Service":{"ID":"hello-127.0.0.1-5","Address":"127.0.0.1","Port":5},"#
+            + #""Checks":[\#(mark)]}]"# : "[]", index: 1)
     }
     let server = TestServer(.host("0.0.0.0", 5)) { serving in
       log.withLock { $0.append(serving ? "serving" : "not serving") }
@@ -61,21 +62,28 @@ import TrunkTesting
     registration.shutDown()
     try await run.value
     let events = log.withLock { $0 }
-    #expect(events.first == "serving")
-    #expect(events[1] == "PUT /v1/agent/service/register")
+    #expect(
+      Array(events.prefix(3))
+        == ["serving", "GET /v1/agent/checks", "PUT /v1/agent/service/register"])
     let leaving = try #require(events.firstIndex(of: "not serving"))
+    let look = "GET /v1/health/service/hello"
     // A question that was under way may be read after the stop.
     #expect(
       events[leaving...].filter { !$0.hasPrefix("GET /v1/agent/") } == [
-        "not serving", "PUT /v1/agent/service/deregister/hello-127.0.0.1-5",
-        "GET /v1/health/service/hello", "GET /v1/health/service/hello",
-        "GET /v1/health/service/hello",
+        "not serving", "PUT /v1/agent/service/maintenance/hello-127.0.0.1-5", look, look, look,
+        "PUT /v1/agent/service/deregister/hello-127.0.0.1-5", look, look,
       ])
-    let register = try #require(agent.requests.first)
+    let register = try #require(agent.requests.first { $0.path.hasSuffix("/register") })
     #expect(register["replace-existing-checks"] == "true")
     #expect(register["ns"] == "n")
     #expect(register.headers["content-type"] == "application/json")
     #expect(register.text.contains(#""Status":"passing""#))
+    let mark = try #require(agent.requests.first { $0.path.contains("/maintenance/") })
+    #expect(mark["enable"] == "true" && mark["reason"] == "trunkcall: draining")
+    #expect(
+      agent.requests.filter { $0.path.hasPrefix("/v1/health") }.allSatisfy {
+        $0["consistent"] != nil
+      })
     agent.stop()
   }
 
@@ -107,8 +115,14 @@ import TrunkTesting
   @Test("a TTL check is fed, and an agent that lost it is told again") func ttl()
     async throws
   {
+    let beats = Locked(0)
     let agent = try await ScriptedConsulAgent.start { request in
-      if request.path.hasPrefix("/v1/agent/check/pass"), request.number == 3 {
+      if request.path.hasPrefix("/v1/agent/check/pass"),
+        beats.withLock({ beats in
+          beats += 1
+          return beats == 3
+        })
+      {
         return .answer(500, body: #"Unknown check "t""#)
       }
       return .json("[]", index: 1)
@@ -116,10 +130,13 @@ import TrunkTesting
     let server = TestServer(.host("127.0.0.1", 5))
     let registration = registration(of: server, at: agent.address, check: .ttl(.seconds(10)))
     let run = Task { try await registration.run() }
-    #expect(try await eventually { agent.requests.count >= 6 })
+    func writes() -> [Substring] {
+      agent.requests.filter { $0.method == "PUT" }.map { $0.path.split(separator: "/").last ?? "" }
+    }
+    #expect(try await eventually { writes().count >= 6 })
     registration.shutDown()
     try await run.value
-    let paths = agent.requests.prefix(6).map { $0.path.split(separator: "/").last ?? "" }
+    let paths = writes().prefix(6)
     let updateTTL: Substring = "service%3Ahello-127.0.0.1-5"
     #expect(Array(paths) == ["register", updateTTL, updateTTL, updateTTL, "register", updateTTL])
     #expect(
@@ -137,7 +154,7 @@ import TrunkTesting
     let server = TestServer(.host("127.0.0.1", 5))
     let registration = registration(of: server, at: agent.address)
     let run = Task { try await registration.run() }
-    #expect(try await eventually { agent.requests.count >= 2 })
+    #expect(try await eventually { agent.requests.count >= 3 })
     if !frozen { agent.stop() }
     let start = ContinuousClock.now
     registration.shutDown()
@@ -148,7 +165,7 @@ import TrunkTesting
   }
 
   @Test("what cannot be registered ends run() with one sentence") func impossible() async throws {
-    let unix = registration(of: TestServer(.unix("/s")), at: "127.0.0.1:1")
+    let unix = registration(of: TestServer(.unix("/s")), at: "127.0.0.1:1", asksForAddress: true)
     await #expect(throws: ConsulError.nothingToAdvertise(service: "hello")) { try await unix.run() }
     let wrong = registration(of: TestServer(.host("h", 1)), at: "127.0.0.1:")
     await #expect(throws: ConsulError.self) { try await wrong.run() }
@@ -159,7 +176,7 @@ import TrunkTesting
     let server = TestServer(.host("127.0.0.1", 5))
     let registration = registration(of: server, at: agent.address)
     let run = Task { try await registration.run() }
-    #expect(try await eventually { agent.requests.count >= 2 })
+    #expect(try await eventually { agent.requests.count >= 3 })
     run.cancel()
     await #expect(throws: CancellationError.self) { try await run.value }
     #expect(!agent.requests.contains { $0.path.contains("deregister") })
@@ -189,7 +206,7 @@ import TrunkTesting
     let server = TestServer(.host("0.0.0.0", 5))
     let registration = registration(of: server, at: agent.address, asksForAddress: true)
     let run = Task { try await registration.run() }
-    #expect(try await eventually { agent.requests.count >= 2 })
+    #expect(try await eventually { agent.requests.count >= 3 })
     let sent = try #require(agent.requests.first { $0.path.hasSuffix("/register") }).text
     if let address {
       #expect(sent.contains(#""Address":"\#(address)""#))
@@ -243,7 +260,7 @@ import TrunkTesting
       case "/v1/agent/checks":
         return .answer(200, body: Self.check(isNew.withLock { $0 } ? "passing" : "critical"))
       case "/v1/agent/service/hello-127.0.0.1-5": return .answer(200, body: Self.asRegistered)
-      case let path where path.contains("/deregister/"): isNew.withLock { $0 = true }
+      case let path where path.contains("/check/deregister/"): isNew.withLock { $0 = true }
       default: break
       }
       return .json("[]", index: 1)
@@ -255,7 +272,8 @@ import TrunkTesting
     let writes = agent.requests.filter { $0.method == "PUT" }.map {
       $0.path.split(separator: "/")[3]
     }
-    #expect(writes == ["register", "deregister", "register"])
+    #expect(writes == ["deregister", "register"])
+    #expect(agent.requests[1].path.contains("/check/deregister/"), "the check, not the service")
     registration.shutDown()
     try await run.value
     agent.stop()

@@ -246,14 +246,9 @@ import TrunkDiscovery
     timing.confirmInterval = .milliseconds(300)
     let check = ConsulCheck.grpc(every: .seconds(60))
     let registration = ConsulRegistration(
-      "drift", of: server, agent: agent.agent, check: check, timing: timing,
-      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    ) { bound, _ in
-      try ServiceDefinition(
-        "drift", bound: bound, nodeAddress: nil, advertise: nil, id: nil, tags: [], meta: [:],
-        weights: nil, check: check, security: server.checkedSecurity,
-        deregisterCriticalAfter: .seconds(60))
-    }
+      ServiceTemplate("drift", checks: [check], deregisterCriticalAfter: .seconds(60)),
+      of: server, agent: agent.agent, timing: timing,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     let run = Task { try await registration.run() }
     let client = try AgentClient(agent.agent)
     let id = "drift-127.0.0.1-41"
@@ -261,7 +256,7 @@ import TrunkDiscovery
       try await client.service(id, timeout: .seconds(5))?.port
     }
     func hasCheck() async throws -> Bool {
-      try await client.check(ofService: id, timeout: .seconds(5)) != .missing
+      try await client.checks(ofService: id, timeout: .seconds(5))?.has("service:\(id)") == true
     }
     #expect(try await eventually { try await port() == 41 })
     _ = try await client.send(

@@ -19,6 +19,10 @@ public enum ConsulError: Error, Sendable, Hashable {
   case tooManyWatches(agent: String, limit: Int)
   /// The server has no address that others could connect to (e.g. only a unix socket).
   case nothingToAdvertise(service: String)
+  /// A registration that Consul would refuse: what is wrong, where, and what is allowed.
+  case invalidService(String, reason: String)
+  /// The agent is too old for something that cannot be left out, e.g. a kind of check.
+  case needsNewerAgent(agent: String, feature: String, needed: String, present: String)
 }
 
 extension ConsulError: CustomStringConvertible {
@@ -28,9 +32,11 @@ extension ConsulError: CustomStringConvertible {
     case .badAddress(let text, _): "consul address \"\(text)\": \(reason)"
     case .tokenFile(let path, _): "consul token file \(path): \(reason)"
     case .unreachable(let agent, _), .timedOut(let agent, _), .refused(let agent, _, _),
-      .malformed(let agent, _), .tooManyWatches(let agent, _):
+      .malformed(let agent, _), .tooManyWatches(let agent, _),
+      .needsNewerAgent(let agent, _, _, _):
       "consul \(agent): \(reason)"
-    case .nothingToAdvertise(let service): "consul service \"\(service)\": \(reason)"
+    case .nothingToAdvertise(let service), .invalidService(let service, _):
+      "consul service \"\(service)\": \(reason)"
     }
   }
 
@@ -38,13 +44,24 @@ extension ConsulError: CustomStringConvertible {
   package var reason: String {
     switch self {
     case .badAddress(_, let reason), .tokenFile(_, let reason), .unreachable(_, let reason),
-      .malformed(_, let reason):
+      .malformed(_, let reason), .invalidService(_, let reason):
       reason
     case .timedOut(_, let after): "no answer within \(ConsulDuration.text(after))"
     case .refused(_, let status, let text): text.isEmpty ? "HTTP \(status)" : "\(status) \(text)"
     case .tooManyWatches(_, let limit): "more than \(limit) services are watched"
     case .nothingToAdvertise:
       "the server listens on no host and port; give an address to advertise"
+    case .needsNewerAgent(_, let feature, let needed, let present):
+      "\(feature) needs Consul \(needed); the agent is \(present)"
+    }
+  }
+
+  /// A fault of the request itself: sent again, it fails again (Consul, HTTP API, 400).
+  package var isPermanent: Bool {
+    switch self {
+    case .refused(_, let status, _): status == 400
+    case .invalidService, .needsNewerAgent, .nothingToAdvertise: true
+    default: false
     }
   }
 

@@ -5,27 +5,39 @@ private import FoundationEssentials
 /// The agent's service endpoints. All may be repeated (a PUT without an answer may have been
 /// applied).
 extension AgentClient {
-  /// The definition without fields that an older agent does not know: it refuses the whole
-  /// registration for one of them.
-  func understood(_ definition: ServiceDefinition, timeout: Duration) async -> ServiceDefinition {
-    guard definition.check?.tlsServerName != nil else { return definition }
-    var definition = definition
-    let version = try? await version(timeout: timeout)
-    if version.map({ $0 < ConsulVersion.checksWithServerName }) ?? true {
-      definition.check?.tlsServerName = nil
-    }
-    return definition
-  }
-
   /// Sent to the agent itself, never to the catalogue, which runs no checks (Consul, Agent Service
   /// API).
-  /// - Parameter definition: one that the agent understands.
-  func register(_ definition: ServiceDefinition, timeout: Duration) async throws {
+  /// - Parameters:
+  ///   - definition: one that the agent understands.
+  ///   - replacesChecks: whether checks that are not in the definition are removed. That ends
+  ///     maintenance as well, whose mark is a check (measured with 1.8.7).
+  func register(
+    _ definition: ServiceDefinition, replacesChecks: Bool = true, timeout: Duration
+  ) async throws {
     var request = HTTPRequest(.put, "v1", "agent", "service", "register")
-    request.addQuery("replace-existing-checks", "true")
+    if replacesChecks { request.addQuery("replace-existing-checks", "true") }
     addTenancy(to: &request)
     request.body = try definition.json()
     _ = try await send(request, timeout: timeout)
+  }
+
+  /// - Parameter reason: nil ends it.
+  func setMaintenance(_ reason: String?, of id: String, timeout: Duration) async throws {
+    var request = HTTPRequest(.put, "v1", "agent", "service", "maintenance", id)
+    request.addQuery("enable", reason == nil ? "false" : "true")
+    if let reason { request.addQuery("reason", reason) }
+    addTenancy(to: &request)
+    _ = try await send(request, timeout: timeout)
+  }
+
+  /// Newer agents answer 404 for a check that is not there, which counts as success.
+  func deregisterCheck(_ id: String, timeout: Duration) async throws {
+    var request = HTTPRequest(.put, "v1", "agent", "check", "deregister", id)
+    addTenancy(to: &request)
+    do {
+      _ = try await send(request, timeout: timeout)
+    } catch ConsulError.refused(_, 404, _) {
+    }
   }
 
   /// The service as the agent has it; nil if it does not know it (measured with 1.8.7).
@@ -41,24 +53,19 @@ extension AgentClient {
     }
   }
 
-  /// The check that belongs to a service; `.unknown` if the agent's answer cannot be read.
-  func check(ofService id: String, timeout: Duration) async throws -> AgentCheck.Finding {
+  /// The checks of a service; nil if the agent's answer cannot be read.
+  func checks(ofService id: String, timeout: Duration) async throws -> AgentChecks? {
     var request = HTTPRequest(.get, "v1", "agent", "checks")
     if !id.contains("\"") { request.addQuery("filter", "ServiceID == \"\(id)\"") }
     addTenancy(to: &request)
     let answer = try await send(request, timeout: timeout)
-    guard
-      let checks = try? JSONDecoder().decode(
-        [String: Readable<AgentCheck>].self, from: Data(answer.body))
-    else { return .unknown }
-    guard let check = checks["service:\(id)"] else { return .missing }
-    return check.value.map { .found($0) } ?? .unknown
+    return try? JSONDecoder().decode(AgentChecks.self, from: Data(answer.body))
   }
 
   /// Sets a TTL check's status; false if the agent does not know the check (measured with 1.8.7).
-  func updateTTL(serviceID: String, isServing: Bool, timeout: Duration) async throws -> Bool {
+  func updateTTL(_ checkID: String, isServing: Bool, timeout: Duration) async throws -> Bool {
     var request = HTTPRequest(
-      .put, "v1", "agent", "check", isServing ? "pass" : "fail", "service:\(serviceID)")
+      .put, "v1", "agent", "check", isServing ? "pass" : "fail", checkID)
     if !isServing { request.addQuery("note", "the health service's status is NOT_SERVING") }
     addTenancy(to: &request)
     do {
@@ -85,22 +92,25 @@ extension AgentClient {
   }
 
   enum Shown {
-    case shown
+    /// - Parameter isOut: with its maintenance mark, so that no client uses it.
+    case shown(isOut: Bool)
     /// Or hidden by ACLs, see ``hides(_:timeout:)``.
     case notShown(HTTPResponse)
   }
 
-  /// Whether the catalogue still has this instance, in any state.
+  /// Whether the catalogue still has this instance, in any state: asked of the leader, which asks
+  /// its peers (Consul, Consistency Modes).
   func catalogueShows(_ definition: ServiceDefinition, timeout: Duration) async throws -> Shown {
     var request = HTTPRequest(.get, "v1", "health", "service", definition.name)
+    request.addQuery("consistent", "")
     addTenancy(to: &request)
     let response = try await send(request, timeout: timeout)
-    let isShown = try entries(of: response).entries.contains {
+    let found = try entries(of: response).entries.first {
       // The id is unique on its node only (Consul, Agent Service API), hence the address.
       $0.service.id == definition.id && $0.service.port == Int(definition.port)
         && $0.service.address == definition.address ?? ""
     }
-    return isShown ? .shown : .notShown(response)
+    return found.map { .shown(isOut: $0.isInMaintenance) } ?? .notShown(response)
   }
 
   /// Whether ACLs may be why an answer is empty (Consul, ACL): newer agents have headers for it, of this

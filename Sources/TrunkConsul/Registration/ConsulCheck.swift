@@ -3,13 +3,25 @@
 public import TrunkDiscovery
 
 /// How Consul checks the health of a registered server (Consul, Agent Check API).
+///
+/// Script, Docker and operating-system checks are not offered: an agent runs them only where its
+/// configuration allows it.
 public struct ConsulCheck: Sendable, Hashable {
   package enum Kind: Sendable, Hashable {
     case grpc(Address?)
     case tcp(Address?)
-    case http(String)
+    case udp(Address?)
+    case h2ping(Address?)
+    case http(HTTP)
     case ttl
+    case alias(service: String?, node: String?)
     case none
+  }
+  package struct HTTP: Sendable, Hashable {
+    package var url: String
+    package var method: String?
+    package var headers: [String: String] = [:]
+    package var body: String?
   }
 
   package var kind: Kind
@@ -19,6 +31,22 @@ public struct ConsulCheck: Sendable, Hashable {
   package var timeout: Duration?
   /// How the agent connects to the server; nil: as the server does, without verifying it.
   package var tls: TLS?
+
+  /// The last part of the check's id on the agent, `service:INSTANCE:ID`; unique in the instance.
+  /// Default: none for an instance's only check (`service:INSTANCE`); its kind, numbered from the
+  /// second of a kind on, where there are several: the order of different kinds is of no importance.
+  public var id: String?
+  /// Shown in Consul's interface. Default: Consul's, `Service 'orders' check`.
+  public var name: String?
+  /// For people; not used by Consul.
+  public var notes: String?
+  /// Checks in a row that must pass before it turns passing; default 0: one. From Consul 1.7 on.
+  public var successBeforePassing = 0
+  /// Checks in a row that must fail before it turns critical; default 0: one. From Consul 1.7 on.
+  public var failuresBeforeCritical = 0
+  /// Checks in a row that must fail before it turns to warning, at most ``failuresBeforeCritical``;
+  /// default nil: the same as that. From Consul 1.11 on.
+  public var failuresBeforeWarning: Int?
 
   /// TLS from the agent to the server (Consul, Agent Check API). A server that requires client
   /// certificates gets the agent's own only with `enable_agent_tls_for_checks` in the agent's
@@ -44,7 +72,7 @@ public struct ConsulCheck: Sendable, Hashable {
     }
   }
 
-  package init(kind: Kind, interval: Duration, timeout: Duration?, tls: TLS? = nil) {
+  package init(kind: Kind, interval: Duration, timeout: Duration? = nil, tls: TLS? = nil) {
     self.kind = kind
     self.interval = interval
     self.timeout = timeout
@@ -65,38 +93,6 @@ public struct ConsulCheck: Sendable, Hashable {
     ConsulCheck(kind: .grpc(address), interval: interval, timeout: timeout, tls: tls)
   }
 
-  /// A server that hangs turns critical within the interval plus this. A health service answers at
-  /// once or not at all, so the agent's own 10 s would only delay that; nil leaves it to the agent.
-  var effectiveTimeout: Duration? {
-    if timeout == nil, case .grpc = kind { return min(max(interval, .seconds(1)), .seconds(3)) }
-    return timeout
-  }
-
-  /// TLS of a check to a server; nil: plaintext.
-  func effectiveTLS(of security: CheckedSecurity) -> TLS? {
-    guard let tls else { return security.usesTLS ? TLS(verifiesServer: false) : nil }
-    return tls.isOff ? nil : tls
-  }
-
-  /// Why it cannot work with this server; nil if no reason is known.
-  func obstacle(_ security: CheckedSecurity, hasHealthService: Bool) -> String? {
-    guard case .grpc = kind else { return nil }
-    let speaksTLS = effectiveTLS(of: security) != nil
-    if !hasHealthService {
-      return "the server has no health service, which the agent's gRPC check asks; "
-        + "add HealthService() to its services, or take another check"
-    }
-    if speaksTLS != security.usesTLS {
-      return "the agent's gRPC check speaks \(speaksTLS ? "TLS" : "plaintext"), "
-        + "the server \(security.usesTLS ? "TLS" : "plaintext")"
-    }
-    if security.requiresClientCertificates {
-      return "the server requires client certificates, and the agent shows one to checks only with "
-        + "enable_agent_tls_for_checks in its configuration"
-    }
-    return nil
-  }
-
   /// The agent connects by TCP, no more.
   public static func tcp(
     every interval: Duration = .seconds(10), timeout: Duration? = nil, at address: Address? = nil
@@ -104,35 +100,61 @@ public struct ConsulCheck: Sendable, Hashable {
     ConsulCheck(kind: .tcp(address), interval: interval, timeout: timeout)
   }
 
-  /// The agent GETs a URL: 2xx is passing, 429 warning, anything else critical.
-  public static func http(
-    _ url: String, every interval: Duration = .seconds(10), timeout: Duration? = nil
+  /// The agent sends a datagram and takes any answer, or none, but no ICMP error. From Consul 1.13
+  /// on: an older agent is an error.
+  public static func udp(
+    every interval: Duration = .seconds(10), timeout: Duration? = nil, at address: Address? = nil
   ) -> ConsulCheck {
-    ConsulCheck(kind: .http(url), interval: interval, timeout: timeout)
+    ConsulCheck(kind: .udp(address), interval: interval, timeout: timeout)
+  }
+
+  /// The agent sends an HTTP/2 PING: for servers without a health service. From Consul 1.10 on, and
+  /// from 1.11 on without TLS: an older agent is an error.
+  /// - Parameter tls: default: TLS if the server uses TLS, not verified.
+  public static func h2ping(
+    every interval: Duration = .seconds(10), timeout: Duration? = nil, at address: Address? = nil,
+    tls: TLS? = nil
+  ) -> ConsulCheck {
+    ConsulCheck(kind: .h2ping(address), interval: interval, timeout: timeout, tls: tls)
+  }
+
+  /// The agent requests a URL: 2xx is passing, 429 warning, anything else critical.
+  /// - Parameters:
+  ///   - url: `http://` or `https://`; the agent connects to it.
+  ///   - method: default GET.
+  ///   - headers: each is sent once.
+  ///   - body: from Consul 1.7 on.
+  ///   - tls: for `https://`; default: verified against the agent's CAs.
+  public static func http(
+    _ url: String, method: String? = nil, headers: [String: String] = [:], body: String? = nil,
+    every interval: Duration = .seconds(10), timeout: Duration? = nil, tls: TLS? = nil
+  ) -> ConsulCheck {
+    ConsulCheck(
+      kind: .http(HTTP(url: url, method: method, headers: headers, body: body)),
+      interval: interval, timeout: timeout, tls: tls)
   }
 
   /// The registration sends the server's status to the agent, three times within `life` (Consul,
   /// Agent Check API) and every 3 s at least: passing, or critical while its health service has the
   /// name as NOT_SERVING. For servers that the agent cannot connect to.
   public static func ttl(_ life: Duration) -> ConsulCheck {
-    ConsulCheck(kind: .ttl, interval: life, timeout: nil)
+    ConsulCheck(kind: .ttl, interval: life)
+  }
+
+  /// As healthy as another instance that is registered.
+  /// - Parameters:
+  ///   - service: the other's id, not its name.
+  ///   - node: the node that it is registered on; nil: this agent's. An agent before 1.19.2 ends
+  ///     with a fault of its own if that node is not known or has no service (consul#21339).
+  public static func alias(ofService service: String, onNode node: String? = nil) -> ConsulCheck {
+    ConsulCheck(kind: .alias(service: service, node: node), interval: .seconds(10))
+  }
+
+  /// As healthy as a node; see ``alias(ofService:onNode:)`` for agents before 1.19.2.
+  public static func alias(ofNode node: String) -> ConsulCheck {
+    ConsulCheck(kind: .alias(service: nil, node: node), interval: .seconds(10))
   }
 
   /// No check: passing for as long as its node is.
-  public static let none = ConsulCheck(kind: .none, interval: .seconds(10), timeout: nil)
-}
-
-/// The share of the calls that an instance should get while passing and while warning, 1...65535
-/// each (Consul, Agent Service API). Consul's default is 1 and 1.
-public struct ConsulWeights: Sendable, Hashable {
-  /// While every check passes; 1 or more.
-  public var passing: UInt16
-  /// While a check is warning; 1 or more.
-  public var warning: UInt16
-  /// 0 counts as 1.
-  public init(passing: UInt16, warning: UInt16 = 1) {
-    // Measured with 1.8.7: the agent refuses 0.
-    self.passing = max(1, passing)
-    self.warning = max(1, warning)
-  }
+  public static let none = ConsulCheck(kind: .none, interval: .seconds(10))
 }

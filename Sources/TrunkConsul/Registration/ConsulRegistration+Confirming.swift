@@ -5,9 +5,15 @@ internal import TrunkDiscovery
 
 /// Confirming a registration, and its log lines.
 extension ConsulRegistration {
+  /// What the agent says of a registered instance.
+  struct Finding: Sendable, Hashable {
+    /// The output of a failing check.
+    var critical: String?
+    /// The reason of a maintenance.
+    var maintenance: String?
+  }
   enum Confirmation {
-    /// With the output of a failing check.
-    case well(critical: String?)
+    case well(Finding)
     case forgotten
     case drifted(String)
   }
@@ -16,24 +22,30 @@ extension ConsulRegistration {
   func confirm(
     _ definition: ServiceDefinition, by client: AgentClient
   ) async throws -> Confirmation {
-    let timeout = timing.requestTimeout
-    if check.kind == .ttl {
-      let isServing = server.isServing(name) ?? true
+    let (timeout, id) = (timing.requestTimeout, definition.id)
+    for check in definition.checks where check.isTTL {
       let isKnown = try await client.updateTTL(
-        serviceID: definition.id, isServing: isServing, timeout: timeout)
-      return isKnown ? .well(critical: nil) : .forgotten
+        check.id, isServing: server.isServing(name) ?? true, timeout: timeout)
+      if !isKnown { return .forgotten }
     }
-    guard let found = try await client.service(definition.id, timeout: timeout) else {
-      return .forgotten
-    }
+    guard let found = try await client.service(id, timeout: timeout) else { return .forgotten }
     if let what = found.drift(from: definition) { return .drifted(what) }
-    guard check.isMadeByAgent else { return .well(critical: nil) }
-    switch try await client.check(ofService: definition.id, timeout: timeout) {
-    case .unknown: return .well(critical: nil)
-    case .missing: return .drifted("its check is gone")
-    case .found(let check):
-      return .well(critical: check.status == "critical" ? check.output : nil)
+    guard let checks = try await client.checks(ofService: id, timeout: timeout) else {
+      return .well(Finding())
     }
+    let hasOne = definition.checks.count == 1
+    for check in definition.checks where !checks.has(check.id) {
+      return .drifted(hasOne ? "its check is gone" : "its check \(check.id) is gone")
+    }
+    try checkNotStopped()
+    var finding = Finding()
+    finding.maintenance = try await settle(checks.maintenance(of: id), id, by: client)
+    for check in definition.checks {
+      guard let now = checks.check(check.id), now.status == "critical" else { continue }
+      finding.critical = hasOne ? now.output : "\(check.id): \(now.output)"
+      break
+    }
+    return .well(finding)
   }
 
   /// Logs what cannot work from the start.
@@ -49,9 +61,16 @@ extension ConsulRegistration {
     if !DNSLabel.isValid(name) {
       logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")
     }
-    let obstacle = check.obstacle(
-      server.checkedSecurity, hasHealthService: server.hasHealthService)
-    if let obstacle { logger.warning("\(name) may turn critical in consul: \(obstacle)") }
+    for check in template.checks {
+      let obstacle = check.obstacle(
+        server.checkedSecurity, hasHealthService: server.hasHealthService)
+      if let obstacle { logger.warning("\(name) may turn critical in consul: \(obstacle)") }
+      if let raised = check.raised { logger.notice("\(name): \(raised)") }
+    }
+    if let after = template.deregisterCriticalAfter, after < .seconds(60) {
+      logger.notice(
+        "\(name): the agent raises deregisterCriticalAfter of \(ConsulDuration.text(after)) to 1m")
+    }
   }
 
   func log(
@@ -72,23 +91,19 @@ extension ConsulRegistration {
       logger.warning(
         "\(agent): the check of \(id) is critical: \(ConsulRegistration.line(output))")
     case .passing: logger.notice("\(agent): the check of \(id) is not critical any more")
+    case .changed: logger.debug("\(id) was changed by the application, registering again")
+    case .refused(let reason):
+      logger.error("\(agent) refuses \(id): \(reason); it is served, but not found by clients")
+    case .inMaintenance(let reason):
+      logger.notice("\(agent): \(id) is in maintenance: \(ConsulRegistration.line(reason))")
+    case .maintenanceEnded: logger.notice("\(agent): \(id) is not in maintenance any more")
     }
   }
 
   /// A check's output may have any shape and length.
-  private static func line(_ output: String) -> String {
+  static func line(_ output: String) -> String {
     let flat = output.split(whereSeparator: \.isNewline).joined(separator: " ").trimmed
     let shown = flat.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.prefix(300)
     return shown.isEmpty ? "no output yet" : String(String.UnicodeScalarView(shown))
-  }
-}
-
-extension ConsulCheck {
-  /// Whether the agent runs the check.
-  var isMadeByAgent: Bool {
-    switch kind {
-    case .grpc, .tcp, .http: true
-    case .ttl, .none: false
-    }
   }
 }

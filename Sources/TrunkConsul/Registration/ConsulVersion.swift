@@ -8,6 +8,16 @@ package struct ConsulVersion: Sendable, Hashable, Comparable, CustomStringConver
 
   /// `TLSServerName` of a check (Consul, Agent Check API).
   package static let checksWithServerName = ConsulVersion(1, 9)
+  /// `SuccessBeforePassing`, `FailuresBeforeCritical` and `Body` of a check (Consul, changelog).
+  package static let checksWithThresholds = ConsulVersion(1, 7)
+  /// `FailuresBeforeWarning` of a check (Consul, changelog).
+  package static let checksWithWarningThreshold = ConsulVersion(1, 11)
+  /// consul#8431.
+  package static let h2pingChecks = ConsulVersion(1, 10)
+  /// `H2PingUseTLS` (consul#10690).
+  package static let h2pingWithoutTLS = ConsulVersion(1, 11)
+  /// consul#12722.
+  package static let udpChecks = ConsulVersion(1, 13)
 
   package init(_ major: Int, _ minor: Int) {
     self.major = major

@@ -8,9 +8,9 @@ internal import TrunkDiscovery
 ///               ^    |                         '----- timerFired -----^ |   |
 ///               |    '---failed---> BACKOFF <----------failed-----------'   |
 ///               |                      '- timerFired: the failed step again |
-///               '----------------- forgotten, drifted, renewed -------------'
+///               '------------ forgotten, drifted, renewed, changed ---------'
 ///
-/// After a 4xx the step that follows is always REGISTERING.
+/// After a 4xx the step that follows is always REGISTERING. `changed` may come in any sleep.
 ///
 /// Rules:
 /// - An agent that cannot be reached is tried again, without limit, after 0.25 s...5 s: it is
@@ -20,7 +20,10 @@ internal import TrunkDiscovery
 ///   (measured with 1.8.7).
 /// - A service that another program changed, or whose token was replaced, is registered again; the
 ///   agent keeps the token of a registration and uses it for the catalogue.
-/// - A check that turns critical is logged once, with its output, and so is its recovery.
+/// - A definition that the agent refuses for good is tried again after 5 min: the agent may be
+///   another one by then.
+/// - A check that turns critical is logged once, with its output, and so is its recovery; the same
+///   holds for maintenance.
 /// - An error is logged when it begins, when it changes, and once a minute while it lasts.
 package struct RegistrationState: Sendable {
   package typealias Instant = ContinuousClock.Instant
@@ -43,6 +46,13 @@ package struct RegistrationState: Sendable {
     /// The agent's check fails: its output.
     case critical(String)
     case passing
+    /// The application changed it.
+    case changed
+    /// The agent refuses the definition for good.
+    case refused(String)
+    /// Somebody took it out: the reason.
+    case inMaintenance(String)
+    case maintenanceEnded
   }
   package struct Step: Sendable, Hashable {
     package var notice: Notice?
@@ -60,7 +70,9 @@ package struct RegistrationState: Sendable {
   /// The cause of the next registration was logged already.
   private var isQuiet = false
   private var isCritical = false
+  private var maintenance: String?
   private static let repeatAfter = Duration.seconds(60)
+  private static let refusalRest = Duration.seconds(300)
 
   /// - Parameter life: the TTL of a TTL check; nil for checks that the agent runs.
   package init(confirmEvery interval: Duration = .seconds(3), life: Duration? = nil) {
@@ -84,14 +96,21 @@ package struct RegistrationState: Sendable {
     return hasTTL ? Step(notice: notice, next: .confirm) : Step(notice: notice, next: rest(&random))
   }
 
-  /// - Parameter critical: the output of the agent's check while it fails; nil while it does not.
+  /// - Parameters:
+  ///   - critical: the output of the agent's check while it fails; nil while it does not.
+  ///   - maintenance: its reason; nil if there is none.
   package mutating func confirmed(
-    critical: String? = nil, using random: inout some RandomNumberGenerator
+    critical: String? = nil, maintenance: String? = nil,
+    using random: inout some RandomNumberGenerator
   ) -> Step {
     var notice = lastReported == nil ? nil : Notice.registered(again: true)
     if isCritical != (critical != nil) {
       isCritical = critical != nil
       notice = critical.map { .critical($0) } ?? .passing
+    }
+    if self.maintenance != maintenance {
+      self.maintenance = maintenance
+      notice = maintenance.map { .inMaintenance($0) } ?? .maintenanceEnded
     }
     settle()
     return Step(notice: notice, next: rest(&random))
@@ -111,6 +130,18 @@ package struct RegistrationState: Sendable {
   }
 
   package mutating func renewed() -> Step { Step(notice: .renewed, next: .register) }
+
+  /// The application changed the definition.
+  package mutating func changed() -> Step { Step(notice: .changed, next: .register) }
+
+  package mutating func refused(
+    _ text: String, using random: inout some RandomNumberGenerator
+  ) -> Step {
+    afterSleep = .register
+    return Step(
+      notice: .refused(text),
+      next: .sleep(RegistrationState.refusalRest * Double.random(in: 0.8...1.2, using: &random)))
+  }
 
   package mutating func forgotten() -> Step { Step(notice: .forgotten, next: .register) }
 

@@ -136,7 +136,8 @@ extension BlockingQuery.Failure {
     case .malformed: self = .malformed(error.reason)
     // Retried as slowly as a refused token: the file has to be repaired.
     case .tokenFile: self = .status(403, "\(error)")
-    case .badAddress, .unreachable, .timedOut, .tooManyWatches, .nothingToAdvertise:
+    case .badAddress, .unreachable, .timedOut, .tooManyWatches, .nothingToAdvertise,
+      .invalidService, .needsNewerAgent:
       self = .transport(error.reason)
     }
   }

@@ -16,6 +16,9 @@ public protocol AdvertisedServer: AnyObject, Sendable {
   var hasHealthService: Bool { get }
   /// What a registry's check has to use to connect. Default: plaintext.
   var checkedSecurity: CheckedSecurity { get }
+  /// The calls that it has begun so far, a health service's included; nil if it does not count them.
+  /// Default nil.
+  var callsStarted: Int? { get }
 }
 
 extension AdvertisedServer {
@@ -23,6 +26,8 @@ extension AdvertisedServer {
   public func isServing(_ name: String) -> Bool? { nil }
   /// True.
   public var hasHealthService: Bool { true }
+  /// nil: not counted.
+  public var callsStarted: Int? { nil }
   /// Plaintext.
   public var checkedSecurity: CheckedSecurity { CheckedSecurity() }
 }

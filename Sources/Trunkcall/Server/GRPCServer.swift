@@ -123,6 +123,11 @@ public final class GRPCServer: AdvertisedServer, LongRunning {
   /// What a registry's health check needs to know of ``ServerSecurity``.
   public var checkedSecurity: CheckedSecurity { security.checked }
 
+  /// The calls begun so far; see ``statistics``.
+  public var callsStarted: Int? {
+    Int(clamping: loops.reduce(0) { $0 + $1.counters.callsStarted.load(ordering: .relaxed) })
+  }
+
   // MARK: Introspection
 
   /// Figures since the start, over all loops and for each of them.

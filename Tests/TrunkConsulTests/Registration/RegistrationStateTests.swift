@@ -104,10 +104,14 @@ import TrunkDiscovery
     tags: [String] = [], meta: [String: String] = [:], weights: ConsulWeights? = nil,
     check: ConsulCheck = .grpc(), after: Duration? = .seconds(60)
   ) throws -> ServiceDefinition {
-    try ServiceDefinition(
-      "helloworld", bound: bound, nodeAddress: node, advertise: advertise, id: id, tags: tags,
-      meta: meta, weights: weights, check: check, security: security,
-      deregisterCriticalAfter: after)
+    var content = ConsulService()
+    content.tags = tags
+    content.meta = meta
+    content.weights = weights
+    return try ServiceTemplate(
+      "helloworld", advertise: advertise, id: id, checks: [check], deregisterCriticalAfter: after,
+      security: security
+    ).definition(content, bound: bound, nodeAddress: node).initially(isPassing: true)
   }
   private func json(_ definition: ServiceDefinition) throws -> String {
     String(decoding: try definition.json(), as: UTF8.self)
@@ -149,14 +153,14 @@ import TrunkDiscovery
   @Test("the node's address stands for a wildcard alone; without one the address stays empty")
   func node() throws {
     #expect(try define(node: "10.1.2.3").address == "10.1.2.3")
-    #expect(try define(node: "10.1.2.3").check?.grpc == "10.1.2.3:50051/helloworld")
+    #expect(try define(node: "10.1.2.3").checks.first?.grpc == "10.1.2.3:50051/helloworld")
     #expect(try define([.host("127.0.0.1", 5)], node: "10.1.2.3").address == "127.0.0.1")
     #expect(try define([.host("127.0.0.1", 5), .host("10.9.9.9", 5)]).address == "10.9.9.9")
     let empty = try define(node: nil)
     #expect(empty.address == nil && empty.id == "helloworld-50051")
-    #expect(empty.check?.grpc == "127.0.0.1:50051/helloworld")
+    #expect(empty.checks.first?.grpc == "127.0.0.1:50051/helloworld")
     func needs(_ host: String, _ advertise: Address? = nil) -> Bool {
-      ServiceDefinition.needsNodeAddress(bound: [.host(host, 5)], advertise: advertise)
+      ServiceTemplate("x", advertise: advertise, checks: []).needsNodeAddress([.host(host, 5)])
     }
     #expect(needs("0.0.0.0") && needs("::"))
     #expect(!needs("127.0.0.1") && !needs("10.0.0.1") && !needs("0.0.0.0", .host("pub", 0)))
@@ -167,11 +171,12 @@ import TrunkDiscovery
   {
     var tls = CheckedSecurity()
     tls.usesTLS = true
-    let check = try #require(try define(security: tls).check)
+    let check = try #require(try define(security: tls).checks.first)
     #expect(check.grpcUseTLS == true && check.tlsSkipVerify == true)
-    #expect(try define(security: tls, check: .grpc(tls: .off)).check?.grpcUseTLS == nil)
-    #expect(try define(security: tls, check: .grpc(tls: .init())).check?.tlsSkipVerify == nil)
-    #expect(try define().check?.grpcUseTLS == nil)
+    #expect(try define(security: tls, check: .grpc(tls: .off)).checks.first?.grpcUseTLS == nil)
+    #expect(
+      try define(security: tls, check: .grpc(tls: .init())).checks.first?.tlsSkipVerify == nil)
+    #expect(try define().checks.first?.grpcUseTLS == nil)
   }
 
   @Test("a server on a unix socket alone cannot be registered") func nothing() {
@@ -181,15 +186,17 @@ import TrunkDiscovery
   }
 
   @Test("other checks, and where the agent reaches the server") func checks() throws {
-    #expect(try define(check: .tcp(at: .host("a", 1))).check?.tcp == "a:1")
-    #expect(try define(check: .http("http://a/h", every: .seconds(5))).check?.interval == "5s")
-    #expect(try define([.host("::1", 5)]).check?.grpc == "[::1]:5/helloworld")
-    #expect(try define(check: .grpc(timeout: .seconds(2))).check?.timeout == "2s")
+    #expect(try define(check: .tcp(at: .host("a", 1))).checks.first?.tcp == "a:1")
+    #expect(
+      try define(check: .http("http://a/h", every: .seconds(5))).checks.first?.interval == "5s")
+    #expect(try define([.host("::1", 5)]).checks.first?.grpc == "[::1]:5/helloworld")
+    #expect(try define(check: .grpc(timeout: .seconds(2))).checks.first?.timeout == "2s")
   }
 
   @Test("a gRPC check over TLS; the server name is for agents from 1.9 on") func tls() throws {
     let check = try #require(
-      try define(check: .grpc(tls: .init(verifiesServer: false, serverName: "orders"))).check)
+      try define(check: .grpc(tls: .init(verifiesServer: false, serverName: "orders"))).checks.first
+    )
     #expect(check.grpcUseTLS == true && check.tlsSkipVerify == true)
     #expect(check.tlsServerName == "orders")
     let verifying = try json(try define(check: .grpc(tls: .init())))

@@ -4,7 +4,7 @@ internal import Logging
 internal import TrunkDiscovery
 internal import TrunkSockets
 
-/// The end of a registration: deregister, then wait until the catalogue no longer has it.
+/// The end of a registration: taken out, deregistered, confirmed.
 extension ConsulRegistration {
   /// What was sent to the agent, and has to be deregistered.
   struct Sent: Sendable {
@@ -17,11 +17,12 @@ extension ConsulRegistration {
 
   /// - Parameter start: the time of the stop; the time left for the deregistration counts from
   ///   then.
-  func deregister(since start: ContinuousClock.Instant, by client: AgentClient) async {
+  func leave(since start: ContinuousClock.Instant, by client: AgentClient) async {
     if server.isServing(name) != false { await server.setServing(name, false) }
     // Nothing is logged if nothing was sent.
     guard let sent = sent.withLock({ $0 }) else { return }
     let (agent, id) = ("consul \(client.name)", sent.definition.id)
+    let calls = await takeOut(sent, since: start, by: client)
     do {
       let left = start + timing.leaveTimeout - .now
       try await client.deregister(serviceID: id, timeout: max(left, timing.leaveTimeout / 2))
@@ -36,8 +37,15 @@ extension ConsulRegistration {
     guard sent.isCertain || sent.isUnderWay else {
       return logger.debug("\(agent) was asked to deregister \(id), if it had it")
     }
-    switch await waitUntilAbsent(sent, by: client) {
-    case .absent: logger.info("deregistered \(id) from \(agent)")
+    switch await waitUntilAbsent(sent, isOut: calls != nil, by: client) {
+    case .absent:
+      let now = server.callsStarted
+      callsBefore.withLock { $0 = now }
+      var text = ""
+      if case .counted(let before)? = calls, let now {
+        text = "; \(now - before) calls arrived after clients could see that it leaves"
+      }
+      logger.info("deregistered \(id) from \(agent)\(text)")
     case .listed:
       logger.warning(
         """
@@ -49,13 +57,51 @@ extension ConsulRegistration {
     }
   }
 
+  /// Of a server that counts its calls: their number when watchers had seen the instance leave.
+  private enum CallsSoFar { case counted(Int), notCounted }
+
+  /// Maintenance tells clients two things: that the instance is not to be used, and that this is on
+  /// purpose. A client that sees several instances vanish at once, which may be a fault of Consul's,
+  /// does not take those for lost.
+  /// - Returns: nil if the catalogue did not show it: then only the deregistration tells clients.
+  private func takeOut(
+    _ sent: Sent, since start: ContinuousClock.Instant, by client: AgentClient
+  ) async -> CallsSoFar? {
+    guard sent.isCertain, !sent.isUnderWay else { return nil }
+    let deadline = start + timing.leaveTimeout / 2
+    var left: Duration { max(.milliseconds(1), deadline - .now) }
+    do {
+      try await client.setMaintenance(
+        Maintenance.draining, of: sent.definition.id, timeout: left)
+      while case .shown(let isOut) = try await client.catalogueShows(
+        sent.definition, timeout: left)
+      {
+        if isOut {
+          try await Task.sleep(for: timing.propagation + options.drainLag)
+          return server.callsStarted.map { .counted($0) } ?? .notCounted
+        }
+        if deadline <= .now { return nil }
+        try await Task.sleep(for: timing.pollInterval)
+      }
+      return nil
+    } catch {
+      logger.debug(
+        "consul \(client.name): no maintenance for \(sent.definition.id): \(ConsulRegistration.why(error))"
+      )
+      return nil
+    }
+  }
+
   /// Whether the catalogue has the instance.
   private enum CatalogueState { case absent, listed, unknown(String) }
 
   /// The agent's answer comes before the catalogue has the change. Watchers are woken within about
   /// 20 ms of that (measured with 1.8.7) and query again; the margin is ten times as long. A client
   /// that is even later gets the server's GOAWAY, and loses no call either.
-  private func waitUntilAbsent(_ sent: Sent, by client: AgentClient) async -> CatalogueState {
+  /// - Parameter isOut: watchers have seen the instance leave before.
+  private func waitUntilAbsent(
+    _ sent: Sent, isOut: Bool, by client: AgentClient
+  ) async -> CatalogueState {
     let deadline = ContinuousClock.now + timing.leaveTimeout
     var left: Duration { max(.zero, deadline - .now) }
     var isListed = false
@@ -63,17 +109,17 @@ extension ConsulRegistration {
       while left > .zero {
         switch try await client.catalogueShows(sent.definition, timeout: left) {
         case .shown: isListed = true
-        case .notShown where isListed: return try await absent()
+        case .notShown where isListed: return try await absent(isOut)
         case .notShown(let answer):
           // An empty answer proves nothing where ACLs may be the cause (Consul, ACL).
           if let hidden = try await client.hides(answer, timeout: left) {
-            try await Task.sleep(for: timing.propagation)
+            try await Task.sleep(for: timing.propagation + options.drainLag)
             return .unknown(
               hidden == .withoutToken
                 ? "without a token the catalogue may not be read"
                 : "the token may not read the service in the catalogue")
           }
-          return try await absent()
+          return try await absent(isOut)
         }
         // The cancelled write was carried out after the deregistration.
         if sent.isUnderWay {
@@ -87,9 +133,9 @@ extension ConsulRegistration {
     }
   }
 
-  /// Waits until watchers have seen the change.
-  private func absent() async throws -> CatalogueState {
-    try await Task.sleep(for: timing.propagation)
+  /// Watchers have time to see the change, where they have not seen it before.
+  private func absent(_ isOut: Bool) async throws -> CatalogueState {
+    if !isOut { try await Task.sleep(for: timing.propagation + options.drainLag) }
     return .absent
   }
 
