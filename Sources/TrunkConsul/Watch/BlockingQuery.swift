@@ -14,14 +14,10 @@ package import TrunkDiscovery
 /// Rules:
 /// - The return of a query is no sign of change; only a different set or note is published (Consul,
 ///   Blocking Queries).
-/// - The index is a UInt64, never below 1, and starts over when it goes back (Consul, Blocking
-///   Queries), after a transport error or a 5xx (measured with 1.8.7); an answer without one is an
-///   error (Consul, Blocking Queries).
+/// - Index, wait, rate and back-off are those of ``PollSchedule``. The index starts over after a
+///   transport error or a 5xx as well (measured with 1.8.7).
 /// - The last good set stays in force while the agent cannot be reached. While there is none, the
 ///   agent is asked again after 5 s at most, after any error.
-/// - A poll waits at most about as long as the watch has existed: an agent holds the connection of an
-///   abandoned poll until its wait is over (measured with 1.8.7), so a short-lived program leaves
-///   short ones.
 /// - Where the polls to an agent have reached their limit, the watch queries every few seconds
 ///   without waiting.
 /// - An empty answer after a transport error or 5xx takes effect after `holdTime` only (measured
@@ -52,15 +48,7 @@ package struct BlockingQuery: Sendable {
     }
   }
 
-  /// Why there is no answer.
-  package enum Failure: Sendable, Hashable {
-    /// Refused, reset, ended half-way, timed out.
-    case transport(String)
-    /// An error status, with the text for the note.
-    case status(Int, String)
-    /// An answer that cannot be decoded.
-    case malformed(String)
-  }
+  package typealias Failure = PollSchedule.Failure
 
   /// What subscribers get.
   package struct Snapshot: Sendable, Hashable {
@@ -94,14 +82,9 @@ package struct BlockingQuery: Sendable {
     package var next: Next
   }
 
-  private let wait: Duration
   private let explains: Bool
   private let timing: BlockingQueryTiming
-  private var pace: QueryPace
-
-  private var index: UInt64?
-  /// When the first query was sent.
-  private var beganAt: Instant?
+  private var schedule: PollSchedule
   private var failOpen: FailOpen
   private var leaderless: LeaderlessHold
   private let maxStale: Duration?
@@ -117,7 +100,6 @@ package struct BlockingQuery: Sendable {
   private var interrupted = false
   /// Until then an empty answer has no effect.
   private var holdUntil: Instant?
-  private var backoff = Backoff()
   /// The empty answer whose reason is being queried.
   private var unexplained: InstanceMapping?
   private var explainedAt: Instant?
@@ -137,14 +119,10 @@ package struct BlockingQuery: Sendable {
     self.maxStale = maxStale
     self.interval = interval
     leaderless = LeaderlessHold(hold: timing.leaderlessHold)
-    // Consul, Blocking Queries: the agent cuts more than ten minutes.
-    self.wait = min(max(wait, .seconds(1)), .seconds(600))
     self.explains = explains
     self.timing = timing
-    pace = QueryPace()
+    schedule = PollSchedule(wait: wait, timing: timing)
     failOpen = FailOpen(within: timing.allCriticalWindow, hold: timing.allCriticalHold)
-    backoff.initial = timing.firstBackoff
-    backoff.maximum = timing.maximumBackoff
   }
 
   // MARK: Events
@@ -158,9 +136,7 @@ package struct BlockingQuery: Sendable {
   /// There is no room for another long poll at the agent: a query without waiting, after an
   /// interval.
   package mutating func overBudget(using random: inout some RandomNumberGenerator) -> Step {
-    index = nil
-    let pause = timing.overBudgetInterval * Double.random(in: 0.8...1.2, using: &random)
-    return Step(publish: nil, next: .sleep(pause))
+    Step(publish: nil, next: .sleep(schedule.overBudget(using: &random)))
   }
 
   package mutating func answered(
@@ -168,11 +144,11 @@ package struct BlockingQuery: Sendable {
   ) -> Step {
     if let interval { pause = interval * Double.random(in: 0.8...1.2, using: &random) }
     // Consul, Blocking Queries: a missing index is an error with backoff, not 0.
-    guard let received = interval != nil ? 0 : answer.index.flatMap({ UInt64($0) }) else {
+    guard let received = interval != nil ? 0 : PollSchedule.index(answer.index) else {
       return failed(
         .malformed("an answer without a usable X-Consul-Index"), at: now, using: &random)
     }
-    backoff.reset()
+    schedule.succeeded()
     if tooOld == nil, let maxStale, let lastContact = answer.info.lastContact,
       lastContact > maxStale
     {
@@ -185,12 +161,9 @@ package struct BlockingQuery: Sendable {
 
   private mutating func accept(_ answer: Answer, _ received: UInt64, at now: Instant) -> Step {
     if interval != nil {
-      index = nil
-    } else if let index, received < index {
-      self.index = nil  // it starts over
+      schedule.startOver()
+    } else if !schedule.answered(received) {
       interrupted = true
-    } else {
-      index = max(1, received)  // 0 would be answered at once
     }
     let before = good?.endpoints ?? []
     let mapping = leaderless.judge(
@@ -220,26 +193,18 @@ package struct BlockingQuery: Sendable {
   package mutating func failed(
     _ failure: Failure, at now: Instant, using random: inout some RandomNumberGenerator
   ) -> Step {
-    let text: String
-    switch failure {
-    case .transport(let reason), .malformed(let reason):
-      text = reason
-      interrupted = true
-    case .status(let status, let reason):
-      text = reason
-      // A 5xx may come from an agent that starts over; a 4xx has nothing to do with its state.
-      if status >= 500 { interrupted = true }
-    }
+    if failure.interrupts { interrupted = true }
     if let answer = tooOld {
       tooOld = nil
       if good == nil, let received = UInt64(answer.index ?? "0") {
         return accept(answer, received, at: now)
       }
     }
-    index = nil
-    let delay = delay(after: failure, using: &random)
+    // Without an instance every call fails, and a further query costs an agent little.
+    let most = good?.endpoints.isEmpty ?? true ? timing.emptyBackoff : nil
+    let delay = schedule.failed(failure, most: most, using: &random)
     return Step(
-      publish: change(to: keeping(text)),
+      publish: change(to: keeping(failure.reason)),
       next: .backOff(delay, least: min(delay, timing.leastBackoff)))
   }
 
@@ -297,7 +262,7 @@ package struct BlockingQuery: Sendable {
 
   private mutating func step(_ snapshot: Snapshot, at now: Instant) -> Step {
     let publish = change(to: snapshot)
-    pace.answered(useful: publish != nil)
+    schedule.answered(useful: publish != nil)
     return Step(publish: publish, next: ask(at: now))
   }
 
@@ -326,53 +291,19 @@ package struct BlockingQuery: Sendable {
 
   /// Consul, Blocking Queries: waits for a token, then asks.
   private mutating func ask(at now: Instant) -> Next {
-    let delay = max(pace.delay(at: now), pause)
+    let delay = max(schedule.delay(at: now), pause)
     return delay > .zero ? .sleep(delay) : query(at: now)
   }
 
   private mutating func query(at now: Instant) -> Next {
-    pace.asked(at: now)
-    let began = beganAt ?? now
-    beganAt = began
-    guard let index else { return .query(index: nil, wait: nil, timeout: timing.answerTimeout) }
-    var wait = min(wait, BlockingQuery.wait(ofAge: now - began))
     // Whether there is a leader again wakes no query.
-    if leaderless.until != nil { wait = min(wait, timing.leaderlessInterval) }
+    var longest = leaderless.until != nil ? timing.leaderlessInterval : nil
     if let end = [holdUntil, failOpen.until, leaderless.until].compactMap({ $0 }).min() {
-      // In time to end the hold; the agent adds up to a sixteenth (Consul, Blocking Queries).
-      let left = end - now
-      wait = min(wait, max(.milliseconds(100), left > .seconds(2) ? left * 16 / 17 : left))
+      // In time to end the hold.
+      let left = PollSchedule.wait(endingIn: end - now)
+      longest = longest.map { min($0, left) } ?? left
     }
-    return .query(index: index, wait: wait, timeout: wait + wait / 16 + timing.margin)
-  }
-
-  /// 1, 2, 5, 10, 20, 40, 60 s … for polls that are answered when their wait is over.
-  private static func wait(ofAge age: Duration) -> Duration {
-    var sum = Duration.zero
-    for seconds in [1, 2, 5, 10, 20, 40, 60, 120, 300] {
-      sum += .seconds(seconds)
-      if age < sum { return .seconds(seconds) }
-    }
-    return .seconds(600)
-  }
-
-  /// How long to wait after a failure, by its kind.
-  private mutating func delay(
-    after failure: Failure, using random: inout some RandomNumberGenerator
-  ) -> Duration {
-    var least = Duration.zero
-    if case .status(let status, _) = failure {
-      switch status {
-      case 400: least = timing.maximumBackoff  // a fault of this side: a retry does not help
-      case 403, 404: least = .seconds(10)
-      case 429: least = .seconds(1)
-      default: break
-      }
-    }
-    let grown = Duration.nanoseconds(Int64(clamping: backoff.next(using: &random)))
-    let delay = max(grown, least * Double.random(in: 0.8...1.2, using: &random))
-    // Every call fails meanwhile, and a further query costs an agent little.
-    let hasNoInstances = good?.endpoints.isEmpty ?? true
-    return hasNoInstances ? min(delay, timing.emptyBackoff) : delay
+    let (index, wait, timeout) = schedule.query(at: now, longest: longest)
+    return .query(index: index, wait: wait, timeout: timeout)
   }
 }

@@ -62,13 +62,14 @@ struct PollCounter: Sendable {
   /// The agent's address.
   let agent: String
   let limit: Int
+  let clock: WatchClock
 
   /// Runs `body`, which is one long poll; nil if there is no room for it. On every path its part of
   /// the budget is released: at once if the agent has ended the poll, else after `wait`.
   func poll<Answer>(
     for wait: Duration, _ body: () async throws -> Answer
   ) async throws -> Answer? {
-    let start = ContinuousClock.now
+    let start = clock.now
     guard budgets.change(agent, { $0.begin(limit: limit, at: start) }) else { return nil }
     do {
       let answer = try await body()

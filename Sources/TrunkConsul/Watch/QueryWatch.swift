@@ -12,6 +12,7 @@ struct QueryWatch: Sendable {
   let polls: PollCounter
   /// Ends a back-off early.
   let wakeUp: WakeUp
+  let clock: WatchClock
   let logger: Logger
 
   func run(_ publish: (BlockingQuery.Snapshot) -> Void) async {
@@ -21,7 +22,7 @@ struct QueryWatch: Sendable {
       maxStale: query.consistency == .stale ? query.maxStale : nil,
       interval: query.kind == .prepared ? query.interval : nil, timing: timing)
     var versionFits = query.leastVersion == nil
-    var step = rules.begin(at: .now)
+    var step = rules.begin(at: clock.now)
     var unreadable: [String] = []
     do {
       while true {
@@ -32,14 +33,14 @@ struct QueryWatch: Sendable {
         }
         switch step.next {
         case .sleep(let duration):
-          try await Task.sleep(for: duration)
-          step = rules.timerFired(at: .now)
+          try await clock.sleep(for: duration)
+          step = rules.timerFired(at: clock.now)
         case .backOff(let duration, let least):
           try await wakeUp.sleep(for: duration, least: least)
-          step = rules.timerFired(at: .now)
+          step = rules.timerFired(at: clock.now)
         case .explain(let timeout):
           let all = try await explain(timeout)
-          step = rules.explained(all?.counts, critical: all?.critical ?? [], at: .now)
+          step = rules.explained(all?.counts, critical: all?.critical ?? [], at: clock.now)
         case .query, .queryLeader:
           do {
             if !versionFits { try await checkVersion() }
@@ -56,10 +57,10 @@ struct QueryWatch: Sendable {
                 logger.warning("consul \(client.name): \(query.service): left out \(one)")
               }
             }
-            step = rules.answered(answer, at: .now, using: &random)
+            step = rules.answered(answer, at: clock.now, using: &random)
           } catch let error as ConsulError {
             logger.debug("\(error)")
-            step = rules.failed(BlockingQuery.Failure(error), at: .now, using: &random)
+            step = rules.failed(BlockingQuery.Failure(error), at: clock.now, using: &random)
           }
         }
       }

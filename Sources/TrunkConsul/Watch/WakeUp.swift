@@ -11,6 +11,9 @@ final class WakeUp: Sendable {
     var waiter: CheckedContinuation<Void, Never>?
   }
   private let state = Locked(State())
+  private let clock: WatchClock
+
+  init(_ clock: WatchClock) { self.clock = clock }
 
   func request() {
     let waiter = state.withLock { state in
@@ -26,11 +29,11 @@ final class WakeUp: Sendable {
   func sleep(for duration: Duration, least: Duration) async throws {
     state.withLock { $0.isSleeping = true }
     defer { state.withLock { $0 = State() } }
-    try await Task.sleep(for: least)
+    try await clock.sleep(for: least)
     guard duration > least else { return }
     try await withThrowingTaskGroup(of: Void.self) { group in
       defer { group.cancelAll() }
-      group.addTask { try await Task.sleep(for: duration - least) }
+      group.addTask { [clock] in try await clock.sleep(for: duration - least) }
       group.addTask { await self.requested() }
       try await group.next()
     }
