@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-internal import TrunkDiscovery
 
-/// Chooses the service config for this client from `grpc_config=` TXT records (gRFC A2): the first
-/// choice whose language, host name and percentage all match.
-struct ServiceConfigChoice {
+/// Chooses the service config for this client from a list of choices (gRFC A2): the first one whose
+/// language, host name and percentage all match.
+package struct ServiceConfigChoice {
   /// What `clientLanguage` must list, in any case.
   static let language = "swift"
   private static let prefix = Array("grpc_config=".utf8)
 
   /// This machine, for `clientHostname`.
-  var hostname: String
-  /// 0..<100, drawn for each look-up: `percentage` must be above it.
-  var percentile: Int
+  package var hostname: String
+  /// 0..<100: `percentage` must be above it.
+  package var percentile: Int
 
-  /// Nil if no record begins with `grpc_config=`, or no choice fits.
-  func choose(from texts: [[UInt8]]) throws(ServiceConfigError) -> ServiceConfig? {
+  package init(hostname: String, percentile: Int) {
+    self.hostname = hostname
+    self.percentile = percentile
+  }
+
+  /// Of TXT records. Nil if no record begins with `grpc_config=`, or no choice fits.
+  package func choose(from texts: [[UInt8]]) throws(ServiceConfigError) -> ServiceConfig? {
     guard let text = texts.first(where: { $0.starts(with: ServiceConfigChoice.prefix) }) else {
       return nil
     }
@@ -23,8 +27,23 @@ struct ServiceConfigChoice {
     guard case .array(let choices) = json else {
       throw ServiceConfigError(path: "grpc_config", "an array is needed, not \(json.kind)")
     }
+    return try choose(from: choices, path: "grpc_config")
+  }
+
+  /// Of a JSON text: a service config, or an array of choices, as in a TXT record. Nil if no choice
+  /// fits.
+  package func choose(fromJSON json: [UInt8]) throws(ServiceConfigError) -> ServiceConfig? {
+    guard case .array(let choices) = try JSONValue(parsing: json) else {
+      return try ServiceConfig(json: json)
+    }
+    return try choose(from: choices, path: "")
+  }
+
+  private func choose(
+    from choices: [JSONValue], path: String
+  ) throws(ServiceConfigError) -> ServiceConfig? {
     for (index, choice) in choices.enumerated() {
-      let path = "grpc_config[\(index)]"
+      let path = "\(path)[\(index)]"
       guard try fits(JSONReader(choice, path: path)) else { continue }
       guard case .object(let fields) = choice, let config = fields["serviceConfig"] else {
         throw ServiceConfigError(path: "\(path).serviceConfig", "missing")
