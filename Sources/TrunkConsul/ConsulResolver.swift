@@ -11,7 +11,7 @@ public import TrunkDiscovery
 /// `warning=include`, `dc`, `ns`, `partition`, `near`, `filter`, `node-meta=k:v`,
 /// `peer`, `sg`, `connect`, `prepared` (a prepared query by name or id, executed every `interval`, 1s...10m,
 /// default 10s), `stale` / `allow-stale`, `max-stale` (default 10s), `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
-/// `address` (`lan`, `wan`, …), `token`, `token-file`, `unix=/path`.
+/// `address` (`lan`, `wan`, …), `config=kv:path` (a service config from Consul's KV store), `token`, `token-file`, `unix=/path`.
 ///
 /// A watcher (Consul, Blocking Queries): a channel's request for a fresher result has no effect,
 /// except after a failure, where it ends the back-off. While the agent is down the last good set
@@ -40,7 +40,8 @@ public struct ConsulResolver: Resolver {
   /// - Throws: ``TargetError`` for an unknown or malformed parameter, a missing service name, or an
   ///   agent's address that cannot be used.
   public func validate(_ target: Target) throws(TargetError) {
-    let consul = try ConsulTarget(target, agent: options.agent)
+    let consul = try ConsulTarget(
+      target, agent: options.agent, configKey: options.serviceConfigKey)
     do throws(ConsulError) {
       try consul.agent.validate()
     } catch {
@@ -57,7 +58,14 @@ public struct ConsulResolver: Resolver {
   /// the agent's with `near`.
   /// - Throws: ``ConsulError``: an agent's address that cannot be used, too many watches.
   public func resolve(_ target: Target, _ session: ResolverSession) async throws {
-    let consul = try ConsulTarget(target, agent: options.agent)
+    let consul = try ConsulTarget(
+      target, agent: options.agent, configKey: options.serviceConfigKey)
+    try await watches.withConfig(of: consul, options.watch, session) { session in
+      try await resolve(consul, session)
+    }
+  }
+
+  private func resolve(_ consul: ConsulTarget, _ session: ResolverSession) async throws {
     let name = try consul.agent.parsedAddress().description
     let key = SharedWatches.Key(agent: consul.agent, query: consul.query)
     let stream = try watches.subscribe(key, options.watch)
@@ -106,7 +114,10 @@ public struct ConsulOptions: Sendable {
   /// (Consul, Consistency Modes): nothing can be deregistered then, and its data is more likely
   /// old than right. Default 10 min; zero: off.
   public var leaderlessHold = Duration.seconds(600)
-  /// Gets one line per change, at debug level.
+  /// The key of Consul's KV store that holds the service config of targets without `config`, e.g.
+  /// `trunkcall/orders`. Default nil: none.
+  public var serviceConfigKey: String?
+  /// Gets one line per change, at debug level; what becomes of a service config at notice and warning.
   public var logger: Logger
 
   /// - Parameters: see the properties of the same names.

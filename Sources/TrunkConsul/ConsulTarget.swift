@@ -10,9 +10,12 @@ package import TrunkDiscovery
 package struct ConsulTarget: Sendable, Hashable {
   package var agent: ConsulAgent
   package var query: ConsulQuery
+  /// The key of the service config.
+  package var configKey: String?
 
   package static let parameters = [
-    "address", "allow-stale", "cached", "connect", "consistent", "dc", "filter", "healthy",
+    "address", "allow-stale", "cached", "config", "connect", "consistent", "dc", "filter",
+    "healthy",
     "interval", "max-stale", "near", "node-meta", "ns", "partition", "passing", "peer", "prepared",
     "require-consistent", "sg", "stale", "tag", "tags", "token", "token-file", "unix", "wait",
     "warning",
@@ -22,9 +25,12 @@ package struct ConsulTarget: Sendable, Hashable {
     "allowed: consul://[agent[:8500]]/service, e.g. consul:///helloworld"
 
   /// - Parameter agent: for what the target does not have: address, credentials, tenancy.
-  package init(_ target: Target, agent: ConsulAgent) throws(TargetError) {
+  package init(
+    _ target: Target, agent: ConsulAgent, configKey: String? = nil
+  ) throws(TargetError) {
     try target.rejectUnknownParameters(known: ConsulTarget.parameters)
     try ConsulTarget.checkShape(target)
+    self.configKey = try ConsulTarget.configKey(of: target, default: configKey)
     self.agent = try ConsulTarget.agent(of: target, default: agent)
 
     query = ConsulQuery(target.endpoint)

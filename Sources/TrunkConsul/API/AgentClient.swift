@@ -57,14 +57,29 @@ package final class AgentClient: Sendable {
   package func send(
     _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool = true
   ) async throws -> HTTPResponse {
+    try await answer(request, timeout: timeout, mayRepeat: mayRepeat, missing: nil)
+  }
+
+  /// As ``send(_:timeout:mayRepeat:)``; an answer with the status `missing` is returned as well.
+  func answer(
+    _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool = true, missing: Int?
+  ) async throws -> HTTPResponse {
     let response = try await exchange(request, timeout: timeout, mayRepeat: mayRepeat)
-    guard response.status < 200 || response.status > 299 else { return response }
+    guard response.status < 200 || response.status > 299, response.status != missing else {
+      return response
+    }
+    throw refusal(response)
+  }
+
+  /// The error of an answer whose status is not 2xx.
+  func refusal(_ response: HTTPResponse) -> ConsulError {
     if response.status == 403 { token.refused() }  // its file may hold a new token
-    throw ConsulError.refused(
+    return .refused(
       agent: name, status: response.status, text: AgentClient.firstLine(response.body))
   }
 
-  private func exchange(
+  /// The answer with any status.
+  func exchange(
     _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool
   ) async throws -> HTTPResponse {
     let deadline = Deadline(timeout)

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright 2026 The Trunkcall Authors
+
+/// The rules of the blocking query for one key as a value: the next request, its time, and what to
+/// publish. Index, wait, rate and back-off are those of ``PollSchedule``. No I/O, no clock.
+///
+///     begin -> ASKING --answered: a value, or no key -> publish what is new -> ASKING
+///                 ^      '------- no key after an error, or without a leader: kept, -> ASKING
+///            timerFired -- WAITING <-- failed (back-off), no token (rate limit), overBudget
+///
+/// - The last answer stays in force while the agent cannot be reached, or refuses.
+/// - A key that is missing after a transport error or 5xx is believed after `holdTime` only: an agent
+///   that has lost its state knows no keys (measured with 1.8.7). One that is missing from an answer
+///   of a server without a leader is believed after `leaderlessHold`.
+package struct ConfigWatchState: Sendable {
+  package typealias Instant = ContinuousClock.Instant
+
+  /// What the key holds; nil: there is no such key.
+  package typealias Value = [UInt8]?
+
+  package enum Next: Sendable, Hashable {
+    /// See ``BlockingQuery/Next``.
+    case query(index: UInt64?, wait: Duration?, timeout: Duration)
+    case sleep(Duration)
+    case backOff(Duration, least: Duration)
+  }
+  package struct Snapshot: Sendable, Hashable {
+    /// nil: it was never known.
+    package var value: Value?
+    /// Why the value may be old, or is not known.
+    package var problem: String?
+    package init(_ value: Value?, problem: String? = nil) {
+      self.value = value
+      self.problem = problem
+    }
+  }
+  /// First publish, then do `next`.
+  package struct Step: Sendable, Hashable {
+    package var publish: Snapshot?
+    package var next: Next
+  }
+
+  private let timing: BlockingQueryTiming
+  private var schedule: PollSchedule
+  private var known: Value?
+  private var published: Snapshot?
+  /// A transport error or 5xx since the last answer with a value.
+  private var interrupted = false
+  /// Until then a missing key has no effect.
+  private var holdUntil: Instant?
+
+  package init(wait: Duration, timing: BlockingQueryTiming = .init()) {
+    self.timing = timing
+    schedule = PollSchedule(wait: wait, timing: timing)
+  }
+
+  package mutating func begin(at now: Instant) -> Step { Step(publish: nil, next: ask(at: now)) }
+
+  package mutating func timerFired(at now: Instant) -> Step {
+    Step(publish: nil, next: query(at: now))
+  }
+
+  package mutating func overBudget(using random: inout some RandomNumberGenerator) -> Step {
+    Step(publish: nil, next: .sleep(schedule.overBudget(using: &random)))
+  }
+
+  /// - Parameter index: `X-Consul-Index` as it came.
+  package mutating func answered(
+    _ value: Value, index: String?, knowsLeader: Bool? = nil, at now: Instant,
+    using random: inout some RandomNumberGenerator
+  ) -> Step {
+    guard let received = PollSchedule.index(index) else {
+      return failed(
+        .malformed("an answer without a usable X-Consul-Index"), at: now, using: &random)
+    }
+    schedule.succeeded()
+    if !schedule.answered(received) { interrupted = true }
+    var problem: String?
+    if value == nil, case .some(.some) = known, interrupted || knowsLeader == false {
+      let hold = interrupted ? timing.holdTime : timing.leaderlessHold
+      let until = holdUntil ?? now + hold
+      if now < until {
+        holdUntil = until
+        problem =
+          (interrupted ? "is missing since the agent was lost" : "is missing, and there is no leader")
+          + "; the last one is kept for \(ConsulDuration.text(hold))"
+      }
+    }
+    if problem == nil {
+      holdUntil = nil
+      interrupted = false
+      known = .some(value)
+    }
+    let change = change(to: Snapshot(known, problem: problem))
+    schedule.answered(useful: change != nil)
+    return Step(publish: change, next: ask(at: now))
+  }
+
+  package mutating func failed(
+    _ failure: PollSchedule.Failure, at now: Instant,
+    using random: inout some RandomNumberGenerator
+  ) -> Step {
+    if failure.interrupts { interrupted = true }
+    let most = known == nil ? timing.emptyBackoff : nil
+    let delay = schedule.failed(failure, most: most, using: &random)
+    return Step(
+      publish: change(to: Snapshot(known, problem: failure.reason)),
+      next: .backOff(delay, least: min(delay, timing.leastBackoff)))
+  }
+
+  private mutating func change(to snapshot: Snapshot) -> Snapshot? {
+    guard snapshot != published else { return nil }
+    published = snapshot
+    return snapshot
+  }
+
+  private mutating func ask(at now: Instant) -> Next {
+    let delay = schedule.delay(at: now)
+    return delay > .zero ? .sleep(delay) : query(at: now)
+  }
+
+  private mutating func query(at now: Instant) -> Next {
+    let left = holdUntil.map { PollSchedule.wait(endingIn: $0 - now) }
+    let (index, wait, timeout) = schedule.query(at: now, longest: left)
+    return .query(index: index, wait: wait, timeout: timeout)
+  }
+}
