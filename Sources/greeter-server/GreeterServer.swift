@@ -47,6 +47,7 @@ struct GreeterServer: AsyncParsableCommand {
   var tokenFile: String?
   @Flag(help: "Serve without Consul.")
   var noRegister = false
+  @OptionGroup var registration: RegistrationFlags
   @Option(help: "How often the agent checks this server's health.")
   var checkInterval: Duration = .seconds(10)
   @Option(help: "Event loops (default: one for each core).")
@@ -96,14 +97,17 @@ struct GreeterServer: AsyncParsableCommand {
 
   private func register(
     _ server: GRPCServer, _ logger: Logger
-  ) throws(ConsulError) -> ConsulRegistration {
+  ) throws -> ConsulRegistration {
     var agent = ConsulAgent.fromEnvironment
     if let consul { agent.address = consul }
     if let tokenFile { agent.token = .file(tokenFile) }
     try agent.validate()
     return ConsulRegistration(
       name, of: server, agent: agent, tags: tag, advertise: advertise?.address,
-      check: .grpc(every: checkInterval), logger: logger)
+      id: registration.id, meta: try registration.metadata, weights: registration.weights,
+      taggedAddresses: try registration.taggedAddresses,
+      checks: try registration.checks(every: checkInterval),
+      deregisterCriticalAfter: registration.deregisterAfter, logger: logger)
   }
 }
 

@@ -433,4 +433,53 @@ import TrunkTesting
     try await run.value
     agent.stop()
   }
+
+  @Test("a check begins as critical while the health service says NOT_SERVING, which stays so")
+  func notServingYet() async throws {
+    let agent = try await ScriptedConsulAgent.start(answering: [.json("[]", index: 1)])
+    let server = TestServer(.host("127.0.0.1", 5))
+    await server.setServing("hello", false)
+    let registration = registration(of: server, at: agent.address)
+    let run = Task { try await registration.run() }
+    #expect(
+      try await eventually { agent.requests.contains { $0.path.hasSuffix("/register") } })
+    let register = agent.requests.first { $0.path.hasSuffix("/register") }
+    #expect(register?.text.contains(#""Status":"critical""#) == true)
+    #expect(server.serving == ["-hello"])
+    registration.shutDown()
+    try await run.value
+    agent.stop()
+  }
+
+  @Test("a definition that is refused ends run(), or is kept for an update, and is not repeated")
+  func refused() async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      request.path.hasSuffix("/register") && !request.text.contains("good")
+        ? .answer(400, body: "Invalid service address") : .json("[]", index: 1)
+    }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let stops = registration(of: server, at: agent.address)
+    do {
+      try await stops.run()
+      Issue.record("it was registered")
+    } catch let error as ConsulError { #expect(error.reason == "400 Invalid service address") }
+    func sent() -> Int { agent.requests.count { $0.path.hasSuffix("/register") } }
+    #expect(sent() == 1)
+    var options = ConsulRegistrationOptions()
+    options.onRefusal = .keepServing
+    let keeps = ConsulRegistration(
+      "hello", of: server, agent: ConsulAgent(agent.address), options: options,
+      logger: Log().logger)
+    let run = Task { try await keeps.run() }
+    #expect(
+      try await eventually { keeps.state == .refused(reason: "400 Invalid service address") })
+    #expect(sent() == 2)
+    try keeps.update { $0.tags = ["good"] }
+    #expect(
+      try await eventually { if case .registered = keeps.state { true } else { false } })
+    #expect(sent() == 3)
+    keeps.shutDown()
+    try await run.value
+    agent.stop()
+  }
 }

@@ -45,7 +45,8 @@ extension ServiceDefinition {
   /// Without the fields that an agent of this version does not know, and their names in order. A
   /// version that cannot be read is taken as an old one for fields, and as a new one for kinds of
   /// checks: the agent says itself what it does not know.
-  func understood(by version: ConsulVersion?) -> (definition: ServiceDefinition, leftOut: [String]) {
+  func understood(by version: ConsulVersion?) -> (definition: ServiceDefinition, leftOut: [String])
+  {
     let version = version ?? ConsulVersion(0, 0)
     var (definition, leftOut) = (self, [String]())
     for field in optionalFields where version < field.version && !leftOut.contains(field.name) {

@@ -9,7 +9,8 @@ extension ConsulRegistration {
   func keepRegistered(by client: AgentClient) async throws {
     let bound = try await server.listeningAddresses()
     func define(_ nodeAddress: String?) throws -> ServiceDefinition {
-      try template.definition(desired.withLock { $0.content }, bound: bound, nodeAddress: nodeAddress)
+      try template.definition(
+        desired.withLock { $0.content }, bound: bound, nodeAddress: nodeAddress)
     }
     // A definition that cannot be registered is an error at once.
     var definition = try define(nil)

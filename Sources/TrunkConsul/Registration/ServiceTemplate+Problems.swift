@@ -71,7 +71,8 @@ extension ServiceTemplate {
       }
       if check.interval <= .zero {
         return check.kind == .ttl
-          ? "\(shown): its TTL has to be longer than 0" : "\(shown): its interval has to be longer than 0"
+          ? "\(shown): its TTL has to be longer than 0"
+          : "\(shown): its interval has to be longer than 0"
       }
       if let timeout = check.timeout, timeout <= .zero {
         return "\(shown): its timeout has to be longer than 0"
@@ -92,7 +93,9 @@ extension ServiceTemplate {
     switch kind {
     case .grpc(let address), .tcp(let address), .udp(let address), .h2ping(let address):
       guard let address else { return nil }
-      guard case .host = address else { return "the agent connects to a host and port, not \(address)" }
+      guard case .host = address else {
+        return "the agent connects to a host and port, not \(address)"
+      }
     case .http(let request):
       let isHTTP = request.url.hasPrefix("http://") || request.url.hasPrefix("https://")
       guard isHTTP, request.url.split(separator: "/").count > 1 else {
@@ -104,7 +107,9 @@ extension ServiceTemplate {
       }
       if request.headers.keys.contains("") { return "a header has no name" }
     case .alias(let service, let node):
-      if (service ?? "").isEmpty, (node ?? "").isEmpty { return "it names no other instance or node" }
+      if (service ?? "").isEmpty, (node ?? "").isEmpty {
+        return "it names no other instance or node"
+      }
     case .ttl, .none: break
     }
     return nil
