@@ -49,7 +49,7 @@ struct ConsulRegistrationAgentTests {
     #expect(try await service(id) == nil)
   }
 
-  @Test("a change while it runs reaches the agent at once; a wrong one is refused and changes nothing")
+  @Test("a change while it runs is sent at once; a wrong one is refused and changes nothing")
   func update() async throws {
     let registration = ConsulRegistration(
       "changes", of: TestServer(.host("127.0.0.1", 82)), agent: try RealAgent.get().agent,
