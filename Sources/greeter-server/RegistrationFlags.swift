@@ -76,7 +76,7 @@ struct RegistrationFlags: ParsableArguments {
       case ("grpc", nil): return .grpc(every: interval)
       case ("tcp", nil): return .tcp(every: interval)
       case ("none", nil): return .none
-      case ("ttl", let life): 
+      case ("ttl", let life):
         guard let life = Duration(argument: life ?? "30s"), life > .zero else { break }
         return .ttl(life)
       case ("http", let url?): return .http(url, every: interval)
