@@ -28,7 +28,9 @@ private final class Failing: Helloworld_Greeter.Service {
 struct ConfigTests {
   private let key = ["v1", "kv", "trunkcall", "hello"]
 
-  private func send(_ method: HTTPRequest.Method, _ path: [String], _ body: String, to agent: String)
+  private func send(
+    _ method: HTTPRequest.Method, _ path: [String], _ body: String, to agent: String
+  )
     async throws
   {
     var request = HTTPRequest(method)
@@ -85,9 +87,12 @@ struct ConfigTests {
     var since = ContinuousClock.now
     try await send(.put, key, #"{"loadBalancingConfig": [{"round_robin": {}}]}"#, to: agent)
     #expect(
-      try await fleet.eventually(within: .seconds(5)) { called(since: since).isSuperset(of: peers) },
+      try await fleet.eventually(within: .seconds(5)) {
+        called(since: since).isSuperset(of: peers)
+      },
       "round_robin")
-    if let first = traffic.all.first(where: { $0.start > since && $0.peer != traffic.all[0].peer }) {
+    let former = traffic.all.first?.peer
+    if let first = traffic.all.first(where: { $0.start > since && $0.peer != former }) {
       print("the first call by the new policy: \(first.start - since) after the key was written")
     }
 

@@ -82,7 +82,8 @@ package struct ConfigWatchState: Sendable {
       if now < until {
         holdUntil = until
         problem =
-          (interrupted ? "is missing since the agent was lost" : "is missing, and there is no leader")
+          (interrupted
+            ? "is missing since the agent was lost" : "is missing, and there is no leader")
           + "; the last one is kept for \(ConsulDuration.text(hold))"
       }
     }

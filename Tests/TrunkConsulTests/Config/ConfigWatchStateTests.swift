@@ -82,7 +82,8 @@ private func value(_ text: String?, problem: String? = nil) -> ConfigWatchState.
     let kept = rig.answer(nil, "12")
     #expect(
       kept.publish
-        == value("{}", problem: "is missing since the agent was lost; the last one is kept for 30s"))
+        == value("{}", problem: "is missing since the agent was lost; the last one is kept for 30s")
+    )
     rig.now += .seconds(30)
     #expect(rig.answer(nil, "12").publish == value(nil))
     // And the next deletion takes effect at once.
