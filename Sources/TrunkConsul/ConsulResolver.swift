@@ -8,7 +8,8 @@ public import TrunkDiscovery
 /// Targets: `consul://[agent[:8500]]/service[?parameters]`, e.g. `consul:///helloworld?tag=v1`.
 /// Only instances whose checks all pass are used, unless `passing=false` or `warning=include` is
 /// given. Parameters: `tag` (repeatable, all must match), `tags=a,b`, `passing` / `healthy`,
-/// `warning=include`, `dc`, `ns`, `partition`, `near`, `filter`, `node-meta=k:v`,
+/// `warning=include`, `dc` (several, `dc1,dc2`: the next one while those before it have no usable
+/// instance), `ns`, `partition`, `near`, `filter`, `node-meta=k:v`,
 /// `peer`, `sg`, `connect`, `prepared` (a prepared query by name or id, executed every `interval`, 1s...10m,
 /// default 10s), `stale` / `allow-stale`, `max-stale` (default 10s), `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
 /// `address` (`lan`, `wan`, …), `config=kv:path` (a service config from Consul's KV store), `token`, `token-file`, `unix=/path`.
@@ -67,24 +68,42 @@ public struct ConsulResolver: Resolver {
 
   private func resolve(_ consul: ConsulTarget, _ session: ResolverSession) async throws {
     let name = try consul.agent.parsedAddress().description
-    let key = SharedWatches.Key(agent: consul.agent, query: consul.query)
-    let stream = try watches.subscribe(key, options.watch)
+    let plan = consul.plan
+    let keys = plan.parts.map { SharedWatches.Key(agent: consul.agent, query: $0.query) }
+    var streams: [AsyncStream<BlockingQuery.Snapshot>] = []
+    for key in keys { streams.append(try watches.subscribe(key, options.watch)) }
+    let (events, sink) = AsyncStream.makeStream(of: Event.self)
     await withThrowingTaskGroup(of: Void.self) { group in
       defer { group.cancelAll() }
       group.addTask {
         while true {
           try await session.refreshRequested()
-          watches.wake(key)
+          for key in keys { watches.wake(key) }
         }
       }
-      for await snapshot in stream {
-        var resolution = Resolution(
-          snapshot.endpoints, note: "consul \(name): \(snapshot.note)")
-        resolution.isAnswer = snapshot.isAnswer
-        session.report(resolution)
+      for (part, stream) in zip(plan.parts, streams) {
+        group.addTask { for await snapshot in stream { sink.yield(.snapshot(snapshot, part)) } }
+      }
+      group.addTask {
+        try await Task.sleep(for: WatchMerge.delay)
+        sink.yield(.delayPassed)
+      }
+      var merge = WatchMerge(plan, agent: name, guards: options.panicHold > .zero)
+      for await event in events {
+        let resolution =
+          switch event {
+          case .snapshot(let snapshot, let part): merge.received(snapshot, of: part)
+          case .delayPassed: merge.delayPassed()
+          }
+        if let resolution { session.report(resolution) }
       }
     }
     try Task.checkCancellation()
+  }
+
+  private enum Event: Sendable {
+    case snapshot(BlockingQuery.Snapshot, WatchPlan.Part)
+    case delayPassed
   }
 }
 
@@ -117,6 +136,17 @@ public struct ConsulOptions: Sendable {
   /// The key of Consul's KV store that holds the service config of targets without `config`, e.g.
   /// `trunkcall/orders`. Default nil: none.
   public var serviceConfigKey: String?
+  /// Instances that vanish in one answer are a last resort for ``panicHold`` if they are more than this
+  /// part of the set, 0...1: calls go to them while no instance of the answer is READY. Not those in
+  /// maintenance, which `ConsulRegistration` enters before it leaves. The resolver's note names it.
+  /// Default 0.5.
+  public var panicThreshold = 0.5
+  /// … and at least so many. Default 3.
+  public var panicMinimum = 3
+  /// How long they are. Default 5 min; zero: off.
+  public var panicHold = Duration.seconds(300)
+  /// Keeps the last good instances on disk, for a start while Consul is down. Default nil: off.
+  public var failStatic: ConsulFailStatic?
   /// Gets one line per change, at debug level; what becomes of a service config at notice and warning.
   public var logger: Logger
 
@@ -139,8 +169,33 @@ public struct ConsulOptions: Sendable {
     timing.allCriticalHold = allCriticalHold
     timing.allCriticalWindow = allCriticalWindow
     timing.leaderlessHold = leaderlessHold
-    return WatchOptions(
+    timing.panicThreshold = panicThreshold
+    timing.panicMinimum = panicMinimum
+    timing.panicHold = panicHold
+    var watch = WatchOptions(
       linger: linger, maximumWatches: maximumWatches, timing: timing, logger: logger)
+    watch.failStatic = failStatic
+    return watch
+  }
+}
+
+/// Where the last good instances of each query are kept on disk, and for how long they are good for a
+/// start while Consul cannot be asked (what networks call fail-static).
+///
+/// A file is written after an answer that changed something, at most every 10 s, and once an hour
+/// without a change; never from an answer that ACLs filtered, that comes from servers without a leader,
+/// or while vanished instances are a last resort. Each is replaced as a whole, so that several
+/// processes can share a directory. A file that another user owns or may write is not used.
+public struct ConsulFailStatic: Sendable, Hashable {
+  /// Made with mode 0700 if its parent is there; files have mode 0600.
+  public var directory: String
+  /// Older files are not used. Default 24 h.
+  public var maximumAge: Duration
+
+  /// - Parameters: see the properties of the same names.
+  public init(directory: String, maximumAge: Duration = .seconds(86_400)) {
+    self.directory = directory
+    self.maximumAge = maximumAge
   }
 }
 

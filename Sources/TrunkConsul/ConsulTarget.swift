@@ -12,6 +12,10 @@ package struct ConsulTarget: Sendable, Hashable {
   package var query: ConsulQuery
   /// The key of the service config.
   package var configKey: String?
+  /// In order of preference where there is more than one; else empty.
+  package var datacenters: [String] = []
+
+  package var plan: WatchPlan { WatchPlan(query, datacenters: datacenters) }
 
   package static let parameters = [
     "address", "allow-stale", "cached", "config", "connect", "consistent", "dc", "filter",
@@ -37,10 +41,15 @@ package struct ConsulTarget: Sendable, Hashable {
     let tags = target[all: "tags"].flatMap { $0.split(separator: ",").map(String.init) }
     query.tags = target[all: "tag"].filter { !$0.isEmpty } + tags
     query.nodeMeta = target[all: "node-meta"]
-    query.datacenter = target.text("dc")
+    if let parameter = target.first("dc") {
+      (query.datacenter, datacenters) = try ConsulTarget.datacenters(parameter, of: target)
+    }
     query.namespace = target.text("ns") ?? agent.namespace
     query.partition = target.text("partition") ?? agent.partition
     query.kind = try ConsulTarget.kind(of: target)
+    if query.kind == .prepared, !datacenters.isEmpty, let parameter = target.first("dc") {
+      throw target.bad(parameter, "a prepared query is executed in one data center")
+    }
     query.peer = target.text("peer")
     query.samenessGroup = target.text("sg")
     if query.peer != nil, let parameter = target.first("sg") {
@@ -132,6 +141,19 @@ package struct ConsulTarget: Sendable, Hashable {
     }
     if let path = target.text("token-file") { agent.token = .file(path) }
     return agent
+  }
+
+  /// `dc1`, `dc1,dc2`: at most 16.
+  private static func datacenters(
+    _ parameter: Target.Parameter, of target: Target
+  ) throws(TargetError) -> (String?, [String]) {
+    let names = parameter.value.split(separator: ",", omittingEmptySubsequences: false).map(
+      String.init)
+    guard parameter.value != "" else { return (nil, []) }
+    guard !names.contains(""), Set(names).count == names.count, names.count <= 16 else {
+      throw target.bad(parameter, "allowed: up to 16 data centers, each once: dc1,dc2")
+    }
+    return names.count == 1 ? (names[0], []) : (nil, names)
   }
 
   private static func kind(of target: Target) throws(TargetError) -> ConsulQuery.Kind {

@@ -17,6 +17,13 @@ import TrunkTesting
     return ConsulResolver(options, watches: watches)
   }
 
+  /// An empty set, as the resolver reports it.
+  private func nothing(_ note: String) -> Resolution {
+    var resolution = Resolution([], note: note)
+    resolution.groups = .priorities([EndpointGroup("listed")])
+    return resolution
+  }
+
   @Test("first without an index, then with it and a wait; changes are reported as they come")
   func follows() async throws {
     let agent = try await ScriptedConsulAgent.start(answering: [
@@ -49,7 +56,7 @@ import TrunkTesting
     let watching = try Watching(resolver(), "consul://\(agent.address)/hello")
     #expect(
       await watching.next()
-        == Resolution([], note: "consul \(agent.address): 3 instances, 0 passing (3 critical)"))
+        == nothing("consul \(agent.address): 3 instances, 0 passing (3 critical)"))
     agent.stop()
   }
 
@@ -60,7 +67,7 @@ import TrunkTesting
     let watching = try Watching(resolver(), "consul://\(agent.address)/helo")
     #expect(
       await watching.next()
-        == Resolution([], note: "consul \(agent.address): no instance is registered"))
+        == nothing("consul \(agent.address): no instance is registered"))
     agent.stop()
   }
 
@@ -68,7 +75,7 @@ import TrunkTesting
   func away() async throws {
     let port = try await closedPort()
     let watching = try Watching(resolver(), "consul://127.0.0.1:\(port)/hello")
-    var refused = Resolution([], note: "consul 127.0.0.1:\(port): connection refused")
+    var refused = nothing("consul 127.0.0.1:\(port): connection refused")
     refused.isAnswer = false
     #expect(await watching.next() == refused)
     let agent = try await ScriptedConsulAgent.start(port: port) {
@@ -94,7 +101,7 @@ import TrunkTesting
       return request["index"] == nil ? .json(instances(7), index: 3) : .hang
     }
     let watching = try Watching(resolver(), "consul://\(agent.address)/hello")
-    var failed = Resolution([], note: "consul \(agent.address): \(note)")
+    var failed = nothing("consul \(agent.address): \(note)")
     failed.isAnswer = false
     #expect(await watching.next() == failed)
     #expect(await watching.next()?.ports == [7])

@@ -48,6 +48,22 @@ import TrunkDiscovery
     #expect(try read("consul:///x").agent.token == .value("env"))
   }
 
+  @Test("several data centers are an order of preference, with a query for each") func datacenters()
+    throws
+  {
+    let target = try read("consul:///x?dc=dc2,dc1")
+    #expect(target.datacenters == ["dc2", "dc1"])
+    #expect(target.plan.parts.map(\.query.datacenter) == ["dc2", "dc1"])
+    #expect(
+      try read("consul:///x?dc=dc2").plan
+        == WatchPlan(read("consul:///x?dc=dc2").query, datacenters: []))
+    #expect(try read("consul:///x?dc=").query.datacenter == nil)
+    for bad in ["dc1,", "dc1,dc1", ",", (1...17).map { "d\($0)" }.joined(separator: ",")] {
+      #expect(throws: TargetError.self, "\(bad)") { try read("consul:///x?dc=\(bad)") }
+    }
+    #expect(throws: TargetError.self) { try read("consul:///x?prepared&dc=dc1,dc2") }
+  }
+
   @Test("there is no implicit tag filter, and passing is the default") func plain() throws {
     let request = try read("consul:///helloworld").query.request(index: nil, wait: nil)
     #expect(request.requestTarget == "/v1/health/service/helloworld?passing")

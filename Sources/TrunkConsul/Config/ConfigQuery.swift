@@ -70,7 +70,7 @@ extension ConsulTarget {
   var configQuery: ConfigQuery? {
     guard let configKey else { return nil }
     var config = ConfigQuery(configKey)
-    config.datacenter = query.datacenter
+    config.datacenter = query.datacenter ?? datacenters.first
     config.namespace = query.namespace
     config.partition = query.partition
     config.wait = query.wait

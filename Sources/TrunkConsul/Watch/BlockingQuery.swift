@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
-package import TrunkDiscovery
+internal import TrunkDiscovery
 
 /// The rules of one blocking query as a value: the next request, its time, and what to publish.
 ///
@@ -25,6 +25,9 @@ package import TrunkDiscovery
 ///   interval (``FailOpen``).
 /// - An answer that lacks instances and comes from a server without a leader does not take them out
 ///   (``LeaderlessHold``).
+/// - Instances that vanish in a mass are published as a last resort for a while (``PanicGuard``), except
+///   those in maintenance, which a query without `passing` finds.
+/// - A set from disk is used while there is none, the agent cannot be reached, or has lost its state.
 /// - A stale answer whose server heard of the leader longer ago than `maxStale` is not used: the query is
 ///   sent once more without `stale` (Consul, Consistency Modes). If that fails and there is no
 ///   set yet, the old answer is better than none.
@@ -35,58 +38,14 @@ package import TrunkDiscovery
 package struct BlockingQuery: Sendable {
   package typealias Instant = ContinuousClock.Instant
 
-  /// A whole answer of the agent.
-  package struct Answer: Sendable {
-    /// `X-Consul-Index` as it came.
-    package var index: String?
-    package var mapping: InstanceMapping
-    package var info: AnswerInfo
-    package init(index: String?, _ mapping: InstanceMapping, _ info: AnswerInfo = AnswerInfo()) {
-      self.index = index
-      self.mapping = mapping
-      self.info = info
-    }
-  }
-
-  package typealias Failure = PollSchedule.Failure
-
-  /// What subscribers get.
-  package struct Snapshot: Sendable, Hashable {
-    package var endpoints: [Endpoint]
-    package var note: String
-    /// False: the agent could not be reached, or refused; the endpoints are the last known ones.
-    package var isAnswer: Bool
-    package init(_ endpoints: [Endpoint], _ note: String, isAnswer: Bool = true) {
-      self.endpoints = endpoints
-      self.note = note
-      self.isAnswer = isAnswer
-    }
-  }
-
-  package enum Next: Sendable, Hashable {
-    /// Send the query; without an index the agent answers at once. Give up after `timeout` (Consul,
-    /// Blocking Queries).
-    case query(index: UInt64?, wait: Duration?, timeout: Duration)
-    /// Query once, without waiting and without `stale`: the answer was too old.
-    case queryLeader(timeout: Duration)
-    /// Query once, without waiting and without `passing`, to find the reason for an empty set.
-    case explain(timeout: Duration)
-    case sleep(Duration)
-    /// After a failure. A call that finds no server ends it, but not before `least`.
-    case backOff(Duration, least: Duration)
-  }
-
-  /// First publish, then do `next`.
-  package struct Step: Sendable, Hashable {
-    package var publish: Snapshot?
-    package var next: Next
-  }
-
   private let explains: Bool
   private let timing: BlockingQueryTiming
   private var schedule: PollSchedule
   private var failOpen: FailOpen
   private var leaderless: LeaderlessHold
+  private var panic: PanicGuard
+  private var stored: StoredSet?
+  private var saving = SavePace()
   private let maxStale: Duration?
   /// Of queries that cannot block.
   private let interval: Duration?
@@ -100,9 +59,11 @@ package struct BlockingQuery: Sendable {
   private var interrupted = false
   /// Until then an empty answer has no effect.
   private var holdUntil: Instant?
-  /// The empty answer whose reason is being queried.
+  /// The answer whose reason is being queried: it is empty, or lacks most instances.
   private var unexplained: InstanceMapping?
   private var explainedAt: Instant?
+  /// ACLs hid instances of the last answer.
+  private var isFiltered = false
   /// The empty answer follows an error: it is not known when its instances turned critical.
   private var afterInterruption = false
   private var lastExplanation: InstanceCounts?
@@ -112,10 +73,14 @@ package struct BlockingQuery: Sendable {
   ///     second query.
   ///   - maxStale: how old a stale answer may be; nil: of any age.
   ///   - interval: of a query that cannot block; nil: it can.
+  ///   - stored: the last good set of an earlier run, from disk.
   package init(
     wait: Duration, explains: Bool, maxStale: Duration? = nil, interval: Duration? = nil,
-    timing: BlockingQueryTiming = .init()
+    stored: StoredSet? = nil, timing: BlockingQueryTiming = .init()
   ) {
+    self.stored = stored
+    panic = PanicGuard(
+      share: timing.panicThreshold, least: timing.panicMinimum, hold: timing.panicHold)
     self.maxStale = maxStale
     self.interval = interval
     leaderless = LeaderlessHold(hold: timing.leaderlessHold)
@@ -127,16 +92,16 @@ package struct BlockingQuery: Sendable {
 
   // MARK: Events
 
-  package mutating func begin(at now: Instant) -> Step { Step(publish: nil, next: ask(at: now)) }
+  package mutating func begin(at now: Instant) -> Step { Step(next: ask(at: now)) }
 
   package mutating func timerFired(at now: Instant) -> Step {
-    Step(publish: nil, next: query(at: now))
+    Step(next: query(at: now))
   }
 
   /// There is no room for another long poll at the agent: a query without waiting, after an
   /// interval.
   package mutating func overBudget(using random: inout some RandomNumberGenerator) -> Step {
-    Step(publish: nil, next: .sleep(schedule.overBudget(using: &random)))
+    Step(next: .sleep(schedule.overBudget(using: &random)))
   }
 
   package mutating func answered(
@@ -153,7 +118,7 @@ package struct BlockingQuery: Sendable {
       lastContact > maxStale
     {
       tooOld = answer
-      return Step(publish: nil, next: .queryLeader(timeout: timing.answerTimeout))
+      return Step(next: .queryLeader(timeout: timing.answerTimeout))
     }
     tooOld = nil
     return accept(answer, received, at: now)
@@ -168,26 +133,52 @@ package struct BlockingQuery: Sendable {
     let before = good?.endpoints ?? []
     let mapping = leaderless.judge(
       answer.mapping, knowsLeader: answer.info.knowsLeader, after: before, at: now)
+    isFiltered = answer.info.isFiltered
     if mapping.endpoints.isEmpty { return emptied(mapping, at: now) }
+    if explains, panic.isMass(mapping.endpoints, after: before) {
+      unexplained = mapping
+      return Step(next: .explain(timeout: timing.explainTimeout))
+    }
+    return acceptListed(mapping, takenOut: mapping.inMaintenance, at: now)
+  }
+
+  private mutating func acceptListed(
+    _ mapping: InstanceMapping, takenOut: Set<String>, at now: Instant
+  ) -> Step {
+    let before = good?.endpoints ?? []
     interrupted = false
     holdUntil = nil
     failOpen.passing(mapping.endpoints, after: before, at: now)
+    panic.judge(mapping.endpoints, after: before, takenOut: takenOut, at: now)
     good = mapping
     let note = leaderless.kept > 0 ? "\(mapping.counts); \(leaderless.note)" : "\(mapping.counts)"
-    return step(Snapshot(mapping.endpoints, note), at: now)
+    var step = step(Snapshot(mapping.endpoints, note), at: now)
+    // Never what may be wrong.
+    if leaderless.until == nil, panic.until == nil, !isFiltered,
+      saving.isDue(mapping.endpoints, at: now)
+    {
+      step.save = mapping.endpoints
+    }
+    return step
   }
 
   /// - Parameters:
   ///   - counts: of all instances, or nil if they are not known.
   ///   - critical: the instance ids of those that are registered and critical.
+  ///   - takenOut: of those that are in maintenance.
   package mutating func explained(
-    _ counts: InstanceCounts?, critical: Set<String> = [], at now: Instant
+    _ counts: InstanceCounts?, critical: Set<String> = [], takenOut: Set<String> = [],
+    at now: Instant
   ) -> Step {
     assert(unexplained != nil, "no explanation was asked for")
-    lastExplanation = counts
     let mapping = unexplained ?? InstanceMapping([], for: ConsulQuery(""))
     unexplained = nil
-    return acceptEmpty(mapping, critical: counts == nil ? nil : critical, at: now)
+    guard mapping.endpoints.isEmpty else {
+      return acceptListed(mapping, takenOut: takenOut, at: now)
+    }
+    lastExplanation = counts
+    return acceptEmpty(
+      mapping, critical: counts == nil ? nil : critical, takenOut: takenOut, at: now)
   }
 
   package mutating func failed(
@@ -204,7 +195,7 @@ package struct BlockingQuery: Sendable {
     let most = good?.endpoints.isEmpty ?? true ? timing.emptyBackoff : nil
     let delay = schedule.failed(failure, most: most, using: &random)
     return Step(
-      publish: change(to: keeping(failure.reason)),
+      publish: change(to: keeping(failure.reason), at: now),
       next: .backOff(delay, least: min(delay, timing.leastBackoff)))
   }
 
@@ -212,31 +203,33 @@ package struct BlockingQuery: Sendable {
 
   private mutating func emptied(_ mapping: InstanceMapping, at now: Instant) -> Step {
     let wasInterrupted = interrupted
-    if interrupted, let good, !good.endpoints.isEmpty {
+    if interrupted, let held = good?.endpoints ?? stored?.endpoints, !held.isEmpty {
       let until = holdUntil ?? now + timing.holdTime
       holdUntil = until
       if now < until {
-        let held = good.endpoints.count
         let note =
-          "no instances since the agent was lost; the last \(held) are kept for "
+          "no instances since the agent was lost; the last \(held.count) are kept for "
           + ConsulDuration.text(timing.holdTime)
-        return step(Snapshot(good.endpoints, note), at: now)
+        return step(Snapshot(held, note), at: now)
       }
     }
+    stored = nil
     interrupted = false
     holdUntil = nil
     afterInterruption = wasInterrupted
     if explains, mapping.counts.total == 0, mayExplain(at: now) {
       explainedAt = now
       unexplained = mapping
-      return Step(publish: nil, next: .explain(timeout: timing.explainTimeout))
+      return Step(next: .explain(timeout: timing.explainTimeout))
     }
-    return acceptEmpty(mapping, critical: explains ? nil : mapping.critical, at: now)
+    return acceptEmpty(
+      mapping, critical: explains ? nil : mapping.critical, takenOut: mapping.inMaintenance, at: now
+    )
   }
 
   /// - Parameter critical: nil if it is not known what is registered and critical.
   private mutating func acceptEmpty(
-    _ mapping: InstanceMapping, critical: Set<String>?, at now: Instant
+    _ mapping: InstanceMapping, critical: Set<String>?, takenOut: Set<String>, at now: Instant
   ) -> Step {
     // Instances without a port were in the answer itself; only hidden ones need a second query.
     let counts = explains && mapping.counts.total == 0 ? lastExplanation : mapping.counts
@@ -247,6 +240,7 @@ package struct BlockingQuery: Sendable {
       good?.endpoints = kept
       return step(Snapshot(kept, "\(text); \(failOpen.note(keeping: kept.count))"), at: now)
     }
+    panic.judge([], after: good?.endpoints ?? [], takenOut: takenOut, at: now)
     good = mapping
     return step(Snapshot([], text), at: now)
   }
@@ -261,14 +255,21 @@ package struct BlockingQuery: Sendable {
   // MARK: What is next
 
   private mutating func step(_ snapshot: Snapshot, at now: Instant) -> Step {
-    let publish = change(to: snapshot)
+    let publish = change(to: snapshot, at: now)
     schedule.answered(useful: publish != nil)
     return Step(publish: publish, next: ask(at: now))
   }
 
   /// The order of endpoints is no difference: with `near` it changes with every round-trip time.
-  private mutating func change(to snapshot: Snapshot) -> Snapshot? {
+  private mutating func change(to snapshot: Snapshot, at now: Instant) -> Snapshot? {
+    panic.expire(at: now)
+    var snapshot = snapshot
+    if !panic.kept.isEmpty {
+      snapshot.lastResort = panic.kept
+      snapshot.note += "; \(panic.note)"
+    }
     if let published, published.note == snapshot.note, published.isAnswer == snapshot.isAnswer,
+      published.lastResort == snapshot.lastResort,
       Set(published.endpoints) == Set(snapshot.endpoints)
     {
       return nil
@@ -280,7 +281,8 @@ package struct BlockingQuery: Sendable {
   /// The last good set with the error since.
   private func keeping(_ text: String) -> Snapshot {
     guard let good, !good.endpoints.isEmpty else {
-      return Snapshot([], text, isAnswer: false)
+      guard good == nil, let stored else { return Snapshot([], text, isAnswer: false) }
+      return Snapshot(stored.endpoints, "\(text); \(stored.note)", isAnswer: false)
     }
     let count = good.endpoints.count
     return Snapshot(
@@ -298,7 +300,8 @@ package struct BlockingQuery: Sendable {
   private mutating func query(at now: Instant) -> Next {
     // Whether there is a leader again wakes no query.
     var longest = leaderless.until != nil ? timing.leaderlessInterval : nil
-    if let end = [holdUntil, failOpen.until, leaderless.until].compactMap({ $0 }).min() {
+    let ends = [holdUntil, failOpen.until, leaderless.until, panic.until]
+    if let end = ends.compactMap({ $0 }).min() {
       // In time to end the hold.
       let left = PollSchedule.wait(endingIn: end - now)
       longest = longest.map { min($0, left) } ?? left

@@ -27,6 +27,13 @@ package struct BlockingQueryTiming: Sendable, Hashable {
   package var leaderlessHold = Duration.seconds(600)
   /// The longest poll while they are.
   package var leaderlessInterval = Duration.seconds(5)
+  /// Instances that vanish in one answer are a last resort for a while, if they are more than this part
+  /// of the set …
+  package var panicThreshold = 0.5
+  /// … and at least so many.
+  package var panicMinimum = 3
+  /// Zero: they are not.
+  package var panicHold = Duration.seconds(300)
   package var explainTimeout = Duration.seconds(1)
   package var explainInterval = Duration.seconds(5)
   package init() {}

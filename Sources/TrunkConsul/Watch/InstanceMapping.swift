@@ -8,6 +8,8 @@ package struct InstanceMapping: Sendable, Hashable {
   package var counts: InstanceCounts
   /// The instance ids of those that are critical, and not because they are in maintenance.
   package var critical: Set<String> = []
+  /// Of those that an operator, or their own drain, took out.
+  package var inMaintenance: Set<String> = []
 
   package init(_ answer: HealthAnswer, for query: ConsulQuery) {
     self.init(answer.entries, for: query)
@@ -20,7 +22,9 @@ package struct InstanceMapping: Sendable, Hashable {
     var mapped: [Mapped] = []
     for entry in entries {
       let state = InstanceState(entry)
-      if state == .critical, !entry.isInMaintenance {
+      if entry.isInMaintenance {
+        inMaintenance.insert(InstanceMapping.instanceID(entry))
+      } else if state == .critical {
         critical.insert(InstanceMapping.instanceID(entry))
       }
       switch query.health {

@@ -8,6 +8,8 @@ struct QueryWatch: Sendable {
   let client: AgentClient
   let query: ConsulQuery
   let timing: BlockingQueryTiming
+  /// Where the last good set is kept on disk; nil: nowhere.
+  let file: InstanceFile?
   /// Counts the long polls to this agent.
   let polls: PollCounter
   /// Ends a back-off early.
@@ -20,7 +22,8 @@ struct QueryWatch: Sendable {
     var rules = BlockingQuery(
       wait: query.wait, explains: query.health == .passing,
       maxStale: query.consistency == .stale ? query.maxStale : nil,
-      interval: query.kind == .prepared ? query.interval : nil, timing: timing)
+      interval: query.kind == .prepared ? query.interval : nil,
+      stored: await file?.load(logger), timing: timing)
     var versionFits = query.leastVersion == nil
     var step = rules.begin(at: clock.now)
     var unreadable: [String] = []
@@ -31,6 +34,7 @@ struct QueryWatch: Sendable {
           logger.debug("consul \(client.name): \(query.service): \(snapshot.note)")
           publish(snapshot)
         }
+        if let endpoints = step.save { await file?.save(endpoints, logger) }
         switch step.next {
         case .sleep(let duration):
           try await clock.sleep(for: duration)
@@ -40,7 +44,9 @@ struct QueryWatch: Sendable {
           step = rules.timerFired(at: clock.now)
         case .explain(let timeout):
           let all = try await explain(timeout)
-          step = rules.explained(all?.counts, critical: all?.critical ?? [], at: clock.now)
+          step = rules.explained(
+            all?.counts, critical: all?.critical ?? [], takenOut: all?.inMaintenance ?? [],
+            at: clock.now)
         case .query, .queryLeader:
           do {
             if !versionFits { try await checkVersion() }

@@ -43,8 +43,9 @@ package final class SharedWatches: Sendable {
       let polls = try makeRoom(for: client.name, options)
       return { wakeUp in
         let watch = QueryWatch(
-          client: client, query: key.query, timing: options.timing, polls: polls, wakeUp: wakeUp,
-          clock: options.clock, logger: options.logger)
+          client: client, query: key.query, timing: options.timing,
+          file: options.failStatic.map { InstanceFile($0, agent: client.name, key.query) },
+          polls: polls, wakeUp: wakeUp, clock: options.clock, logger: options.logger)
         return { publish in await watch.run(publish) }
       }
     }
@@ -89,6 +90,7 @@ package struct WatchOptions: Sendable {
   package var maximumWatches: Int
   package var timing: BlockingQueryTiming
   package var clock = WatchClock.system
+  package var failStatic: ConsulFailStatic?
   package var logger: Logger
 
   package init(

@@ -116,7 +116,8 @@ extension Resolution {
   func share(of child: String, _ shares: [String: [Endpoint]]) -> Resolution {
     var share = self
     share.endpoints = shares[child] ?? []
-    if share.endpoints.isEmpty, !endpoints.isEmpty {
+    // Where the resolver made the groups, its note says what is in them.
+    if share.endpoints.isEmpty, !endpoints.isEmpty, groups == nil {
       share.note = "none of the \(endpoints.count) endpoints is for the child \"\(child)\""
     }
     return share

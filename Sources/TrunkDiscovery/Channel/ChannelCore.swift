@@ -12,6 +12,8 @@ internal import TrunkWire
 /// ```
 /// - The policy is chosen by the service config, else by the channel's option (gRPC,
 ///   service_config.md).
+/// - Where the resolver divides its endpoints, the policy is inside of one that makes the groups
+///   (``EndpointGroups``).
 /// - A bad config never replaces a good one; a channel that never had one fails calls with the
 ///   parse error (gRFC A21).
 /// - Until the resolver has answered the application's config holds, also where it fails.
@@ -69,6 +71,9 @@ package struct ChannelCore: Sendable {
   /// Where ``serviceConfig`` comes from.
   package private(set) var configOrigin = ChannelExplanation.ConfigOrigin.none
 
+  /// The policy is one of ``EndpointGroups``.
+  private var isGrouped = false
+
   private let options: Options
   private var actions: BalancerActions
   private var policy = ChildPolicy()
@@ -92,7 +97,14 @@ package struct ChannelCore: Sendable {
   }
 
   /// The policy in use; nil if there is none.
-  package func explainPolicy(now: UInt64) -> PolicyExplanation? { policy.explain(now: now) }
+  package func explainPolicy(now: UInt64) -> PolicyExplanation? {
+    let explanation = policy.explain(now: now)
+    // A resolver that has groups but one of them only: as without.
+    guard isGrouped, let only = explanation?.children.first, explanation?.children.count == 1,
+      explanation?.name == Priority.name
+    else { return explanation }
+    return only.policy
+  }
 
   package mutating func handle(_ event: Event, now: UInt64) -> [Action] {
     guard state != .shutdown else { return [] }
@@ -167,14 +179,18 @@ extension ChannelCore {
     let config = own ?? options.defaultServiceConfig
     let origin: ChannelExplanation.ConfigOrigin =
       own != nil ? .resolver : config != nil ? .application : .none
-    let choice = try options.registry.choose(config, option: options.balancer)
+    let inner = try options.registry.choose(config, option: options.balancer)
+    let choice = resolution.groups?.policy(around: inner) ?? inner
     let isFirst = !policy.isInstalled
     // An unchanged policy is not parsed again.
     if policy.policy?.choice == choice, let same = policy.policy {
       if policy.install(same, &actions) { published() }
-    } else if policy.install(try options.registry.prepare(choice), &actions) {
-      published()
+    } else {
+      // Its errors name places of the service config, which the groups are not in.
+      if resolution.groups != nil { _ = try options.registry.prepare(inner) }
+      if policy.install(try options.registry.prepare(choice), &actions) { published() }
     }
+    isGrouped = resolution.groups != nil
     configOrigin = origin
     let effective = config ?? ServiceConfig()
     if effective != serviceConfig {

@@ -88,6 +88,8 @@ public struct Resolution: Sendable, Hashable {
   /// Why the service config that came with the name was refused. The channel keeps the last good
   /// one, and fails calls with this if it never had one (gRFC A21).
   public var serviceConfigError: ServiceConfigError?
+  /// How the endpoints are divided, each by its ``Endpoint/childPath``; nil, the default: not at all.
+  public var groups: EndpointGroups?
   /// One line for the diagnostics of a failed call, e.g. "3 instances, 0 passing (3 critical)".
   public var note: String?
   /// False: the registry could not be asked or refused to answer; the endpoints are the last known
