@@ -229,6 +229,14 @@ let package = Package(
       ],
       path: "Tests/leak-check", swiftSettings: strict),
     tests("LeakTests", ["ProcessSupport", "leak-check"]),
+    // Run by Scripts/consul-cluster alone.
+    .executableTarget(
+      name: "consul-cluster",
+      dependencies: [
+        "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkServices", "TrunkSockets", "TrunkWire",
+        "GreeterStubs", "GreeterSupport", "ProcessSupport", logging, protobuf,
+      ],
+      path: "Tests/consul-cluster", exclude: ["Python"], swiftSettings: strict),
     .target(
       name: "EchoService", dependencies: ["EchoStubs", "Trunkcall", "TrunkSockets", protobuf],
       path: "Tests/EchoService", swiftSettings: strict),

@@ -70,7 +70,7 @@ package final class ConsulProcess: Sendable {
     _ = try await process?.exit(within: .seconds(5))
   }
 
-  private static func binary() throws -> String {
+  package static func binary() throws -> String {
     let environment = ProcessInfo.processInfo.environment
     if let path = environment["TRUNKCALL_CONSUL"] { return path }
     let folders = (environment["PATH"] ?? "").split(separator: ":").map(String.init)
