@@ -74,7 +74,7 @@ struct Scenario: Sendable {
   let run: @Sendable (Setting) async throws -> Void
 
   static let all = [
-    disasters, convergence, rollingRestart, watches, flapping,
+    disasters, convergence, rollingRestart, watches, flapping, datacenters,
   ]
 }
 

@@ -150,7 +150,7 @@ private struct Stage {
   private func probeGoes() async throws { try await cluster.deregister("probe", Stage.probe) }
 
   func leaderKilled(_ scene: Scene) async throws -> Host? {
-    guard let leader = try await cluster.leader() else { throw Broken("no leader") }
+    guard let leader = await cluster.leader() else { throw Broken("no leader") }
     let start = monotonic()
     try await cluster.kill(leader)
     try await probeComes(scene, since: start)
@@ -160,7 +160,7 @@ private struct Stage {
   }
 
   func leaderPartitioned(_ scene: Scene) async throws -> Host? {
-    guard let leader = try await cluster.leader() else { throw Broken("no leader") }
+    guard let leader = await cluster.leader() else { throw Broken("no leader") }
     let start = monotonic()
     try await cluster.partition(leader)
     do { try await probeComes(scene, since: start) } catch {
