@@ -98,7 +98,7 @@ private struct Flow {
 
   /// Changes that no rate limit acts on: two within 1.5 s, where two a second are allowed.
   func spaced() async throws {
-    let runs = setting.isFull ? 50 : 8
+    let runs = setting.isFull ? 50 : 6
     for change in [Change.register, .deregister] { _ = try await measured(change) }
     var bare: [Change: Sample] = [:]
     var calls: [Change: Sample] = [:]
@@ -131,7 +131,7 @@ private struct Flow {
   /// Twenty changes use up the ten queries at once; the one after them waits half a second at most.
   func limited() async throws {
     var behind = Sample()
-    for _ in 0..<(setting.isFull ? 10 : 2) {
+    for _ in 0..<(setting.isFull ? 10 : 1) {
       for _ in 0..<10 {
         for change in [Change.register, .deregister] {
           try await make(change)
