@@ -169,16 +169,25 @@ public final class ConsulRegistration: LongRunning {
   // MARK: While it runs
 
   /// Changes tags, metadata, weights or tagged addresses. Sent at once while the agent answers, and
-  /// with every registration from then on. ``states`` tells of a refusal.
+  /// with every registration from then on. ``states`` tells of a refusal. `change` runs once more
+  /// where another update came in between.
   /// - Throws: ``ConsulError/invalidService(_:reason:)``; then nothing is changed.
   public func update(_ change: (inout ConsulService) -> Void) throws(ConsulError) {
-    var content = desired.withLock { $0.content }
-    change(&content)
-    if let problem = template.problem(of: content) {
-      throw .invalidService(name, reason: problem)
+    // `change` is the application's: it does not run under the lock, but again after another change.
+    while true {
+      let before = desired.withLock { $0.content }
+      var content = before
+      change(&content)
+      if let problem = template.problem(of: content) {
+        throw .invalidService(name, reason: problem)
+      }
+      let isLatest = desired.withLock { [content] desired in
+        guard desired.content == before else { return false }
+        desired.content = content
+        return true
+      }
+      if isLatest { return changes.signal() }
     }
-    desired.withLock { [content] in $0.content = content }
-    changes.signal()
   }
 
   /// Takes the instance out of service, or back in, without deregistering it (Consul, Agent Service

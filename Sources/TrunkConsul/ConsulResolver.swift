@@ -71,7 +71,8 @@ public struct ConsulResolver: Resolver {
     let plan = consul.plan
     let keys = plan.parts.map { SharedWatches.Key(agent: consul.agent, query: $0.query) }
     var streams: [AsyncStream<BlockingQuery.Snapshot>] = []
-    for key in keys { streams.append(try watches.subscribe(key, options.watch)) }
+    let watch = options.watch
+    for key in keys { streams.append(try watches.subscribe(key, watch)) }
     let (events, sink) = AsyncStream.makeStream(of: Event.self)
     await withThrowingTaskGroup(of: Void.self) { group in
       defer { group.cancelAll() }
@@ -85,7 +86,7 @@ public struct ConsulResolver: Resolver {
         group.addTask { for await snapshot in stream { sink.yield(.snapshot(snapshot, part)) } }
       }
       group.addTask {
-        try await Task.sleep(for: WatchMerge.delay)
+        try await watch.clock.sleep(for: WatchMerge.delay)
         sink.yield(.delayPassed)
       }
       var merge = WatchMerge(plan, agent: name, guards: options.panicHold > .zero)
@@ -114,10 +115,9 @@ public struct ConsulOptions: Sendable {
   public var agent: ConsulAgent
   /// How long a watch continues after the last channel that used it has closed. Default 60 s.
   public var linger: Duration
-  /// Different watches of the whole process at once. Default 100: an agent allows 200 connections
-  /// from one address, and holds those of abandoned queries until their wait is over. This many
-  /// long polls, abandoned ones included and 160 at most, are open to one agent; a watch beyond
-  /// them queries every 5 s instead.
+  /// Long polls to one agent at once, abandoned ones included; 160 at most. Default 100: an agent
+  /// allows 200 connections from one address, and holds those of abandoned queries until their wait
+  /// is over. A watch beyond them queries every 5 s ±20 % instead, which delays its changes as much.
   public var maximumWatches: Int
   /// How long the last good set is kept when an agent that was down returns with an empty one.
   /// Default 30 s.

@@ -78,6 +78,7 @@ import TrunkTesting
     #expect(register["ns"] == "n")
     #expect(register.headers["content-type"] == "application/json")
     #expect(register.text.contains(#""Status":"passing""#))
+    #expect(agent.requests.allSatisfy { !$0.path.hasPrefix("/v1/catalog") })
     let mark = try #require(agent.requests.first { $0.path.contains("/maintenance/") })
     #expect(mark["enable"] == "true" && mark["reason"] == "trunkcall: draining")
     #expect(

@@ -165,11 +165,11 @@ import TrunkTesting
 
   @Test("different queries are different watches, up to a limit; an idle one makes room")
   func limit() async throws {
-    let watches = SharedWatches()
+    let watches = SharedWatches(limit: 2)
     let agent = try await ScriptedConsulAgent.start {
       $0["index"] == nil ? .json(instances(7), index: 3) : .hang
     }
-    let resolver = resolver(watches) { $0.maximumWatches = 2 }
+    let resolver = resolver(watches)
     let first = try Watching(resolver, "consul://\(agent.address)/a")
     let second = try Watching(resolver, "consul://\(agent.address)/b")
     #expect(await first.next() != nil)
@@ -183,6 +183,27 @@ import TrunkTesting
     let fourth = try Watching(resolver, "consul://\(agent.address)/d")
     #expect(await fourth.next() != nil)
     #expect(watches.count == 2)
+    agent.stop()
+  }
+
+  @Test("a service beyond the long polls to an agent is asked again and again without waiting")
+  func beyondTheBudget() async throws {
+    let changed = Locked(false)
+    let agent = try await ScriptedConsulAgent.start { request in
+      let isChanged = changed.withLock { $0 }
+      return request["index"] == nil ? .json(instances(isChanged ? 8 : 7), index: 3) : .hang
+    }
+    let resolver = resolver { $0.maximumWatches = 1 }
+    let first = try Watching(resolver, "consul://\(agent.address)/a")
+    #expect(await first.next() != nil)
+    #expect(try await eventually { agent.requests.contains { $0["index"] != nil } })
+    let second = try Watching(resolver, "consul://\(agent.address)/b")
+    #expect(await second.next()?.ports == [7])
+    changed.withLock { $0 = true }
+    #expect(await second.next()?.ports == [8])
+    let requests = agent.requests.filter { $0.path.hasSuffix("/b") }
+    #expect(requests.count == 2)
+    #expect(requests.allSatisfy { $0["index"] == nil && $0["wait"] == nil })
     agent.stop()
   }
 

@@ -139,6 +139,17 @@ private struct Bench {
     #expect(bench.picks == [1: 1_000], "a bad config leaves the good one, with the new endpoints")
   }
 
+  @Test("groups change also while the config is a bad one") func badConfig() throws {
+    let one = EndpointGroups.priorities([EndpointGroup("a")])
+    let bad = #"{"loadBalancingConfig": [{"no_such_policy": {}}]}"#
+    var bench = Bench()
+    try bench.resolve(one, ("a", 1), ("a", 2))
+    try bench.resolve(priorities, ("b", 1), ("b", 2), config: bad)
+    #expect(bench.core.configError != nil)
+    bench.turn(2, .ready)
+    #expect(bench.picks == [2: 1_000])
+  }
+
   @Test("a single group is not shown by explain()") func explained() throws {
     var bench = Bench()
     try bench.resolve(.priorities([EndpointGroup("a")]), ("a", 1))

@@ -15,7 +15,7 @@ public enum ConsulError: Error, Sendable, Hashable {
   case refused(agent: String, status: Int, text: String)
   /// The agent's answer is not one of Consul's API.
   case malformed(agent: String, reason: String)
-  /// More different services are watched than ``ConsulOptions/maximumWatches`` allows.
+  /// The process watches 10,000 different services and service configs already.
   case tooManyWatches(agent: String, limit: Int)
   /// The server has no address that others could connect to (e.g. only a unix socket).
   case nothingToAdvertise(service: String)

@@ -85,9 +85,6 @@ struct ConfigReader {
   private static let seed = UInt64.random(in: .min ... .max)
 
   /// The same for a key as long as the process lives, so that a `percentage` that grows only adds
-  /// clients: FNV-1a of the key from a random start.
-  static func percentile(of key: String) -> Int {
-    let hash = key.utf8.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    return Int((hash ^ (hash >> 32)) % 100)
-  }
+  /// clients.
+  static func percentile(of key: String) -> Int { Int(XXH64.hash("\(seed) \(key)") % 100) }
 }

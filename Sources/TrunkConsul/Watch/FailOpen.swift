@@ -29,9 +29,9 @@ package struct FailOpen: Sendable {
   package mutating func passing(_ now: [Endpoint], after before: [Endpoint], at time: Instant) {
     left = left.filter { time - $0.value.at <= window }
     // Kept instances were not passing: one that flaps does not keep the others without end.
-    if until == nil { for endpoint in before { left[endpoint.key] = (endpoint, time) } }
+    if until == nil { for endpoint in before { left[endpoint.instanceKey] = (endpoint, time) } }
     until = nil
-    for endpoint in now { left[endpoint.key] = nil }
+    for endpoint in now { left[endpoint.instanceKey] = nil }
   }
 
   /// An answer without passing instances.
@@ -48,21 +48,21 @@ package struct FailOpen: Sendable {
       guard now < until else { return end() }
       // If it is not known, all are kept.
       guard let critical else { return before }
-      let kept = before.filter { critical.contains($0.key) }
+      let kept = before.filter { critical.contains($0.instanceKey) }
       return kept.isEmpty ? end() : kept
     }
     guard hold > .zero, let critical else { return [] }
-    let newlyCritical = before.filter { critical.contains($0.key) }
+    let newlyCritical = before.filter { critical.contains($0.instanceKey) }
     // Where the last ones were taken out on purpose, those that turned critical before them stay
     // out.
     guard !newlyCritical.isEmpty else { return [] }
-    let known = Set(newlyCritical.map(\.key))
+    let known = Set(newlyCritical.map(\.instanceKey))
     let earlier = left.values.filter {
-      now - $0.at <= window && critical.contains($0.endpoint.key)
-        && !known.contains($0.endpoint.key)
+      now - $0.at <= window && critical.contains($0.endpoint.instanceKey)
+        && !known.contains($0.endpoint.instanceKey)
     }
     until = now + hold
-    return (newlyCritical + earlier.map(\.endpoint)).sorted { $0.key < $1.key }
+    return (newlyCritical + earlier.map(\.endpoint)).sorted { $0.instanceKey < $1.instanceKey }
   }
 
   package func note(keeping count: Int) -> String {
@@ -75,9 +75,4 @@ package struct FailOpen: Sendable {
     until = nil
     return []
   }
-}
-
-extension Endpoint {
-  /// Identifies an instance (a Consul id is unique on its node only, so it is more than that).
-  fileprivate var key: String { instanceID ?? addresses.map(\.description).joined(separator: ",") }
 }

@@ -105,11 +105,9 @@ package struct InstanceFile: Sendable {
     }
   }
 
-  /// FNV-1a, 64 bits, for a file's name; the content says whose it is.
+  /// For a file's name; the content says whose it is.
   private static func hash(_ text: String) -> String {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    let digits = String(hash, radix: 16)
+    let digits = String(XXH64.hash(text), radix: 16)
     return String(repeating: "0", count: 16 - digits.count) + digits
   }
 }

@@ -117,6 +117,11 @@ package struct InstanceMapping: Sendable, Hashable {
   }
 }
 
+extension Endpoint {
+  /// Identifies an instance, also one that has no id.
+  var instanceKey: String { instanceID ?? addresses.map(\.description).joined(separator: ",") }
+}
+
 /// The worst state of all checks of an instance and its node (Consul, Health API).
 package enum InstanceState: Int, Sendable, Hashable, Comparable {
   case passing

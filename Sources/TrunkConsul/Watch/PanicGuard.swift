@@ -32,8 +32,8 @@ package struct PanicGuard: Sendable {
   /// Whether an answer lacks so many of the instances before it that they may be kept.
   package func isMass(_ now: [Endpoint], after before: [Endpoint]) -> Bool {
     guard hold > .zero, before.count >= least else { return false }
-    let listed = Set(now.map(\.guardKey))
-    let vanished = before.count { !listed.contains($0.guardKey) }
+    let listed = Set(now.map(\.instanceKey))
+    let vanished = before.count { !listed.contains($0.instanceKey) }
     return vanished >= least && Double(vanished) > share * Double(before.count)
   }
 
@@ -45,17 +45,17 @@ package struct PanicGuard: Sendable {
     _ now: [Endpoint], after before: [Endpoint], takenOut: Set<String>, at time: Instant
   ) {
     if isMass(now, after: before) {
-      let listed = Set(now.map(\.guardKey) + kept.map(\.guardKey))
-      kept += before.filter { !listed.contains($0.guardKey) }
-      kept.sort { $0.guardKey < $1.guardKey }
+      let listed = Set(now.map(\.instanceKey) + kept.map(\.instanceKey))
+      kept += before.filter { !listed.contains($0.instanceKey) }
+      kept.sort { $0.instanceKey < $1.instanceKey }
       until = time + hold
     }
     guard until != nil else { return }
-    let listed = Set(now.map(\.guardKey))
+    let listed = Set(now.map(\.instanceKey))
     // A new instance may have the address of one that is gone.
     let addresses = Set(now.flatMap(\.addresses))
     kept.removeAll {
-      listed.contains($0.guardKey) || takenOut.contains($0.guardKey)
+      listed.contains($0.instanceKey) || takenOut.contains($0.instanceKey)
         || !addresses.isDisjoint(with: $0.addresses)
     }
     if kept.isEmpty { until = nil }
@@ -70,11 +70,5 @@ package struct PanicGuard: Sendable {
   package var note: String {
     "\(kept.count) that vanished at once \(kept.count == 1 ? "is" : "are") a last resort for up to "
       + ConsulDuration.text(hold)
-  }
-}
-
-extension Endpoint {
-  fileprivate var guardKey: String {
-    instanceID ?? addresses.map(\.description).joined(separator: ",")
   }
 }

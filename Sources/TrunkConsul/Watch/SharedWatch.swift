@@ -22,11 +22,16 @@ package final class SharedWatches: Sendable {
   private let services = WatchTable<Key, Snapshot>()
   private let configs = WatchTable<ConfigKey, ConfigSnapshot>()
   private let budgets = PollBudgets()
+  private let limit: Int
+
+  /// Of services and service configs together, lingering ones included: far more than a program has, so
+  /// that one that makes names up ends.
+  package static let most = 10_000
 
   /// Used by ``ConsulResolver``.
   package static let shared = SharedWatches()
 
-  package init() {}
+  package init(limit: Int = SharedWatches.most) { self.limit = limit }
 
   /// How many watches run, lingering ones included.
   package var count: Int { services.count + configs.count }
@@ -37,17 +42,12 @@ package final class SharedWatches: Sendable {
   package func subscribe(
     _ key: Key, _ options: WatchOptions
   ) throws(ConsulError) -> AsyncStream<Snapshot> {
-    try services.subscribe(key, linger: options.linger, clock: options.clock) {
-      () throws(ConsulError) in
-      let client = try AgentClient(key.agent)
-      let polls = try makeRoom(for: client.name, options)
-      return { wakeUp in
-        let watch = QueryWatch(
-          client: client, query: key.query, timing: options.timing,
-          file: options.failStatic.map { InstanceFile($0, agent: client.name, key.query) },
-          polls: polls, wakeUp: wakeUp, clock: options.clock, logger: options.logger)
-        return { publish in await watch.run(publish) }
-      }
+    try subscribe(key, of: key.agent, in: services, options) { client, polls, wakeUp in
+      let watch = QueryWatch(
+        client: client, query: key.query, timing: options.timing,
+        file: options.failStatic.map { InstanceFile($0, agent: client.name, key.query) },
+        polls: polls, wakeUp: wakeUp, clock: options.clock, logger: options.logger)
+      return { publish in await watch.run(publish) }
     }
   }
 
@@ -55,33 +55,34 @@ package final class SharedWatches: Sendable {
   package func subscribe(
     _ key: ConfigKey, _ options: WatchOptions
   ) throws(ConsulError) -> AsyncStream<ConfigSnapshot> {
-    try configs.subscribe(key, linger: options.linger, clock: options.clock) {
-      () throws(ConsulError) in
-      let client = try AgentClient(key.agent)
-      let polls = try makeRoom(for: client.name, options)
-      return { wakeUp in
-        let watch = ConfigWatch(
-          client: client, query: key.query, timing: options.timing, polls: polls, wakeUp: wakeUp,
-          clock: options.clock, logger: options.logger)
-        return { publish in await watch.run(publish) }
+    try subscribe(key, of: key.agent, in: configs, options) { client, polls, wakeUp in
+      let watch = ConfigWatch(
+        client: client, query: key.query, timing: options.timing, polls: polls, wakeUp: wakeUp,
+        clock: options.clock, logger: options.logger)
+      return { publish in await watch.run(publish) }
+    }
+  }
+
+  private func subscribe<Key, Snapshot>(
+    _ key: Key, of agent: ConsulAgent, in table: WatchTable<Key, Snapshot>, _ options: WatchOptions,
+    _ make: (AgentClient, PollCounter, WakeUp) -> WatchTable<Key, Snapshot>.Run
+  ) throws(ConsulError) -> AsyncStream<Snapshot> {
+    try table.subscribe(key, linger: options.linger, clock: options.clock) {
+      (wakeUp) throws(ConsulError) in
+      let client = try AgentClient(agent)
+      // A watch without subscribers makes room.
+      if count >= limit, !services.endIdle(), !configs.endIdle() {
+        throw .tooManyWatches(agent: client.name, limit: limit)
       }
+      let polls = PollCounter(
+        budgets: budgets, agent: client.name, limit: options.maximumWatches, clock: options.clock)
+      return make(client, polls, wakeUp)
     }
   }
 
   /// A call found no server: a watch in back-off queries again now.
   package func wake(_ key: Key) { services.wake(key) }
   package func wake(_ key: ConfigKey) { configs.wake(key) }
-
-  /// Ends a watch without subscribers if there are too many.
-  private func makeRoom(
-    for agent: String, _ options: WatchOptions
-  ) throws(ConsulError) -> PollCounter {
-    if count >= options.maximumWatches, !services.endIdle(), !configs.endIdle() {
-      throw .tooManyWatches(agent: agent, limit: options.maximumWatches)
-    }
-    return PollCounter(
-      budgets: budgets, agent: agent, limit: options.maximumWatches, clock: options.clock)
-  }
 }
 
 /// The limits and times of a subscription.

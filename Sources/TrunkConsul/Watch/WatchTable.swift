@@ -38,7 +38,7 @@ package final class WatchTable<Key: Hashable & Sendable, Snapshot: Sendable>: Se
   /// - Parameter start: makes the watch if there is none yet; it may throw, e.g. for want of room.
   func subscribe(
     _ key: Key, linger: Duration, clock: WatchClock,
-    start: () throws(ConsulError) -> (_ wakeUp: WakeUp) -> Run
+    start: (_ wakeUp: WakeUp) throws(ConsulError) -> Run
   ) throws(ConsulError) -> AsyncStream<Snapshot> {
     let (stream, subscriber) = AsyncStream.makeStream(
       of: Snapshot.self, bufferingPolicy: .bufferingNewest(1))
@@ -47,9 +47,8 @@ package final class WatchTable<Key: Hashable & Sendable, Snapshot: Sendable>: Se
     subscriber.onTermination = { [self] _ in unsubscribe(key, id, linger: linger, clock) }
     if state.withLock({ WatchTable.join(&$0, key, id, subscriber) }) { return stream }
 
-    let make = try start()
     let wakeUp = WakeUp(clock)
-    let run = make(wakeUp)
+    let run = try start(wakeUp)
     state.withLock { state in
       // Another task may have started it meanwhile.
       if WatchTable.join(&state, key, id, subscriber) { return }

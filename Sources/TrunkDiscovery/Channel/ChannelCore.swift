@@ -71,8 +71,8 @@ package struct ChannelCore: Sendable {
   /// Where ``serviceConfig`` comes from.
   package private(set) var configOrigin = ChannelExplanation.ConfigOrigin.none
 
-  /// The policy is one of ``EndpointGroups``.
-  private var isGrouped = false
+  /// What ``policy`` was made of: the config's choice, and the groups around it.
+  private var made: (choice: BalancerChoice, groups: EndpointGroups?)?
 
   private let options: Options
   private var actions: BalancerActions
@@ -100,7 +100,8 @@ package struct ChannelCore: Sendable {
   package func explainPolicy(now: UInt64) -> PolicyExplanation? {
     let explanation = policy.explain(now: now)
     // A resolver that has groups but one of them only: as without.
-    guard isGrouped, let only = explanation?.children.first, explanation?.children.count == 1,
+    guard made?.groups != nil, let only = explanation?.children.first,
+      explanation?.children.count == 1,
       explanation?.name == Priority.name
     else { return explanation }
     return only.policy
@@ -162,8 +163,11 @@ extension ChannelCore {
       configError = nil
     } catch {
       configError = error
-      // gRFC A21: a channel with a good older config keeps it, with the new endpoints.
-      if policy.isInstalled {
+      // gRFC A21: a channel with a good older config keeps it, with the new endpoints and groups.
+      if policy.isInstalled, let choice = made?.choice {
+        do throws(ServiceConfigError) { try install(choice, resolution.groups) } catch {
+          // Groups deeper than policies may be: the endpoints stay in the ones before.
+        }
         send(.resolved(resolution))
       } else {
         enter(.transientFailure, .fail(RPCError(.unavailable, "\(error)")))
@@ -179,18 +183,9 @@ extension ChannelCore {
     let config = own ?? options.defaultServiceConfig
     let origin: ChannelExplanation.ConfigOrigin =
       own != nil ? .resolver : config != nil ? .application : .none
-    let inner = try options.registry.choose(config, option: options.balancer)
-    let choice = resolution.groups?.policy(around: inner) ?? inner
+    let choice = try options.registry.choose(config, option: options.balancer)
     let isFirst = !policy.isInstalled
-    // An unchanged policy is not parsed again.
-    if policy.policy?.choice == choice, let same = policy.policy {
-      if policy.install(same, &actions) { published() }
-    } else {
-      // Its errors name places of the service config, which the groups are not in.
-      if resolution.groups != nil { _ = try options.registry.prepare(inner) }
-      if policy.install(try options.registry.prepare(choice), &actions) { published() }
-    }
-    isGrouped = resolution.groups != nil
+    try install(choice, resolution.groups)
     configOrigin = origin
     let effective = config ?? ServiceConfig()
     if effective != serviceConfig {
@@ -200,6 +195,21 @@ extension ChannelCore {
     send(.resolved(resolution))
     // The channel has left IDLE because somebody wants a connection.
     if isFirst { send(.exitIdle) }
+  }
+
+  private mutating func install(
+    _ choice: BalancerChoice, _ groups: EndpointGroups?
+  ) throws(ServiceConfigError) {
+    let whole = groups?.policy(around: choice) ?? choice
+    // An unchanged policy is not parsed again.
+    if policy.policy?.choice == whole, let same = policy.policy {
+      if policy.install(same, &actions) { published() }
+    } else {
+      // Its errors name places of the service config, which the groups are not in.
+      if groups != nil { _ = try options.registry.prepare(choice) }
+      if policy.install(try options.registry.prepare(whole), &actions) { published() }
+    }
+    made = (choice, groups)
   }
 
   private mutating func resolutionFailed(

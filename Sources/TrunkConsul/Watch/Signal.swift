@@ -10,6 +10,12 @@ final class Signal: Sendable {
     var waiter: CheckedContinuation<Void, Never>?
   }
   private let state = Locked(State())
+  private let clock: WatchClock
+
+  init(_ clock: WatchClock = .system) { self.clock = clock }
+
+  /// Forgets a signal that has not ended a sleep.
+  func clear() { state.withLock { $0.isSignalled = false } }
 
   func signal() {
     let waiter = state.withLock { state in
@@ -24,7 +30,7 @@ final class Signal: Sendable {
   /// - Returns: whether it was signalled; false: the time is over.
   func sleep(for duration: Duration) async throws -> Bool {
     await withTaskGroup(of: Void.self) { group in
-      group.addTask { try? await Task.sleep(for: duration) }
+      group.addTask { [clock] in try? await clock.sleep(for: duration) }
       group.addTask { await self.signalled() }
       await group.next()
       group.cancelAll()
