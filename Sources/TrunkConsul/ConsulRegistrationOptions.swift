@@ -17,8 +17,9 @@ public struct ConsulRegistrationOptions: Sendable, Hashable {
   /// Default ``OnRefusal/stop``: a server that can never be registered says so when it is started.
   public var onRefusal = OnRefusal.stop
   /// How much longer than 200 ms the instance stays in maintenance before it is deregistered: the
-  /// time by which the slowest readers lag, e.g. those of stale or cached answers. Default 0.
-  public var drainLag = Duration.zero
+  /// time by which the slowest readers lag. Default 400 ms: a watch of this library is up to 0.5 s
+  /// late while its rate limit acts. More for readers of stale or cached answers.
+  public var drainLag = Duration.milliseconds(400)
 
   /// The defaults.
   public init() {}
