@@ -25,8 +25,8 @@ public struct ConsulResolver: Resolver {
   /// `consul`.
   public var scheme: String { "consul" }
 
-  private let options: ConsulOptions
-  private let watches: SharedWatches
+  let options: ConsulOptions
+  let watches: SharedWatches
 
   /// - Parameter options: settings that targets do not have.
   public init(_ options: ConsulOptions = ConsulOptions()) {

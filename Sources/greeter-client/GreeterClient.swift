@@ -35,17 +35,27 @@ struct GreeterClient: AsyncParsableCommand {
   var count: Int?
   @Flag(help: "Calls wait for a server up to their deadline instead of failing at once.")
   var waitForReady = false
+  @Flag(
+    help: """
+      Print what Consul has for the target, with the reason for each instance that is not used, and \
+      exit: 0 if at least one is used, 1 if none is, 2 if Consul could not be asked.
+      """)
+  var explain = false
+  @Flag(help: "With --explain: as JSON.")
+  var json = false
   @OptionGroup var security: ClientSecurityOptions
   @Option(help: "What to log to stderr.")
   var logLevel: Logger.Level = .info
 
   func validate() throws {
     if let count, count < 1 { throw ValidationError("--count \(count): 1 and more is allowed") }
+    if json, !explain { throw ValidationError("--json goes with --explain") }
     if timeout <= .zero { throw ValidationError("--timeout: it must be above zero") }
   }
 
   func run() async throws {
     logToStandardError(logLevel)
+    if explain { return try await printExplanation() }
     let logger = Logger(label: "greeter")
     let failures: Int
     do {
@@ -62,6 +72,22 @@ struct GreeterClient: AsyncParsableCommand {
       throw ExitCode.failure
     }
     if failures > 0, count != nil { throw ExitCode.failure }
+  }
+
+  private func printExplanation() async throws {
+    let explanation: ConsulExplanation
+    do {
+      explanation = try await ConsulResolver().explain(target)
+    } catch {
+      printError("greeter-client: \(error)")
+      throw ExitCode(2)
+    }
+    if let problem = explanation.problem {
+      printError("greeter-client: \(problem)")
+      throw ExitCode(2)
+    }
+    say(json ? explanation.json : explanation.description)
+    if explanation.usable == 0 { throw ExitCode.failure }
   }
 
   /// The number of failed calls; 0 if a signal came first.

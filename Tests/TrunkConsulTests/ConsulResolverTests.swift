@@ -60,6 +60,23 @@ import TrunkTesting
     agent.stop()
   }
 
+  @Test("an answer from the cache of an agent that is cut off is said to be one") func cutOff()
+    async throws
+  {
+    let agent = try await ScriptedConsulAgent.start {
+      $0["index"] == nil
+        ? .answer(
+          200, headers: ["X-Consul-Index: 5", "X-Cache: HIT", "Age: 9"], body: instances(1))
+        : .hang
+    }
+    let watching = try Watching(resolver(), "consul://\(agent.address)/hello?cached")
+    let note = await watching.next()?.note
+    #expect(
+      note?.hasSuffix(
+        "1 instance, 1 passing, from the agent's cache, which is cut off from the servers") == true)
+    agent.stop()
+  }
+
   @Test("a name that nobody has is said to be so") func absent() async throws {
     let agent = try await ScriptedConsulAgent.start {
       $0["index"] == nil ? .json("[]", index: 5) : .hang

@@ -37,6 +37,10 @@ package struct HealthEntry: Decodable, Sendable {
   package struct Check: Decodable, Sendable {
     package var id = ""
     package var status = ""
+    /// Its last output, and what its registration says of it; of a maintenance check the reason. Read
+    /// for ``ConsulExplanation`` only.
+    package var output = ""
+    package var notes = ""
   }
 
   package var node: Node
@@ -46,9 +50,10 @@ package struct HealthEntry: Decodable, Sendable {
   /// Taken out of service by an operator (`/v1/agent/maintenance`,
   /// `/v1/agent/service/maintenance`).
   package var isInMaintenance: Bool {
-    checks.contains {
-      $0.id == "_node_maintenance" || $0.id.hasPrefix("_service_maintenance:")
-    }
+    checks.contains { HealthEntry.isMaintenance($0.id) }
+  }
+  package static func isMaintenance(_ check: String) -> Bool {
+    check == "_node_maintenance" || check.hasPrefix("_service_maintenance:")
   }
 
   package init() {
@@ -127,10 +132,17 @@ extension HealthEntry.Service {
 }
 
 extension HealthEntry.Check {
-  private enum Key: String, CodingKey { case id = "CheckID", status = "Status" }
+  private enum Key: String, CodingKey {
+    case id = "CheckID", status = "Status", output = "Output", notes = "Notes"
+  }
   package init(from decoder: any Decoder) throws {
     let fields = try decoder.container(keyedBy: Key.self)
     id = try fields.decodeIfPresent(String.self, forKey: .id) ?? ""
     status = try fields.decodeIfPresent(String.self, forKey: .status) ?? ""
+    guard let key = CodingUserInfoKey.decodesCheckTexts, decoder.userInfo[key] != nil else {
+      return
+    }
+    output = (try? fields.decode(String.self, forKey: .output)) ?? ""
+    notes = (try? fields.decode(String.self, forKey: .notes)) ?? ""
   }
 }

@@ -31,6 +31,7 @@ struct ConfigWatch: Sendable {
     do {
       while true {
         try Task.checkCancellation()
+        polls.record.judged(published: step.publish != nil)
         if let snapshot = step.publish {
           let read = reader.read(snapshot)
           for line in read.log {
@@ -52,11 +53,13 @@ struct ConfigWatch: Sendable {
               step = rules.overBudget(using: &random)
               continue
             }
+            polls.record.answered(answer.headers, at: clock.now)
             step = rules.answered(
               try client.value(of: answer), index: answer.headers["x-consul-index"],
               knowsLeader: AnswerInfo(answer.headers).knowsLeader, at: clock.now, using: &random)
           } catch let error as ConsulError {
             logger.debug("\(error)")
+            polls.record.failed(error.reason)
             step = rules.failed(BlockingQuery.Failure(error), at: clock.now, using: &random)
           }
         }
@@ -72,6 +75,7 @@ struct ConfigWatch: Sendable {
     _ index: UInt64?, _ wait: Duration?, _ timeout: Duration
   ) async throws -> HTTPResponse? {
     let request = query.request(index: index, wait: wait)
+    polls.record.sent(request)
     guard let wait else { return try await client.answer(request, timeout: timeout, missing: 404) }
     return try await polls.poll(for: wait) {
       try await client.answer(request, timeout: timeout, mayRepeat: false, missing: 404)

@@ -150,7 +150,7 @@ extension AgentClient {
 
   private func about(timeout: Duration) async throws -> AgentAbout {
     let answer = try await send(HTTPRequest(.get, "v1", "agent", "self"), timeout: timeout)
-    return (try? JSONDecoder().decode(AgentAbout.self, from: Data(answer.body))) ?? AgentAbout()
+    return AgentClient.about(answer)
   }
 
   /// The instances of an answer.

@@ -53,6 +53,11 @@ package struct AnswerInfo: Sendable, Hashable {
 }
 
 extension AnswerInfo {
+  /// For the resolver's note; without figures, which change with every answer.
+  package var remark: String? {
+    (age ?? .zero) > .zero ? "from the agent's cache, which is cut off from the servers" : nil
+  }
+
   /// What an operator may want to know of an answer; nil of a usual one.
   package var notable: String? {
     knowsLeader == false || (lastContact ?? .zero) > .seconds(1) || (age ?? .zero) > .zero

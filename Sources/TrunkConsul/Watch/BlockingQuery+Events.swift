@@ -34,6 +34,12 @@ extension BlockingQuery {
     }
   }
 
+  /// What keeps instances beyond the last answer, and when the first of it ends.
+  package struct Holds: Sendable, Hashable {
+    package var kinds: [ConsulHold] = []
+    package var end: Instant?
+  }
+
   package enum Next: Sendable, Hashable {
     /// Send the query; without an index the agent answers at once. Give up after `timeout` (Consul,
     /// Blocking Queries).

@@ -199,6 +199,23 @@ package struct BlockingQuery: Sendable {
       next: .backOff(delay, least: min(delay, timing.leastBackoff)))
   }
 
+  /// Why the published set has instances that the last answer lacks.
+  package var holds: Holds {
+    var holds = Holds()
+    if let published, !published.isAnswer, !published.endpoints.isEmpty {
+      holds.kinds.append(good?.endpoints.isEmpty == false ? .lastGood : .failStatic)
+    }
+    let bounded: [(ConsulHold, Instant?)] = [
+      (.emptyHold, holdUntil), (.allCriticalHold, failOpen.until),
+      (.leaderlessHold, leaderless.until), (.panicHold, panic.until),
+    ]
+    for case (let kind, let end?) in bounded {
+      holds.kinds.append(kind)
+      holds.end = holds.end.map { min($0, end) } ?? end
+    }
+    return holds
+  }
+
   // MARK: Empty answers
 
   private mutating func emptied(_ mapping: InstanceMapping, at now: Instant) -> Step {

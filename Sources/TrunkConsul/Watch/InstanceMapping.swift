@@ -67,7 +67,7 @@ package struct InstanceMapping: Sendable, Hashable {
 
   /// Consul, Health API: the chosen tagged address, then the service's, then the node's. nil
   /// without a port.
-  private static func address(of entry: HealthEntry, prefer tag: String?) -> Address? {
+  static func address(of entry: HealthEntry, prefer tag: String?) -> Address? {
     let service = entry.service
     if let path = service.socketPath, !path.isEmpty { return .unix(path) }
     // A tagged address carries its own port.
@@ -88,7 +88,7 @@ package struct InstanceMapping: Sendable, Hashable {
   }
 
   /// A service id is unique on its node only.
-  private static func instanceID(_ entry: HealthEntry) -> String {
+  static func instanceID(_ entry: HealthEntry) -> String {
     let (node, service) = (entry.node, entry.service)
     return [
       node.datacenter, service.partition ?? node.partition, service.namespace, node.name,
@@ -166,6 +166,8 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
   package var hidden: Hidden?
   /// The data center that a prepared query has failed over to.
   package var failedOverTo: String?
+  /// What is unusual about where the answer comes from (``AnswerInfo/remark``).
+  package var remark: String?
   package enum Hidden: Sendable, Hashable { case withoutToken, withToken }
 
   package init(passing: Int = 0, warning: Int = 0, critical: Int = 0) {
@@ -187,7 +189,9 @@ package struct InstanceCounts: Sendable, Hashable, CustomStringConvertible {
   package var total: Int { passing + warning + critical }
 
   /// `3 instances, 0 passing (3 critical)`, `2 instances, 2 passing`, `no instance is registered`.
-  package var description: String {
+  package var description: String { remark.map { "\(text), \($0)" } ?? text }
+
+  private var text: String {
     if total == 0, !unreadable.isEmpty { return unreadableText }
     guard total > 0 else {
       switch hidden {

@@ -36,6 +36,14 @@ package struct PollBudget: Sendable {
     abandoned.append(end)
   }
 
+  package func statistics(
+    agent: String, limit: Int, at now: Instant
+  ) -> ConsulAgentStatistics {
+    ConsulAgentStatistics(
+      address: agent, polls: running, abandonedPolls: abandoned.count { $0 > now },
+      limit: min(limit, PollBudget.most))
+  }
+
   package var isEmpty: Bool { running == 0 && abandoned.isEmpty }
 }
 
@@ -44,6 +52,12 @@ package final class PollBudgets: Sendable {
   private let budgets = Locked<[String: PollBudget]>([:])
 
   package init() {}
+
+  func statistics(limit: Int, at now: PollBudget.Instant) -> [ConsulAgentStatistics] {
+    budgets.withLock { $0 }.map { $1.statistics(agent: $0, limit: limit, at: now) }
+      .filter { $0.polls + $0.abandonedPolls > 0 }
+      .sorted { $0.address < $1.address }
+  }
 
   fileprivate func change<Result: Sendable>(
     _ agent: String, _ body: (inout PollBudget) -> Result
@@ -56,13 +70,14 @@ package final class PollBudgets: Sendable {
   }
 }
 
-/// Counts the long polls of one watch.
+/// Counts the long polls of one watch, and keeps its record.
 struct PollCounter: Sendable {
   let budgets: PollBudgets
   /// The agent's address.
   let agent: String
   let limit: Int
   let clock: WatchClock
+  var record = WatchRecord()
 
   /// Runs `body`, which is one long poll; nil if there is no room for it. On every path its part of
   /// the budget is released: at once if the agent has ended the poll, else after `wait`.

@@ -30,6 +30,7 @@ struct QueryWatch: Sendable {
     do {
       while true {
         try Task.checkCancellation()
+        polls.record.judged(published: step.publish != nil, holds: rules.holds)
         if let snapshot = step.publish {
           logger.debug("consul \(client.name): \(query.service): \(snapshot.note)")
           publish(snapshot)
@@ -66,6 +67,7 @@ struct QueryWatch: Sendable {
             step = rules.answered(answer, at: clock.now, using: &random)
           } catch let error as ConsulError {
             logger.debug("\(error)")
+            polls.record.failed(error.reason)
             step = rules.failed(BlockingQuery.Failure(error), at: clock.now, using: &random)
           }
         }
@@ -83,9 +85,11 @@ struct QueryWatch: Sendable {
       var query = query
       query.consistency = .default
       let request = query.request(index: nil, wait: nil)
+      polls.record.sent(request)
       return try answer(await client.send(request, timeout: timeout))
     }
     let request = query.request(index: index, wait: wait)
+    polls.record.sent(request)
     guard let wait else { return try answer(await client.send(request, timeout: timeout)) }
     return try await polls.poll(for: wait) {
       try answer(await client.send(request, timeout: timeout, mayRepeat: false))
@@ -96,12 +100,14 @@ struct QueryWatch: Sendable {
     let entries =
       query.kind == .prepared
       ? try client.preparedEntries(of: response) : try client.entries(of: response)
+    polls.record.answered(response.headers, at: clock.now)
     let info = AnswerInfo(response.headers)
     if let facts = info.notable {
       logger.debug("consul \(client.name): \(query.service): \(facts)")
     }
-    return BlockingQuery.Answer(
-      index: response.headers["x-consul-index"], InstanceMapping(entries, for: query), info)
+    var mapping = InstanceMapping(entries, for: query)
+    mapping.counts.remark = info.remark
+    return BlockingQuery.Answer(index: response.headers["x-consul-index"], mapping, info)
   }
 
   /// An agent that does not know a parameter ignores it. One that does not tell its version is believed

@@ -19,9 +19,9 @@ package final class SharedWatches: Sendable {
     package var agent: ConsulAgent
     package var query: ConfigQuery
   }
-  private let services = WatchTable<Key, Snapshot>()
-  private let configs = WatchTable<ConfigKey, ConfigSnapshot>()
-  private let budgets = PollBudgets()
+  let services = WatchTable<Key, Snapshot>()
+  let configs = WatchTable<ConfigKey, ConfigSnapshot>()
+  let budgets = PollBudgets()
   private let limit: Int
 
   /// Of services and service configs together, lingering ones included: far more than a program has, so
@@ -68,14 +68,15 @@ package final class SharedWatches: Sendable {
     _ make: (AgentClient, PollCounter, WakeUp) -> WatchTable<Key, Snapshot>.Run
   ) throws(ConsulError) -> AsyncStream<Snapshot> {
     try table.subscribe(key, linger: options.linger, clock: options.clock) {
-      (wakeUp) throws(ConsulError) in
+      (wakeUp, record) throws(ConsulError) in
       let client = try AgentClient(agent)
       // A watch without subscribers makes room.
       if count >= limit, !services.endIdle(), !configs.endIdle() {
         throw .tooManyWatches(agent: client.name, limit: limit)
       }
       let polls = PollCounter(
-        budgets: budgets, agent: client.name, limit: options.maximumWatches, clock: options.clock)
+        budgets: budgets, agent: client.name, limit: options.maximumWatches, clock: options.clock,
+        record: record)
       return make(client, polls, wakeUp)
     }
   }

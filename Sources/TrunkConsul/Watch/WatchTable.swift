@@ -13,6 +13,7 @@ package final class WatchTable<Key: Hashable & Sendable, Snapshot: Sendable>: Se
     var latest: Snapshot?
     var task: Task<Void, Never>?
     let wakeUp: WakeUp
+    let record: WatchRecord
     /// Set while there is no subscriber.
     var linger: Task<Void, Never>?
     /// Distinguishes this watch from an earlier one under the same key.
@@ -33,12 +34,40 @@ package final class WatchTable<Key: Hashable & Sendable, Snapshot: Sendable>: Se
   /// How many watches run, lingering ones included.
   package var count: Int { state.withLock { $0.entries.count } }
 
+  package struct Status: Sendable {
+    package var key: Key
+    package var subscribers: Int
+    package var latest: Snapshot?
+    package var record: WatchRecord
+  }
+
+  /// Of every watch, in no order.
+  package var statuses: [Status] {
+    state.withLock { state in
+      state.entries.map {
+        Status(
+          key: $0.key, subscribers: $0.value.subscribers.count, latest: $0.value.latest,
+          record: $0.value.record)
+      }
+    }
+  }
+
+  /// nil: there is no such watch.
+  package func status(_ key: Key) -> Status? {
+    state.withLock { state in
+      state.entries[key].map {
+        Status(
+          key: key, subscribers: $0.subscribers.count, latest: $0.latest, record: $0.record)
+      }
+    }
+  }
+
   /// Snapshots from now on, the latest known one first; only the newest is kept for a slow reader.
   /// Ends when its task is cancelled.
   /// - Parameter start: makes the watch if there is none yet; it may throw, e.g. for want of room.
   func subscribe(
     _ key: Key, linger: Duration, clock: WatchClock,
-    start: (_ wakeUp: WakeUp) throws(ConsulError) -> Run
+    start: (_ wakeUp: WakeUp, _ record: WatchRecord) throws(ConsulError) -> Run
   ) throws(ConsulError) -> AsyncStream<Snapshot> {
     let (stream, subscriber) = AsyncStream.makeStream(
       of: Snapshot.self, bufferingPolicy: .bufferingNewest(1))
@@ -48,12 +77,14 @@ package final class WatchTable<Key: Hashable & Sendable, Snapshot: Sendable>: Se
     if state.withLock({ WatchTable.join(&$0, key, id, subscriber) }) { return stream }
 
     let wakeUp = WakeUp(clock)
-    let run = try start(wakeUp)
+    let record = WatchRecord()
+    let run = try start(wakeUp, record)
     state.withLock { state in
       // Another task may have started it meanwhile.
       if WatchTable.join(&state, key, id, subscriber) { return }
       let generation = state.makeID()
-      var entry = Entry(subscribers: [id: subscriber], wakeUp: wakeUp, generation: generation)
+      var entry = Entry(
+        subscribers: [id: subscriber], wakeUp: wakeUp, record: record, generation: generation)
       entry.task = Task { [self] in
         await run { publish($0, key, generation) }
       }
