@@ -34,13 +34,25 @@ extension ConsulRegistration {
   public var states: AsyncStream<State> { status.changes() }
 }
 
-/// A registration's state for readers on any thread.
+/// A registration's state for readers on any thread, who get the states in the order in which they
+/// were set.
 final class RegistrationStatus: Sendable {
   typealias State = ConsulRegistration.State
+  private struct Reader {
+    var continuation: AsyncStream<State>.Continuation
+    /// The number of the state that it began with; it gets those after it.
+    var since: UInt64
+  }
   private struct Readers {
     var current = State.waiting
-    var readers: [UInt64: AsyncStream<State>.Continuation] = [:]
+    /// Of ``current``.
+    var number: UInt64 = 0
+    var readers: [UInt64: Reader] = [:]
     var lastKey: UInt64 = 0
+    /// Not yet given to the readers, oldest first.
+    var pending: [(state: State, number: UInt64)] = []
+    /// A call of ``set(_:)`` gives them out, one at a time.
+    var isGivingOut = false
   }
   private let state = Locked(Readers())
   private static let backlog = 16
@@ -49,16 +61,34 @@ final class RegistrationStatus: Sendable {
 
   /// After `.leaving` only `.gone` follows.
   func set(_ new: State) {
-    let readers = state.withLock { state -> [AsyncStream<State>.Continuation] in
+    let givesOut = state.withLock { state -> Bool in
       let isOver = state.current == .gone || (state.current == .leaving && new != .gone)
-      guard !isOver, new != state.current else { return [] }
+      guard !isOver, new != state.current else { return false }
       state.current = new
-      defer { if new == .gone { state.readers = [:] } }
-      return Array(state.readers.values)
+      state.number += 1
+      state.pending.append((new, state.number))
+      defer { state.isGivingOut = true }
+      return !state.isGivingOut
     }
-    for reader in readers {
-      reader.yield(new)
-      if new == .gone { reader.finish() }
+    // Not under the lock: it resumes a task. Another call that comes meanwhile leaves its state here.
+    while givesOut, let (next, readers) = nextToGiveOut() {
+      for reader in readers {
+        reader.yield(next)
+        if next == .gone { reader.finish() }
+      }
+    }
+  }
+
+  private func nextToGiveOut() -> (State, [AsyncStream<State>.Continuation])? {
+    state.withLock { state in
+      guard !state.pending.isEmpty else {
+        state.isGivingOut = false
+        return nil
+      }
+      let (next, number) = state.pending.removeFirst()
+      let readers = state.readers.values.filter { $0.since < number }.map(\.continuation)
+      if next == .gone { state.readers = [:] }
+      return (next, readers)
     }
   }
 
@@ -70,7 +100,7 @@ final class RegistrationStatus: Sendable {
       continuation.yield(state.current)
       guard state.current != .gone else { return nil }
       state.lastKey += 1
-      state.readers[state.lastKey] = continuation
+      state.readers[state.lastKey] = Reader(continuation: continuation, since: state.number)
       return state.lastKey
     }
     if let key {
