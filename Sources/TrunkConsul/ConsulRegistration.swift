@@ -12,7 +12,10 @@ internal import TrunkSockets
 /// every 3 s the agent's service and checks with the registered ones, and registers again on a
 /// difference (the agent lost its state, another program took the id, a check was removed by hand)
 /// and when the token was replaced. Checks begin as passing while the health service has the name
-/// as SERVING, else as critical. An operator's maintenance is never ended.
+/// as SERVING, else as critical. A name that is not set is set to SERVING; one that is NOT_SERVING
+/// stays so: the application's, or that of an earlier registration of the same running server, whose
+/// stop has set it. Set it to SERVING before such a server is registered a second time. An operator's
+/// maintenance is never ended.
 ///
 /// Order of a stop: health NOT_SERVING at once; maintenance, so that clients see it taken out on
 /// purpose; wait until the catalogue shows that, and for watchers; deregister; wait until the

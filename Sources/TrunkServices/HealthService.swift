@@ -9,7 +9,7 @@ public import Trunkcall
 /// The empty name stands for the whole server. It and the names of all the server's services are
 /// SERVING by default, so that Kubernetes' gRPC probe, grpc_health_probe and Consul's check work
 /// without further settings. When the server's stop begins every name is NOT_SERVING, whatever is
-/// set later.
+/// set later, until the object is given to another server, for which it begins anew.
 public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting {
   typealias Status = Grpc_Health_V1_HealthCheckResponse.ServingStatus
 
@@ -41,9 +41,11 @@ public final class HealthService: Grpc_Health_V1_Health.Service, HealthReporting
   /// The status of `name`; nil for a name that was never set.
   public func isServing(_ name: String) -> Bool? { state.withLock { $0.table.isServing(name) } }
 
-  /// Called by the server: its services are SERVING, except those whose status was set before.
+  /// Called by a server when it is made: its services are SERVING, except those whose status was set
+  /// before. Statuses from before an earlier server's stop are forgotten.
   public func serves(_ services: [String]) {
     let watchers = state.withLock { state in
+      state.table.begin()
       let changed = services.filter { state.table.add($0) }
       return state.watchers(of: changed)
     }

@@ -27,6 +27,13 @@ struct HealthTable: Sendable {
     return set(name, true)
   }
 
+  /// A server takes the table: after an earlier server's stop it begins anew, since all statuses
+  /// before are those of that server.
+  mutating func begin() {
+    guard isShuttingDown else { return }
+    self = HealthTable()
+  }
+
   /// Returns the names whose answer changes.
   mutating func beginShutdown() -> [String] {
     isShuttingDown = true

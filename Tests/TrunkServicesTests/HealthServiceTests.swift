@@ -64,6 +64,28 @@ struct HealthServiceTests {
     #expect(status(health, "") == .serving)
   }
 
+  @Test(
+    "given to another server after a stop it begins anew; to a second one before, nothing changes")
+  func secondServer() {
+    let health = HealthService()
+    let first = GRPCServer(on: .tcp("127.0.0.1", 0), services: [health, Greeter()])
+    health.setServing("shop.Orders", false)
+    let beside = GRPCServer(on: .tcp("127.0.0.1", 0), services: [health, Greeter()])
+    #expect(status(health, "shop.Orders") == .notServing)
+    health.setServing("orders", false)
+    health.beginShutdown()
+    health.setServing("orders", true)
+    #expect(status(health, "orders") == .notServing)
+    let second = GRPCServer(on: .tcp("127.0.0.1", 0), services: [health, Greeter()])
+    #expect(status(health, "") == .serving)
+    #expect(status(health, "shop.Orders") == .serving)
+    #expect(status(health, "orders") == nil, "a registration sets it to SERVING")
+    health.setServing("orders", false)
+    health.setServing("orders", true)
+    #expect(status(health, "orders") == .serving)
+    withExtendedLifetime([first, beside, second]) {}
+  }
+
   @Test("after the stop began everything is NOT_SERVING and no later set wins")
   func shutdown() {
     let health = HealthService()

@@ -58,6 +58,10 @@ extension ConsulRegistration {
         another host than this one; if it is, give an address to advertise
         """)
     }
+    if server.isServing(name) == false {
+      logger.notice(
+        "\(name) is NOT_SERVING in the health service: it is critical until that is set to SERVING")
+    }
     if !DNSLabel.isValid(name) {
       logger.notice("consul's DNS will not show \(name): it is no DNS label (RFC 1123)")
     }
