@@ -131,18 +131,53 @@ struct ConsulRegistrationAgentTests {
     #expect(try await agent.get("v1", "health", "service", "drains") == "[]")
   }
 
-  @Test("a kind of check that the agent does not know ends run() with both versions")
-  func tooOld() async throws {
+  @Test(
+    "a kind of check that the agent does not know ends run() with both versions",
+    arguments: [
+      (.udp(), "a UDP check needs Consul 1.13; the agent is 1.8"),
+      (.h2ping(tls: .init()), "an H2PING check needs Consul 1.10; the agent is 1.8"),
+      (.h2ping(), "an H2PING check without TLS needs Consul 1.11; the agent is 1.8"),
+      // The agent's process would end: it does not know the node.
+      (
+        .alias(ofNode: "nobody"),
+        "an alias check that names a node needs Consul 1.19; the agent is 1.8"
+      ),
+      (
+        .alias(ofService: "x", onNode: "nobody"),
+        "an alias check that names a node needs Consul 1.19; the agent is 1.8"
+      ),
+    ] as [(ConsulCheck, String)])
+  func tooOld(check: ConsulCheck, reason: String) async throws {
+    let agent = try RealAgent.get()
     let registration = ConsulRegistration(
-      "old", of: TestServer(.host("127.0.0.1", 87)), agent: try RealAgent.get().agent,
-      checks: [.udp(), .ttl(.seconds(30))], logger: Self.quiet)
+      "old", of: TestServer(.host("127.0.0.1", 87)), agent: agent.agent,
+      checks: [check, .ttl(.seconds(30))], logger: Self.quiet)
     do {
       try await registration.run()
       Issue.record("it was registered")
-    } catch let error as ConsulError {
-      #expect(error.reason == "a UDP check needs Consul 1.13; the agent is 1.8")
-    }
+    } catch let error as ConsulError { #expect(error.reason == reason) }
     #expect(registration.state == .gone)
+    #expect(try await agent.get("v1", "status", "leader") != "", "the agent lives")
+  }
+
+  @Test("an alias check of an instance of the same agent follows it")
+  func alias() async throws {
+    let agent = try RealAgent.get()
+    try await agent.put("followed", port: 88, status: "critical")
+    let registration = ConsulRegistration(
+      "follows", of: TestServer(.host("127.0.0.1", 89)), agent: agent.agent,
+      check: .alias(ofService: "followed-88"), logger: Self.quiet)
+    let run = Task { try await registration.run() }
+    let id = "follows-127.0.0.1-89"
+    func status() async throws -> String? {
+      try await checks(id)?.check("service:\(id)")?.status
+    }
+    #expect(try await eventually { try await status() == "critical" })
+    try await agent.turn("followed", port: 88, to: "pass")
+    #expect(try await eventually { try await status() == "passing" })
+    registration.shutDown()
+    try await run.value
+    try await agent.remove("followed", port: 88)
   }
 }
 
@@ -193,5 +228,28 @@ struct ConsulRegistrationAgentTests {
     #expect(old.leftOut == ["FailuresBeforeWarning"])
     #expect(old.definition.checks[0].failuresBeforeCritical == 2)
     #expect(definition.understood(by: ConsulVersion(1, 11)).leftOut == [])
+  }
+
+  @Test("an H2PING check says whether it uses TLS, and needs the version that knows that")
+  func h2ping() throws {
+    func define(_ check: ConsulCheck, tls: Bool = false) throws -> ServiceDefinition {
+      var security = CheckedSecurity()
+      security.usesTLS = tls
+      return try ServiceTemplate("s", checks: [check], security: security).definition(
+        ConsulService(), bound: [.host("127.0.0.1", 5)], nodeAddress: nil)
+    }
+    let plain = try define(.h2ping(every: .seconds(5)))
+    #expect(
+      String(decoding: try plain.json(), as: UTF8.self).contains(
+        #""Check":{"H2PING":"127.0.0.1:5","H2PingUseTLS":false,"Interval":"5s","Timeout":"3s"}"#))
+    #expect(plain.requirement?.version == ConsulVersion(1, 11))
+    let tls = try define(.h2ping(at: .host("::1", 7)), tls: true)
+    #expect(
+      String(decoding: try tls.json(), as: UTF8.self).contains(
+        #""Check":{"H2PING":"[::1]:7","Interval":"10s","TLSSkipVerify":true,"Timeout":"3s"}"#))
+    #expect(tls.requirement?.version == ConsulVersion(1, 10))
+    // An alias of this agent's own instance never looks at a node.
+    #expect(try define(.alias(ofService: "x")).requirement == nil)
+    #expect(try define(.alias(ofNode: "n")).requirement?.version == ConsulVersion(1, 19))
   }
 }

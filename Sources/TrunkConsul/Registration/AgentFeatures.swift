@@ -16,6 +16,10 @@ extension ServiceDefinition {
   var requirement: Requirement? {
     checks.compactMap { check -> Requirement? in
       if check.udp != nil { return Requirement(feature: "a UDP check", version: .udpChecks) }
+      if check.aliasNode != nil {
+        return Requirement(
+          feature: "an alias check that names a node", version: .aliasChecksOfNodes)
+      }
       guard check.h2ping != nil else { return nil }
       return check.h2pingUseTLS == false
         ? Requirement(feature: "an H2PING check without TLS", version: .h2pingWithoutTLS)

@@ -144,13 +144,14 @@ public struct ConsulCheck: Sendable, Hashable {
   /// As healthy as another instance that is registered.
   /// - Parameters:
   ///   - service: the other's id, not its name.
-  ///   - node: the node that it is registered on; nil: this agent's. An agent before 1.19.2 ends
-  ///     with a fault of its own if that node is not known or has no service (consul#21339).
+  ///   - node: the node that it is registered on; nil: this agent's. From Consul 1.19 on: an older
+  ///     agent is an error, because its whole process ends when the node is not in the catalogue, now
+  ///     or later (consul#21339; measured with 1.8.7).
   public static func alias(ofService service: String, onNode node: String? = nil) -> ConsulCheck {
     ConsulCheck(kind: .alias(service: service, node: node), interval: .seconds(10))
   }
 
-  /// As healthy as a node; see ``alias(ofService:onNode:)`` for agents before 1.19.2.
+  /// As healthy as a node. From Consul 1.19 on, see ``alias(ofService:onNode:)``.
   public static func alias(ofNode node: String) -> ConsulCheck {
     ConsulCheck(kind: .alias(service: nil, node: node), interval: .seconds(10))
   }

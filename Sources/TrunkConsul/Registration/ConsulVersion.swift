@@ -19,6 +19,10 @@ package struct ConsulVersion: Sendable, Hashable, Comparable, CustomStringConver
   /// consul#12722.
   package static let udpChecks = ConsulVersion(1, 13)
 
+  /// An older agent ends with a nil pointer when it looks for an alias check's node and the catalogue
+  /// does not have it (consul#21339; measured with 1.8.7).
+  package static let aliasChecksOfNodes = ConsulVersion(1, 19)
+
   package init(_ major: Int, _ minor: Int) {
     self.major = major
     self.minor = minor
