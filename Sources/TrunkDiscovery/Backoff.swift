@@ -9,6 +9,9 @@ package struct Backoff: Sendable, Hashable {
   package var maximum = Duration.seconds(120)
   /// Each delay is multiplied by a number of `1-jitter ... 1+jitter`.
   package var jitter = 0.2
+  /// For the first delay, instead of ``jitter``: more where many clients lose a server in the same
+  /// moment. nil: the same.
+  package var firstJitter: Double?
   /// How many delays were taken since the last reset.
   package private(set) var attempts = 0
   private var base: Double?
@@ -19,6 +22,7 @@ package struct Backoff: Sendable, Hashable {
   package mutating func next(using random: inout some RandomNumberGenerator) -> UInt64 {
     let current = min(base ?? initial / .seconds(1), maximum / .seconds(1))
     base = min(current * multiplier, maximum / .seconds(1))
+    let jitter = attempts == 0 ? firstJitter ?? jitter : jitter
     attempts &+= 1
     let factor = jitter > 0 ? Double.random(in: (1 - jitter)...(1 + jitter), using: &random) : 1
     let nanoseconds = current * factor * 1e9

@@ -55,6 +55,8 @@ extension ConsulRegistration {
           case .drifted(let what): step = state.drifted(what, at: .now)
           }
         case .sleep(let duration):
+          // An agent allows 200 connections from one address, and a host may run as many servers.
+          client.close()
           step = try await changes.sleep(for: duration) ? state.changed() : state.timerFired()
         }
       } catch let error as ConsulError where error.isPermanent && step.next == .register {

@@ -13,7 +13,7 @@ internal import TrunkDiscovery
 /// After a 4xx the step that follows is always REGISTERING. `changed` may come in any sleep.
 ///
 /// Rules:
-/// - An agent that cannot be reached is tried again, without limit, after 0.25 s...5 s: it is
+/// - An agent that cannot be reached is tried again, without limit, after about 0.25 s...5 s: it is
 ///   local, a request is cheap, and a server must be registered soon after its agent is up.
 /// - An agent that lost its state gets the registration again as soon as it answers that it does
 ///   not know the service; in doubt as well, since the same registration again wakes no watch
@@ -80,6 +80,8 @@ package struct RegistrationState: Sendable {
     self.interval = life.map { min(interval, $0 / 4) } ?? interval
     hasTTL = life != nil
     backoff.initial = .milliseconds(250)
+    // Programs of a host may begin at the same moment.
+    backoff.firstJitter = PollSchedule.firstJitter
     backoff.maximum = .seconds(5)
   }
 

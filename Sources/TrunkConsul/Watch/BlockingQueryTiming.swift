@@ -10,7 +10,7 @@ package struct BlockingQueryTiming: Sendable, Hashable {
   /// For an answer without waiting; below the 5 s that clients usually wait for a connection, so
   /// that their error can name the reason.
   package var answerTimeout = Duration.seconds(4)
-  /// Grows by 1.6, ±20 %.
+  /// ±80 %, then grows by 1.6, ±20 %.
   package var firstBackoff = Duration.milliseconds(250)
   package var maximumBackoff = Duration.seconds(60)
   /// The longest back-off while no instance is known.

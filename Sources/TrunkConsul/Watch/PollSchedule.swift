@@ -36,6 +36,10 @@ package struct PollSchedule: Sendable {
     }
   }
 
+  /// An agent that restarts, or a cluster without a leader, fails the polls of all its clients in the
+  /// same moment. Of 300 at most a third may come back within any 100 ms.
+  package static let firstJitter = 0.8
+
   private let wait: Duration
   private let timing: BlockingQueryTiming
   private var pace = QueryPace()
@@ -49,6 +53,7 @@ package struct PollSchedule: Sendable {
     self.wait = min(max(wait, .seconds(1)), .seconds(600))
     self.timing = timing
     backoff.initial = timing.firstBackoff
+    backoff.firstJitter = PollSchedule.firstJitter
     backoff.maximum = timing.maximumBackoff
   }
 

@@ -47,7 +47,7 @@ import TrunkDiscovery
       let step = state.failed(.register, "connection refused", at: now, using: &random)
       if step.notice != nil { said += 1 }
       let pause = try #require(sleep(step))
-      #expect(pause >= .milliseconds(200) && pause <= .seconds(6))
+      #expect(pause >= .milliseconds(50) && pause <= .seconds(6))
       now += pause
       #expect(state.timerFired().next == .register)
     }
@@ -58,7 +58,7 @@ import TrunkDiscovery
     #expect(state.registered(using: &random).notice == .registered(again: false))
     let next = state.failed(.confirm, "connection refused", at: now, using: &random)
     #expect(next.notice == .trouble("connection refused"))
-    #expect(try #require(sleep(next)) <= .milliseconds(300), "back-off starts over")
+    #expect(try #require(sleep(next)) <= .milliseconds(450), "back-off starts over")
     #expect(state.timerFired().next == .confirm)
   }
 

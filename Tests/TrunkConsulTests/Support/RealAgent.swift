@@ -31,14 +31,15 @@ final class RealAgent: Sendable {
 
   deinit { kill() }
 
-  static func start() async throws -> RealAgent {
+  /// - Parameter settings: further ones, in HCL.
+  static func start(_ settings: String = "") async throws -> RealAgent {
     let ports = try await freePorts(3)
     let agent = RealAgent(
       port: ports[0],
       arguments: [
         try binary(), "agent", "-dev", "-bind", "127.0.0.1", "-log-level", "warn", "-hcl",
         "ports { http = \(ports[0]) dns = -1 grpc = -1 serf_lan = \(ports[1]) serf_wan = -1 "
-          + "server = \(ports[2]) }",
+          + "server = \(ports[2]) } \(settings)",
       ])
     try await agent.launch()
     return agent
