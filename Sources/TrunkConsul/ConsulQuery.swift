@@ -42,6 +42,9 @@ package struct ConsulQuery: Sendable, Hashable {
   package var nodeMeta: [String] = []
   package var consistency = Consistency.default
   package var cached = false
+  /// The service's discovery chain says which services, subsets and data centers the instances are
+  /// from (Consul, Discovery Chain API); each is then asked for by a query without this.
+  package var chain = false
   /// How long ago the server of a stale answer may have heard of the leader (Consul, Consistency
   /// Modes); an older one is asked for once more without `stale`. Default 10 s; nil: any age.
   package var maxStale: Duration? = .seconds(10)

@@ -10,7 +10,7 @@ public import TrunkDiscovery
 /// given. Parameters: `tag` (repeatable, all must match), `tags=a,b`, `passing` / `healthy`,
 /// `warning=include`, `dc` (several, `dc1,dc2`: the next one while those before it have no usable
 /// instance), `ns`, `partition`, `near`, `filter`, `node-meta=k:v`,
-/// `peer`, `sg`, `connect`, `prepared` (a prepared query by name or id, executed every `interval`, 1s...10m,
+/// `peer`, `sg`, `connect`, `chain` (the service's discovery chain), `prepared` (a prepared query by name or id, executed every `interval`, 1s...10m,
 /// default 10s), `stale` / `allow-stale`, `max-stale` (default 10s), `consistent` / `require-consistent`, `cached`, `wait` (1s...10m, default 60s),
 /// `address` (`lan`, `wan`, …), `config=kv:path` (a service config from Consul's KV store), `token`, `token-file`, `unix=/path`.
 ///
@@ -67,44 +67,11 @@ public struct ConsulResolver: Resolver {
   }
 
   private func resolve(_ consul: ConsulTarget, _ session: ResolverSession) async throws {
-    let name = try consul.agent.parsedAddress().description
-    let plan = consul.plan
-    let keys = plan.parts.map { SharedWatches.Key(agent: consul.agent, query: $0.query) }
-    var streams: [AsyncStream<BlockingQuery.Snapshot>] = []
-    let watch = options.watch
-    for key in keys { streams.append(try watches.subscribe(key, watch)) }
-    let (events, sink) = AsyncStream.makeStream(of: Event.self)
-    await withThrowingTaskGroup(of: Void.self) { group in
-      defer { group.cancelAll() }
-      group.addTask {
-        while true {
-          try await session.refreshRequested()
-          for key in keys { watches.wake(key) }
-        }
-      }
-      for (part, stream) in zip(plan.parts, streams) {
-        group.addTask { for await snapshot in stream { sink.yield(.snapshot(snapshot, part)) } }
-      }
-      group.addTask {
-        try await watch.clock.sleep(for: WatchMerge.delay)
-        sink.yield(.delayPassed)
-      }
-      var merge = WatchMerge(plan, agent: name, guards: options.panicHold > .zero)
-      for await event in events {
-        let resolution =
-          switch event {
-          case .snapshot(let snapshot, let part): merge.received(snapshot, of: part)
-          case .delayPassed: merge.delayPassed()
-          }
-        if let resolution { session.report(resolution) }
-      }
-    }
-    try Task.checkCancellation()
-  }
-
-  private enum Event: Sendable {
-    case snapshot(BlockingQuery.Snapshot, WatchPlan.Part)
-    case delayPassed
+    let plans = PlanWatches(
+      watches: watches, agent: consul.agent,
+      name: try consul.agent.parsedAddress().description, options: options.watch, session: session)
+    try await plans.run(
+      consul.chainQuery.map { .chain($0, of: consul.query) } ?? .fixed(consul.plan))
   }
 }
 

@@ -18,7 +18,7 @@ package struct ConsulTarget: Sendable, Hashable {
   package var plan: WatchPlan { WatchPlan(query, datacenters: datacenters) }
 
   package static let parameters = [
-    "address", "allow-stale", "cached", "config", "connect", "consistent", "dc", "filter",
+    "address", "allow-stale", "cached", "chain", "config", "connect", "consistent", "dc", "filter",
     "healthy",
     "interval", "max-stale", "near", "node-meta", "ns", "partition", "passing", "peer", "prepared",
     "require-consistent", "sg", "stale", "tag", "tags", "token", "token-file", "unix", "wait",
@@ -49,6 +49,14 @@ package struct ConsulTarget: Sendable, Hashable {
     query.kind = try ConsulTarget.kind(of: target)
     if query.kind == .prepared, !datacenters.isEmpty, let parameter = target.first("dc") {
       throw target.bad(parameter, "a prepared query is executed in one data center")
+    }
+    query.chain = try target.flag("chain") ?? false
+    if query.chain, let parameter = target.first(of: ConsulTarget.excludedByChain) {
+      throw target.bad(parameter, "not together with chain")
+    }
+    if query.chain, !datacenters.isEmpty, let parameter = target.first("dc") {
+      throw target.bad(
+        parameter, "a discovery chain is of one data center; its failover has others")
     }
     query.peer = target.text("peer")
     query.samenessGroup = target.text("sg")

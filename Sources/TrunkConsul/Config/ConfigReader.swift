@@ -10,14 +10,12 @@ struct ConfigReader {
   /// Consul's own bound (`kv_max_value_size`, default 512 KiB); an agent may be set to allow more.
   static let maximumSize = 512 * 1024
 
-  struct Line: Equatable {
-    var level: Logger.Level
-    var text: String
-  }
+  typealias Line = LogLine
+  typealias Value = [UInt8]?
 
   private let key: String
   private let choice: ServiceConfigChoice
-  private var before: ConfigWatchState.Value?
+  private var before: Value?
   private var parsed: Result<ServiceConfig?, ServiceConfigError> = .success(nil)
 
   init(_ key: String, choice: ServiceConfigChoice? = nil) {
@@ -53,7 +51,7 @@ struct ConfigReader {
     }
   }
 
-  private func line(_ value: ConfigWatchState.Value) -> Line? {
+  private func line(_ value: Value) -> Line? {
     switch (parsed, value, before) {
     case (.failure(let error), _, _):
       return Line(level: .warning, text: "kv:\(key) is refused, the last config is kept: \(error)")
@@ -65,7 +63,7 @@ struct ConfigReader {
   }
 
   private func parse(
-    _ value: ConfigWatchState.Value
+    _ value: Value
   ) -> Result<ServiceConfig?, ServiceConfigError> {
     guard let value else { return .success(nil) }
     do throws(ServiceConfigError) {

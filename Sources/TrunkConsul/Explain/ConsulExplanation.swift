@@ -55,8 +55,10 @@ public struct ConsulExplanation: Sendable, Hashable {
 public struct ConsulRequestExplanation: Sendable, Hashable {
   /// What it is for.
   public enum Purpose: String, Sendable, Hashable {
-    /// The query that the resolver sends; one for each data center.
+    /// The query that the resolver sends; one for each data center, or target of a discovery chain.
     case query
+    /// The service's discovery chain.
+    case chain
     /// The same without `stale`: the answer was older than `max-stale`.
     case leader
     /// The same without health, tags, filter and node metadata, to know what those leave out.

@@ -21,13 +21,18 @@ extension ConsulResolver {
     let consul = try ConsulTarget(
       target, agent: options.agent, configKey: options.serviceConfigKey)
     var draft = ExplanationDraft(try AgentClient(consul.agent))
-    for part in consul.plan.parts {
+    var plan: WatchPlan? = consul.plan
+    if let chain = consul.chainQuery { plan = await draft.plan(of: chain, consul.query) }
+    var start = 0
+    for part in plan?.parts ?? [] {
+      // The splits of a chain are used side by side.
+      if consul.query.chain, part.path.first == part.path.last { start = draft.instances.count }
       let key = SharedWatches.Key(agent: consul.agent, query: part.query)
-      await draft.explain(part.query, watch: watches.services.status(key))
+      await draft.explain(part.query, watch: watches.services.status(key), after: start)
     }
     if let config = consul.configQuery { await draft.explain(config) }
     let version = await draft.version()
-    let statistics = statistics(of: consul, agent: draft.client.name)
+    let statistics = statistics(of: consul, plan, agent: draft.client.name)
     return ConsulExplanation(
       target: target.description, agent: draft.client.name, agentVersion: version,
       token: consul.agent.token.shown, problem: draft.isAnswered ? nil : draft.problem,
@@ -37,11 +42,18 @@ extension ConsulResolver {
   }
 
   private func statistics(
-    of consul: ConsulTarget, agent: String
+    of consul: ConsulTarget, _ plan: WatchPlan?, agent: String
   ) -> (own: [ConsulWatchStatistics], polls: ConsulAgentStatistics) {
     let watch = options.watch
-    var own = consul.plan.parts.compactMap {
-      watches.statistics(.init(agent: consul.agent, query: $0.query), watch)
+    var queries: [ConsulQuery] = []
+    for part in plan?.parts ?? [] where !queries.contains(part.query) { queries.append(part.query) }
+    var own = queries.compactMap {
+      watches.statistics(.init(agent: consul.agent, query: $0), watch)
+    }
+    if let chain = consul.chainQuery,
+      let statistics = watches.statistics(.init(agent: consul.agent, query: chain), watch)
+    {
+      own.append(statistics)
     }
     if let config = consul.configQuery,
       let statistics = watches.statistics(.init(agent: consul.agent, query: config), watch)

@@ -32,6 +32,8 @@ public struct ConsulWatchStatistics: Sendable, Hashable {
     case instances
     /// The key of a service config.
     case config
+    /// A service's discovery chain.
+    case chain
   }
   /// What is watched.
   public var kind: Kind
@@ -101,6 +103,7 @@ extension SharedWatches {
     let now = options.clock.now
     var watches = services.statuses.map { ConsulWatchStatistics($0, at: now) }
     watches += configs.statuses.map { ConsulWatchStatistics($0, at: now) }
+    watches += chains.statuses.map { ConsulWatchStatistics($0, at: now) }
     watches.sort {
       ($0.agent, $0.kind.rawValue, $0.name, $0.request)
         < ($1.agent, $1.kind.rawValue, $1.name, $1.request)
@@ -117,6 +120,9 @@ extension SharedWatches {
   }
   func statistics(_ key: ConfigKey, _ options: WatchOptions) -> ConsulWatchStatistics? {
     configs.status(key).map { ConsulWatchStatistics($0, at: options.clock.now) }
+  }
+  func statistics(_ key: ChainKey, _ options: WatchOptions) -> ConsulWatchStatistics? {
+    chains.status(key).map { ConsulWatchStatistics($0, at: options.clock.now) }
   }
 }
 
@@ -141,6 +147,17 @@ extension ConsulWatchStatistics {
       .config, status.key.agent, status.key.query.key, status.record.facts,
       subscribers: status.subscribers, at: now)
     note = status.latest?.note ?? ""
+  }
+
+  fileprivate init(
+    _ status: WatchTable<SharedWatches.ChainKey, ChainSnapshot>.Status,
+    at now: ContinuousClock.Instant
+  ) {
+    self.init(
+      .chain, status.key.agent, status.key.query.service, status.record.facts,
+      subscribers: status.subscribers, at: now)
+    let latest = status.latest
+    note = [latest?.routes?.description, latest?.problem].compactMap { $0 }.joined(separator: "; ")
   }
 
   fileprivate init(

@@ -26,6 +26,8 @@ extension ExplanationDraft {
     case .refused(_, 403, _): adviseOnRights(purpose, query)
     case .refused(_, 404, _) where query?.kind == .prepared && purpose == .query:
       advise("GET /v1/query lists the prepared queries that the token may see")
+    case .refused(_, 404...500, _) where purpose == .chain:
+      if case .permanent(let reason) = ChainQuery.failure(error) { advise(reason) }
     case .refused(_, _, let text) where text.contains("No path to datacenter"):
       await adviseOnDatacenters()
     case .refused(_, let status, _) where status >= 500 || status == 400:

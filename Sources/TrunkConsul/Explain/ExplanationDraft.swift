@@ -27,9 +27,13 @@ struct ExplanationDraft {
   }
 
   /// Sends the query, and one without health, tags, filter and node metadata.
-  /// - Parameter watch: of this process for the query; nil: there is none.
+  /// - Parameters:
+  ///   - watch: of this process for the query; nil: there is none.
+  ///   - start: how many instances there were before those that come before this query's in order of
+  ///     preference.
   mutating func explain(
-    _ query: ConsulQuery, watch: WatchTable<SharedWatches.Key, BlockingQuery.Snapshot>.Status?
+    _ query: ConsulQuery, watch: WatchTable<SharedWatches.Key, BlockingQuery.Snapshot>.Status?,
+    after start: Int = 0
   ) async {
     guard await fits(query) else { return }
     let answered = await answer(of: query)
@@ -58,7 +62,7 @@ struct ExplanationDraft {
         await adviseOnNothing(asked, whole)
       }
     }
-    take(verdicts.verdicts, watch, failed: answered == nil)
+    take(verdicts.verdicts, watch, after: start, failed: answered == nil)
   }
 
   /// The instances of the query's own answer; an answer that is too old is asked for again, as a watch
@@ -79,9 +83,10 @@ struct ExplanationDraft {
   /// Adds the instances of one query, and those that a watch keeps beyond them.
   private mutating func take(
     _ verdicts: [InstanceVerdicts.Verdict],
-    _ watch: WatchTable<SharedWatches.Key, BlockingQuery.Snapshot>.Status?, failed: Bool
+    _ watch: WatchTable<SharedWatches.Key, BlockingQuery.Snapshot>.Status?, after start: Int,
+    failed: Bool
   ) {
-    let isStandby = instances.contains { $0.use == .used || $0.use == .kept }
+    let isStandby = instances.dropFirst(start).contains { $0.use == .used || $0.use == .kept }
     let holds = watch?.record.facts.holds.kinds ?? []
     let keeps = holds.contains { $0 != .panicHold }
     var kept: [String: Endpoint] = [:]

@@ -22,17 +22,27 @@ package struct PollSchedule: Sendable {
     case status(Int, String)
     /// An answer that cannot be decoded.
     case malformed(String)
+    /// A refusal that lasts until somebody changes the agent: asked again at the slowest.
+    case permanent(String)
 
     package var reason: String {
       switch self {
-      case .transport(let reason), .malformed(let reason), .status(_, let reason): reason
+      case .transport(let reason), .malformed(let reason), .status(_, let reason),
+        .permanent(let reason):
+        reason
       }
     }
+
+    package var isPermanent: Bool { if case .permanent = self { true } else { false } }
 
     /// Whether the agent may have lost its state: a 5xx may come from one that starts over; a 4xx has
     /// nothing to do with its state.
     package var interrupts: Bool {
-      if case .status(let status, _) = self { status >= 500 } else { true }
+      switch self {
+      case .status(let status, _): status >= 500
+      case .permanent: false
+      case .transport, .malformed: true
+      }
     }
   }
 
@@ -117,6 +127,9 @@ package struct PollSchedule: Sendable {
     _ failure: Failure, most: Duration?, using random: inout some RandomNumberGenerator
   ) -> Duration {
     index = nil
+    guard !failure.isPermanent else {
+      return timing.maximumBackoff * Double.random(in: 0.8...1.2, using: &random)
+    }
     var least = Duration.zero
     if case .status(let status, _) = failure {
       switch status {

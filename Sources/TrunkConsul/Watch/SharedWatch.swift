@@ -19,13 +19,18 @@ package final class SharedWatches: Sendable {
     package var agent: ConsulAgent
     package var query: ConfigQuery
   }
+  package struct ChainKey: Hashable, Sendable {
+    package var agent: ConsulAgent
+    package var query: ChainQuery
+  }
   let services = WatchTable<Key, Snapshot>()
   let configs = WatchTable<ConfigKey, ConfigSnapshot>()
+  let chains = WatchTable<ChainKey, ChainSnapshot>()
   let budgets = PollBudgets()
   private let limit: Int
 
-  /// Of services and service configs together, lingering ones included: far more than a program has, so
-  /// that one that makes names up ends.
+  /// Of services, service configs and discovery chains together, lingering ones included: far more than
+  /// a program has, so that one that makes names up ends.
   package static let most = 10_000
 
   /// Used by ``ConsulResolver``.
@@ -34,7 +39,7 @@ package final class SharedWatches: Sendable {
   package init(limit: Int = SharedWatches.most) { self.limit = limit }
 
   /// How many watches run, lingering ones included.
-  package var count: Int { services.count + configs.count }
+  package var count: Int { services.count + configs.count + chains.count }
 
   /// Snapshots from now on, the latest known one first; only the newest is kept for a slow reader.
   /// Ends when its task is cancelled.
@@ -56,10 +61,28 @@ package final class SharedWatches: Sendable {
     _ key: ConfigKey, _ options: WatchOptions
   ) throws(ConsulError) -> AsyncStream<ConfigSnapshot> {
     try subscribe(key, of: key.agent, in: configs, options) { client, polls, wakeUp in
-      let watch = ConfigWatch(
-        client: client, query: key.query, timing: options.timing, polls: polls, wakeUp: wakeUp,
-        clock: options.clock, logger: options.logger)
-      return { publish in await watch.run(publish) }
+      let watch = ValueWatch(
+        client: client, source: key.query.source(client), timing: options.timing, polls: polls,
+        wakeUp: wakeUp, clock: options.clock, logger: options.logger)
+      return { publish in
+        var reader = ConfigReader(key.query.key)
+        await watch.run(publish) { reader.read($0) }
+      }
+    }
+  }
+
+  /// As for a service; all count together.
+  package func subscribe(
+    _ key: ChainKey, _ options: WatchOptions
+  ) throws(ConsulError) -> AsyncStream<ChainSnapshot> {
+    try subscribe(key, of: key.agent, in: chains, options) { client, polls, wakeUp in
+      let watch = ValueWatch(
+        client: client, source: key.query.source(client), timing: options.timing, polls: polls,
+        wakeUp: wakeUp, clock: options.clock, logger: options.logger)
+      return { publish in
+        var reader = ChainReader(key.query.service)
+        await watch.run(publish) { reader.read($0) }
+      }
     }
   }
 
@@ -71,7 +94,7 @@ package final class SharedWatches: Sendable {
       (wakeUp, record) throws(ConsulError) in
       let client = try AgentClient(agent)
       // A watch without subscribers makes room.
-      if count >= limit, !services.endIdle(), !configs.endIdle() {
+      if count >= limit, !services.endIdle(), !configs.endIdle(), !chains.endIdle() {
         throw .tooManyWatches(agent: client.name, limit: limit)
       }
       let polls = PollCounter(
@@ -84,6 +107,7 @@ package final class SharedWatches: Sendable {
   /// A call found no server: a watch in back-off queries again now.
   package func wake(_ key: Key) { services.wake(key) }
   package func wake(_ key: ConfigKey) { configs.wake(key) }
+  package func wake(_ key: ChainKey) { chains.wake(key) }
 }
 
 /// The limits and times of a subscription.

@@ -8,7 +8,9 @@ package import TrunkDiscovery
 ///   adopt(plan) ──► WAITING ── each part has reported ──► REPORTING ── a part changes ──► report
 ///                      └── the delay is over and one has ──────▲
 /// ```
-/// - While a new plan waits, the last report stays in force.
+/// - While a new plan waits, the one before it stays in force, its changes included: a channel never
+///   changes to targets of which nothing is known. It waits for longer than the delay if none of its
+///   parts has an instance by then, or if none could be asked.
 /// - Instances that vanished in a mass are a group of their own, the last of all: behind every data
 ///   center. The groups are there from the start, so that none of it changes a connection.
 package struct WatchMerge: Sendable {
@@ -19,7 +21,10 @@ package struct WatchMerge: Sendable {
 
   private let agent: String
   private let guards: Bool
-  private var plan: WatchPlan
+  /// In force; nil before the first report.
+  private var plan: WatchPlan?
+  /// Adopted, and waits for its parts.
+  private var next: WatchPlan?
   private var snapshots: [WatchPlan.Part: BlockingQuery.Snapshot] = [:]
   private var delayIsOver = false
 
@@ -27,34 +32,60 @@ package struct WatchMerge: Sendable {
   ///   - agent: its address, for the note.
   ///   - guards: whether instances that vanish may be kept as a last resort.
   package init(_ plan: WatchPlan, agent: String, guards: Bool) {
-    self.plan = plan
+    next = plan
     self.agent = agent
     self.guards = guards
   }
 
-  package mutating func adopt(_ plan: WatchPlan) {
-    snapshots = snapshots.filter { plan.parts.contains($0.key) }
+  /// What to watch.
+  package var parts: Set<WatchPlan.Part> {
+    Set((plan?.parts ?? []) + (next?.parts ?? []))
+  }
+
+  /// - Returns: what to report, if the plan does not have to wait.
+  package mutating func adopt(_ plan: WatchPlan) -> Resolution? {
+    next = plan
     delayIsOver = false
-    self.plan = plan
+    snapshots = snapshots.filter { parts.contains($0.key) }
+    return takeOver() ? report : nil
   }
 
   /// - Returns: what to report to the channel; nil while the parts wait for each other.
   package mutating func received(
     _ snapshot: BlockingQuery.Snapshot, of part: WatchPlan.Part
   ) -> Resolution? {
-    guard plan.parts.contains(part) else { return nil }
+    guard parts.contains(part) else { return nil }
     snapshots[part] = snapshot
-    return report
+    let isOfNext = next?.parts.contains(part) == true && delayIsOver
+    return takeOver() || isOfNext || plan?.parts.contains(part) == true ? report : nil
   }
 
   package mutating func delayPassed() -> Resolution? {
     guard !delayIsOver else { return nil }
     delayIsOver = true
-    return snapshots.count < plan.parts.count ? report : nil
+    // Otherwise the note says that the plan waits.
+    return next != nil && (takeOver() || plan != nil) ? report : nil
+  }
+
+  /// Puts the next plan in force if enough is known of it.
+  private mutating func takeOver() -> Bool {
+    guard let next else { return false }
+    let known = next.parts.compactMap { snapshots[$0] }
+    let isComplete = known.count == next.parts.count
+    let isFirst = plan == nil
+    let isEnough =
+      isComplete
+      ? isFirst || known.contains { $0.isAnswer }
+      : delayIsOver && known.contains { isFirst || !$0.endpoints.isEmpty }
+    guard isEnough else { return false }
+    plan = next
+    self.next = nil
+    snapshots = snapshots.filter { parts.contains($0.key) }
+    return true
   }
 
   private var report: Resolution? {
-    guard !snapshots.isEmpty, delayIsOver || snapshots.count == plan.parts.count else { return nil }
+    guard let plan else { return nil }
     var endpoints: [Endpoint] = []
     var vanished: [Endpoint] = []
     for part in plan.parts {
@@ -68,23 +99,31 @@ package struct WatchMerge: Sendable {
     let identities = Set(endpoints.map(\.identity))
     vanished.removeAll { identities.contains($0.identity) }
     for index in vanished.indices { vanished[index].childPath = [WatchMerge.vanished] }
-    var resolution = Resolution(endpoints + vanished, note: note)
-    resolution.groups = groups(hasVanished: !vanished.isEmpty)
-    resolution.isAnswer = snapshots.values.contains(where: \.isAnswer)
+    var resolution = Resolution(endpoints + vanished, note: note(plan))
+    resolution.groups = groups(plan, hasVanished: !vanished.isEmpty)
+    resolution.isAnswer = plan.parts.contains { snapshots[$0]?.isAnswer == true }
     return resolution
   }
 
-  private func groups(hasVanished: Bool) -> EndpointGroups? {
+  private func groups(_ plan: WatchPlan, hasVanished: Bool) -> EndpointGroups? {
     guard guards else { return plan.groups }
     let listed = EndpointGroup(WatchMerge.listed, groups: plan.groups)
     return .priorities(hasVanished ? [listed, EndpointGroup(WatchMerge.vanished)] : [listed])
   }
 
   /// `consul 127.0.0.1:8500: 2 instances, 2 passing`, `consul …: dc1: …; dc2: no answer yet`.
-  private var note: String {
-    let notes = plan.parts.map { part in
+  private func note(_ plan: WatchPlan) -> String {
+    var notes = [plan.note].compactMap { $0 } + notes(of: plan)
+    if let next, delayIsOver {
+      let later = [next.note].compactMap { $0 } + self.notes(of: next)
+      notes.append("not yet in force: \(later.joined(separator: "; "))")
+    }
+    return "consul \(agent): " + notes.joined(separator: "; ")
+  }
+
+  private func notes(of plan: WatchPlan) -> [String] {
+    plan.parts.map { part in
       (part.label.map { "\($0): " } ?? "") + (snapshots[part]?.note ?? "no answer yet")
     }
-    return "consul \(agent): " + ([plan.note].compactMap { $0 } + notes).joined(separator: "; ")
   }
 }

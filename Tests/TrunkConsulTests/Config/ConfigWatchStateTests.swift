@@ -17,7 +17,8 @@ private struct Rig {
     _ text: String?, _ index: String? = "7", knowsLeader: Bool? = true
   ) -> ConfigWatchState.Step {
     state.answered(
-      text.map { Array($0.utf8) }, index: index, knowsLeader: knowsLeader, at: now, using: &random)
+      text.map { Array($0.utf8) }, isMissing: text == nil, index: index, knowsLeader: knowsLeader,
+      at: now, using: &random)
   }
   mutating func fail(_ failure: PollSchedule.Failure) -> ConfigWatchState.Step {
     state.failed(failure, at: now, using: &random)

@@ -78,13 +78,51 @@ import TrunkDiscovery
     #expect(merge.received(refused, of: centers.parts[0])?.isAnswer == false)
   }
 
-  @Test("a new plan keeps what its parts had, and reports when all have something") func adopted() {
+  @Test("a new plan waits for its parts, the old one is in force meanwhile with its changes")
+  func adopted() {
     var merge = WatchMerge(centers, agent: "a", guards: false)
     _ = merge.received(snapshot(1), of: centers.parts[0])
     _ = merge.received(snapshot(2), of: centers.parts[1])
     let other = WatchPlan(ConsulQuery("x"), datacenters: ["dc2", "dc3"])
-    merge.adopt(other)
-    #expect(merge.received(snapshot(9), of: centers.parts[0]) == nil, "no longer a part")
+    #expect(merge.adopt(other) == nil)
+    #expect(merge.parts == Set(centers.parts + other.parts))
+    let old = merge.received(snapshot(9), of: centers.parts[0])
+    #expect(paths(old) == ["dc1 9", "dc2 2"])
+    #expect(old?.note == "consul a: dc1: 1; dc2: 1")
     #expect(paths(merge.received(snapshot(3), of: other.parts[1])) == ["dc2 2", "dc3 3"])
+    #expect(merge.parts == Set(other.parts))
+    #expect(merge.received(snapshot(8), of: centers.parts[0]) == nil, "no longer a part")
+  }
+
+  @Test("a plan of the same parts is in force at once") func sameParts() {
+    var merge = WatchMerge(centers, agent: "a", guards: false)
+    _ = merge.received(snapshot(1), of: centers.parts[0])
+    _ = merge.received(snapshot(2), of: centers.parts[1])
+    var other = centers
+    other.note = "new"
+    #expect(merge.adopt(other)?.note == "consul a: new; dc1: 1; dc2: 1")
+  }
+
+  @Test(
+    "parts without an instance, or that cannot be asked, leave the old plan in force; it says why")
+  func unknownParts() {
+    var merge = WatchMerge(centers, agent: "a", guards: false)
+    _ = merge.received(snapshot(1), of: centers.parts[0])
+    _ = merge.received(snapshot(2), of: centers.parts[1])
+    let other = WatchPlan([.init(["new"], ConsulQuery("y"), label: "y")], note: "chain")
+    _ = merge.adopt(other)
+    let late = merge.delayPassed()
+    #expect(paths(late) == ["dc1 1", "dc2 2"])
+    #expect(
+      late?.note == "consul a: dc1: 1; dc2: 1; not yet in force: chain; y: no answer yet")
+    let refused = BlockingQuery.Snapshot([], "403", isAnswer: false)
+    let still = merge.received(refused, of: other.parts[0])
+    #expect(paths(still) == ["dc1 1", "dc2 2"])
+    #expect(still?.note?.hasSuffix("not yet in force: chain; y: 403") == true)
+    #expect(still?.isAnswer == true)
+    // An answer without instances is one: so says Consul.
+    let empty = merge.received(snapshot(), of: other.parts[0])
+    #expect(paths(empty) == [])
+    #expect(empty?.note == "consul a: chain; y: 0")
   }
 }

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 
-/// The rules of the blocking query for one key as a value: the next request, its time, and what to
-/// publish. Index, wait, rate and back-off are those of ``PollSchedule``. No I/O, no clock.
+/// The rules of the blocking query for one value (a key of the KV store, a discovery chain): the next
+/// request, its time, and what to publish. Index, wait, rate and back-off are those of
+/// ``PollSchedule``. No I/O, no clock.
 ///
-///     begin -> ASKING --answered: a value, or no key -> publish what is new -> ASKING
-///                 ^      '------- no key after an error, or without a leader: kept, -> ASKING
+///     begin -> ASKING --answered: a value, or that there is none -> publish what is new -> ASKING
+///                 ^      '------- none after an error, or without a leader: kept, -> ASKING
 ///            timerFired -- WAITING <-- failed (back-off), no token (rate limit), overBudget
 ///
 /// - The last answer stays in force while the agent cannot be reached, or refuses.
-/// - A key that is missing after a transport error or 5xx is believed after `holdTime` only: an agent
-///   that has lost its state knows no keys (measured with 1.8.7). One that is missing from an answer
-///   of a server without a leader is believed after `leaderlessHold`.
-package struct ConfigWatchState: Sendable {
+/// - A value that is missing after a transport error or 5xx is believed to be so after `holdTime` only:
+///   an agent that has lost its state knows no keys (measured with 1.8.7). One that is missing from an
+///   answer of a server without a leader after `leaderlessHold`.
+package struct ValueWatchState<Value: Sendable & Hashable>: Sendable {
   package typealias Instant = ContinuousClock.Instant
-
-  /// What the key holds; nil: there is no such key.
-  package typealias Value = [UInt8]?
 
   package enum Next: Sendable, Hashable {
     /// See ``BlockingQuery/Next``.
@@ -41,16 +39,22 @@ package struct ConfigWatchState: Sendable {
   }
 
   private let timing: BlockingQueryTiming
+  private let missing: String
   private var schedule: PollSchedule
   private var known: Value?
+  private var isMissing = true
   private var published: Snapshot?
   /// A transport error or 5xx since the last answer with a value.
   private var interrupted = false
   /// Until then a missing key has no effect.
   private var holdUntil: Instant?
 
-  package init(wait: Duration, timing: BlockingQueryTiming = .init()) {
+  /// - Parameter missing: what is said of a missing value.
+  package init(
+    wait: Duration, timing: BlockingQueryTiming = .init(), missing: String = "is missing"
+  ) {
     self.timing = timing
+    self.missing = missing
     schedule = PollSchedule(wait: wait, timing: timing)
   }
 
@@ -64,9 +68,11 @@ package struct ConfigWatchState: Sendable {
     Step(publish: nil, next: .sleep(schedule.overBudget(using: &random)))
   }
 
-  /// - Parameter index: `X-Consul-Index` as it came.
+  /// - Parameters:
+  ///   - isMissing: whether the value is what an agent without data answers.
+  ///   - index: `X-Consul-Index` as it came.
   package mutating func answered(
-    _ value: Value, index: String?, knowsLeader: Bool? = nil, at now: Instant,
+    _ value: Value, isMissing: Bool, index: String?, knowsLeader: Bool? = nil, at now: Instant,
     using random: inout some RandomNumberGenerator
   ) -> Step {
     guard let received = PollSchedule.index(index) else {
@@ -76,21 +82,22 @@ package struct ConfigWatchState: Sendable {
     schedule.succeeded()
     if !schedule.answered(received) { interrupted = true }
     var problem: String?
-    if value == nil, case .some(.some) = known, interrupted || knowsLeader == false {
+    if isMissing, !self.isMissing, interrupted || knowsLeader == false {
       let hold = interrupted ? timing.holdTime : timing.leaderlessHold
       let until = holdUntil ?? now + hold
       if now < until {
         holdUntil = until
         problem =
           (interrupted
-            ? "is missing since the agent was lost" : "is missing, and there is no leader")
+            ? "\(missing) since the agent was lost" : "\(missing), and there is no leader")
           + "; the last one is kept for \(ConsulDuration.text(hold))"
       }
     }
     if problem == nil {
       holdUntil = nil
       interrupted = false
-      known = .some(value)
+      known = value
+      self.isMissing = isMissing
     }
     let change = change(to: Snapshot(known, problem: problem))
     schedule.answered(useful: change != nil)
@@ -106,7 +113,7 @@ package struct ConfigWatchState: Sendable {
     let delay = schedule.failed(failure, most: most, using: &random)
     return Step(
       publish: change(to: Snapshot(known, problem: failure.reason)),
-      next: .backOff(delay, least: min(delay, timing.leastBackoff)))
+      next: .backOff(delay, least: failure.isPermanent ? delay : min(delay, timing.leastBackoff)))
   }
 
   private mutating func change(to snapshot: Snapshot) -> Snapshot? {

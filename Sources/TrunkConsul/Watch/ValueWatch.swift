@@ -1,39 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 internal import Logging
-package import TrunkDiscovery
+internal import TrunkDiscovery
 
-/// The service config of one key at one moment, as its watch publishes it.
-package struct ConfigSnapshot: Sendable, Hashable {
-  /// nil: the key is missing, or was never read, or its value has no config for this client.
-  package var config: ServiceConfig?
-  /// Why the value was refused (gRFC A21: the channel keeps the config before it).
-  package var error: ServiceConfigError?
-  /// For the resolver's note: `config from kv:orders`, `no config at kv:orders`.
-  package var note: String
+/// A line for the log that a change of a watched value is worth.
+struct LogLine: Equatable {
+  var level: Logger.Level
+  var text: String
 }
 
-/// Drives one ``ConfigWatchState`` against an agent until its task is cancelled.
-struct ConfigWatch: Sendable {
+/// Drives one ``ValueWatchState`` against an agent until its task is cancelled.
+struct ValueWatch<Value: Sendable & Hashable>: Sendable {
+  typealias Rules = ValueWatchState<Value>
+
+  /// What is asked for, and what an answer says.
+  struct Source: Sendable {
+    var wait: Duration
+    var request: @Sendable (_ index: UInt64?, _ wait: Duration?) -> HTTPRequest
+    /// A status that is an answer as well.
+    var missing: Int?
+    var value: @Sendable (HTTPResponse) throws -> Value
+    /// Whether it is what an agent without data answers.
+    var isMissing: @Sendable (Value) -> Bool
+    /// What is said of that.
+    var missingText = "is missing"
+    var failure: @Sendable (ConsulError) -> PollSchedule.Failure
+  }
+
   let client: AgentClient
-  let query: ConfigQuery
+  let source: Source
   let timing: BlockingQueryTiming
   let polls: PollCounter
   let wakeUp: WakeUp
   let clock: WatchClock
   let logger: Logger
 
-  func run(_ publish: (ConfigSnapshot) -> Void) async {
+  /// - Parameter read: makes of a snapshot what is published.
+  func run<Published>(
+    _ publish: (Published) -> Void,
+    _ read: (Rules.Snapshot) -> (snapshot: Published, log: [LogLine])
+  ) async {
     var random = SystemRandom()
-    var rules = ConfigWatchState(wait: query.wait, timing: timing)
-    var reader = ConfigReader(query.key)
+    var rules = Rules(wait: source.wait, timing: timing, missing: source.missingText)
     var step = rules.begin(at: clock.now)
     do {
       while true {
         try Task.checkCancellation()
         polls.record.judged(published: step.publish != nil)
         if let snapshot = step.publish {
-          let read = reader.read(snapshot)
+          let read = read(snapshot)
           for line in read.log {
             logger.log(level: line.level, "consul \(client.name): \(line.text)")
           }
@@ -54,13 +69,14 @@ struct ConfigWatch: Sendable {
               continue
             }
             polls.record.answered(answer.headers, at: clock.now)
+            let value = try source.value(answer)
             step = rules.answered(
-              try client.value(of: answer), index: answer.headers["x-consul-index"],
+              value, isMissing: source.isMissing(value), index: answer.headers["x-consul-index"],
               knowsLeader: AnswerInfo(answer.headers).knowsLeader, at: clock.now, using: &random)
           } catch let error as ConsulError {
             logger.debug("\(error)")
             polls.record.failed(error.reason)
-            step = rules.failed(BlockingQuery.Failure(error), at: clock.now, using: &random)
+            step = rules.failed(source.failure(error), at: clock.now, using: &random)
           }
         }
       }
@@ -74,11 +90,14 @@ struct ConfigWatch: Sendable {
   private func ask(
     _ index: UInt64?, _ wait: Duration?, _ timeout: Duration
   ) async throws -> HTTPResponse? {
-    let request = query.request(index: index, wait: wait)
+    let request = source.request(index, wait)
     polls.record.sent(request)
-    guard let wait else { return try await client.answer(request, timeout: timeout, missing: 404) }
+    guard let wait else {
+      return try await client.answer(request, timeout: timeout, missing: source.missing)
+    }
     return try await polls.poll(for: wait) {
-      try await client.answer(request, timeout: timeout, mayRepeat: false, missing: 404)
+      try await client.answer(
+        request, timeout: timeout, mayRepeat: false, missing: source.missing)
     }
   }
 }
