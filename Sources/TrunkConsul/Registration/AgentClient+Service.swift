@@ -92,8 +92,10 @@ extension AgentClient {
   }
 
   enum Shown {
-    /// - Parameter isOut: with its maintenance mark, so that no client uses it.
-    case shown(isOut: Bool)
+    /// - Parameters:
+    ///   - isOut: with its maintenance mark, so that no client uses it.
+    ///   - tags: as others may have changed them.
+    case shown(isOut: Bool, tags: [String])
     /// Or hidden by ACLs, see ``hides(_:timeout:)``.
     case notShown(HTTPResponse)
   }
@@ -110,7 +112,8 @@ extension AgentClient {
       $0.service.id == definition.id && $0.service.port == Int(definition.port)
         && $0.service.address == definition.address ?? ""
     }
-    return found.map { .shown(isOut: $0.isInMaintenance) } ?? .notShown(response)
+    return found.map { .shown(isOut: $0.isInMaintenance, tags: $0.service.tags) }
+      ?? .notShown(response)
   }
 
   /// Whether ACLs may be why an answer is empty (Consul, ACL): newer agents have headers for it, of this

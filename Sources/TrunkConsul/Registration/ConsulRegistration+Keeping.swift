@@ -86,7 +86,8 @@ extension ConsulRegistration {
     _ definition: ServiceDefinition, by client: AgentClient
   ) async throws -> Finding {
     let (timeout, id) = (timing.requestTimeout, definition.id)
-    let understood = try await understood(definition, by: client)
+    var understood = try await understood(definition, by: client)
+    if let tags = await overriddenTags(definition, by: client) { understood.tags = tags }
     let isFirst = sent.withLock { $0?.isCertain != true }
     let before = try await checksBefore(id, by: client)
     let isServing = server.isServing(name) ?? true
@@ -122,6 +123,21 @@ extension ConsulRegistration {
     return Finding(
       critical: isServing || body.checks.isEmpty ? nil : ConsulRegistration.notServing,
       maintenance: maintenance)
+  }
+
+  /// The tags as others made them, where they may: a registration overwrites them in the catalogue,
+  /// which the agent reads once a minute only (Consul, Anti-Entropy; measured with 1.8.7).
+  /// - Returns: nil if the definition's own tags are to be sent: the first time, if the application
+  ///   changed them, and if the catalogue does not have the service, or may not be read.
+  private func overriddenTags(
+    _ definition: ServiceDefinition, by client: AgentClient
+  ) async -> [String]? {
+    guard definition.enableTagOverride == true, let sent = sent.withLock({ $0 }), sent.isCertain,
+      sent.definition.enableTagOverride == true, sent.definition.tags == definition.tags,
+      let shown = try? await client.catalogueShows(definition, timeout: timing.requestTimeout),
+      case .shown(_, let tags) = shown
+    else { return nil }
+    return tags
   }
 
   static let notServing = "the health service's status is NOT_SERVING"

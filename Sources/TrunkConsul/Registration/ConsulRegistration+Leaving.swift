@@ -73,7 +73,7 @@ extension ConsulRegistration {
     do {
       try await client.setMaintenance(
         Maintenance.draining, of: sent.definition.id, timeout: left)
-      while case .shown(let isOut) = try await client.catalogueShows(
+      while case .shown(let isOut, _) = try await client.catalogueShows(
         sent.definition, timeout: left)
       {
         if isOut {

@@ -18,7 +18,8 @@ public struct ConsulService: Sendable, Hashable {
   /// `lan_ipv6` and `wan_ipv6` IPv6 ones; the agent adds those of the service's address itself.
   public var taggedAddresses: [String: Address] = [:]
   /// Whether others may change the tags in the catalogue (`EnableTagOverride`). Default false: the
-  /// agent reverts such changes (Consul, Anti-Entropy). While it is true, tags are not compared.
+  /// agent reverts such changes (Consul, Anti-Entropy). While it is true, tags are not compared, and
+  /// a registration again keeps those in the catalogue until ``tags`` is changed.
   public var allowsTagOverride = false
 
   /// No tags, no metadata.
