@@ -260,7 +260,8 @@ let package = Package(
       "IntegrationTests",
       [
         "Trunkcall", "TrunkConsul", "TrunkDiscovery", "TrunkSockets", "TrunkWire", "GreeterStubs",
-        "ProcessSupport", "TestCertificates", "greeter-server", "greeter-client", protobuf,
+        "ProcessSupport", "TestCertificates", "TrunkTesting", "TrunkServices", "greeter-server",
+        "greeter-client", logging, protobuf,
       ]),
     tests(
       "TrunkProtobufTests",

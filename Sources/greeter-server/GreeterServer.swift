@@ -102,12 +102,16 @@ struct GreeterServer: AsyncParsableCommand {
     if let consul { agent.address = consul }
     if let tokenFile { agent.token = .file(tokenFile) }
     try agent.validate()
-    return ConsulRegistration(
+    let made = ConsulRegistration(
       name, of: server, agent: agent, tags: tag, advertise: advertise?.address,
       id: registration.id, meta: try registration.metadata, weights: registration.weights,
       taggedAddresses: try registration.taggedAddresses,
       checks: try registration.checks(every: checkInterval),
-      deregisterCriticalAfter: registration.deregisterAfter, logger: logger)
+      deregisterCriticalAfter: registration.deregisterAfter, options: registration.options,
+      logger: logger)
+    if registration.allowTagOverride { try made.update { $0.allowsTagOverride = true } }
+    if let reason = registration.maintenance { made.setMaintenance(true, reason: reason) }
+    return made
   }
 }
 

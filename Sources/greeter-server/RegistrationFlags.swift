@@ -17,13 +17,24 @@ struct RegistrationFlags: ParsableArguments {
   var warningWeight: UInt16?
   @Option(
     help: ArgumentHelp(
-      "A check; may be repeated: grpc, tcp, none, ttl=30s or http=URL (default: grpc).",
-      valueName: "kind"))
+      """
+      A check; may be repeated: grpc, tcp, udp, h2ping, ttl=30s, http=URL, alias=ID (as healthy as \
+      another instance of the agent) or none (default: grpc).
+      """, valueName: "kind"))
   var check: [String] = []
   @Option(help: "The agent removes an instance that is critical for so long; 1m at least.")
   var deregisterAfter: Duration = .seconds(60)
   @Option(help: ArgumentHelp("A further address; may be repeated.", valueName: "name=host[:port]"))
   var taggedAddress: [String] = []
+  @Flag(help: "Let others change the tags in the catalogue (EnableTagOverride).")
+  var allowTagOverride = false
+  @Option(help: "Register in maintenance, with this reason, until the next start without it.")
+  var maintenance: String?
+  @Option(
+    help: "How long after a stop begins, and 200ms more, others may take to see it in Consul.")
+  var drainLag: Duration = .milliseconds(400)
+  @Flag(help: "Serve on if the agent refuses the registration for good (default: exit with 1).")
+  var keepServing = false
 
   func validate() throws {
     if weight == 0 || warningWeight == 0 {
@@ -35,6 +46,13 @@ struct RegistrationFlags: ParsableArguments {
     _ = try metadata
     _ = try taggedAddresses
     _ = try checks(every: .seconds(10))
+  }
+
+  var options: ConsulRegistrationOptions {
+    var options = ConsulRegistrationOptions()
+    options.drainLag = drainLag
+    options.onRefusal = keepServing ? .keepServing : .stop
+    return options
   }
 
   var weights: ConsulWeights? {
@@ -75,14 +93,20 @@ struct RegistrationFlags: ParsableArguments {
       switch (pair?.0 ?? text, pair?.1) {
       case ("grpc", nil): return .grpc(every: interval)
       case ("tcp", nil): return .tcp(every: interval)
+      case ("udp", nil): return .udp(every: interval)
+      case ("h2ping", nil): return .h2ping(every: interval)
       case ("none", nil): return .none
       case ("ttl", let life):
         guard let life = Duration(argument: life ?? "30s"), life > .zero else { break }
         return .ttl(life)
       case ("http", let url?): return .http(url, every: interval)
+      case ("alias", let id?) where !id.isEmpty: return .alias(ofService: id)
       default: break
       }
-      throw ValidationError("--check \(text): grpc, tcp, none, ttl[=30s] and http=URL are allowed")
+      throw ValidationError(
+        """
+        --check \(text): grpc, tcp, udp, h2ping, ttl[=30s], http=URL, alias=ID and none are allowed
+        """)
     }
   }
 
