@@ -10,8 +10,11 @@ import TrunkTesting
 @Suite("The stop of a registration", .timeLimit(.minutes(1)))
 struct ConsulRegistrationStopTests {
   private func registration(
-    of server: TestServer, at address: String, log: Log = Log(), asksForAddress: Bool = false
+    of server: TestServer, at address: String, log: Log = Log(), asksForAddress: Bool = false,
+    drainLag: Duration = .milliseconds(1)
   ) -> ConsulRegistration {
+    var options = ConsulRegistrationOptions()
+    options.drainLag = drainLag
     var timing = RegistrationTiming()
     timing.confirmInterval = .seconds(60)
     timing.requestTimeout = .seconds(3)
@@ -20,7 +23,8 @@ struct ConsulRegistrationStopTests {
     return ConsulRegistration(
       ServiceTemplate(
         "hello", advertise: asksForAddress ? nil : .host("127.0.0.1", 0), checks: [.grpc()]),
-      of: server, agent: ConsulAgent(address), timing: timing, logger: log.logger)
+      of: server, agent: ConsulAgent(address), options: options, timing: timing,
+      logger: log.logger)
   }
 
   private static let shown = ScriptedConsulAgent.Reaction.json(
@@ -151,5 +155,117 @@ struct ConsulRegistrationStopTests {
     #expect(
       log.lines.count { $0.hasPrefix("warning") && $0.contains("give an address to advertise") }
         == warnings, "\(log.lines)")
+  }
+
+  /// Answers as an agent whose catalogue follows at once, except as `refusals` say, and notes when
+  /// each request came.
+  private final class Stage: Sendable {
+    private struct State {
+      var isOut = false
+      var isThere = true
+      var times: [(path: String, at: ContinuousClock.Instant)] = []
+    }
+    private let state = Locked(State())
+    let refusesMaintenance: Int?
+    init(refusesMaintenance: Int? = nil) { self.refusesMaintenance = refusesMaintenance }
+
+    func time(_ part: String) -> ContinuousClock.Instant? {
+      state.withLock { $0.times.last { $0.path.contains(part) }?.at }
+    }
+    func answer(_ request: ScriptedConsulAgent.Request) -> ScriptedConsulAgent.Reaction {
+      state.withLock { state in
+        state.times.append((request.path, .now))
+        if request.path.contains("/maintenance/") {
+          if let refusesMaintenance { return .answer(refusesMaintenance, body: "refused") }
+          state.isOut = request["enable"] == "true"
+        }
+        if request.path.contains("/deregister/") { state.isThere = false }
+        guard request.path.hasPrefix("/v1/health") else { return .json("{}", index: 1) }
+        let mark = state.isOut ? #"{"CheckID":"_service_maintenance:hello-127.0.0.1-5"}"# : ""
+        return .json(
+          state.isThere
+            ? #"[{"Node":{},"Service":{"ID":"hello-127.0.0.1-5","Address":"127.0.0.1","Port":5},"#
+              + #""Checks":[\#(mark)]}]"# : "[]", index: 1)
+      }
+    }
+  }
+
+  @Test("drainLag passes between the maintenance that the catalogue shows and the deregistration")
+  func drainLag() async throws {
+    let stage = Stage()
+    let agent = try await ScriptedConsulAgent.start { stage.answer($0) }
+    let registration = registration(
+      of: TestServer(.host("127.0.0.1", 5)), at: agent.address, drainLag: .milliseconds(250))
+    let run = Task { try await registration.run() }
+    #expect(
+      try await eventually { if case .registered = registration.state { true } else { false } })
+    registration.shutDown()
+    try await run.value
+    let out = try #require(stage.time("/maintenance/"))
+    let deregistered = try #require(stage.time("/deregister/"))
+    #expect(deregistered - out >= .milliseconds(250))
+    agent.stop()
+  }
+
+  @Test(
+    "maintenance that is refused at a stop: deregistered at once, and drainLag passes after that",
+    arguments: [403, 500])
+  func maintenanceRefused(status: Int) async throws {
+    let (stage, log) = (Stage(refusesMaintenance: status), Log())
+    let agent = try await ScriptedConsulAgent.start { stage.answer($0) }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let registration = registration(
+      of: server, at: agent.address, log: log, drainLag: .milliseconds(250))
+    let run = Task { try await registration.run() }
+    #expect(
+      try await eventually { if case .registered = registration.state { true } else { false } })
+    registration.shutDown()
+    try await run.value
+    let ended = ContinuousClock.now
+    let deregistered = try #require(stage.time("/deregister/"))
+    #expect(ended - deregistered >= .milliseconds(250))
+    #expect(agent.requests.count { $0.path.contains("/maintenance/") } == 1)
+    #expect(server.serving == ["+hello", "-hello"])
+    #expect(
+      log.lines.contains {
+        $0.hasPrefix("debug") && $0.contains("no maintenance for hello-127.0.0.1-5: \(status)")
+      })
+    #expect(log.lines.last == "info deregistered hello-127.0.0.1-5 from consul \(agent.address)")
+    agent.stop()
+  }
+
+  @Test(
+    "setMaintenance that is refused is trouble and tried again; the server stays registered",
+    arguments: [(500, true), (403, false)])
+  func setMaintenanceRefused(status: Int, isSoon: Bool) async throws {
+    let refuses = Locked(true)
+    let agent = try await ScriptedConsulAgent.start { request in
+      request.path.contains("/maintenance/") && refuses.withLock { $0 }
+        ? .answer(status, body: "refused") : .json("{}", index: 1)
+    }
+    let log = Log()
+    let registration = registration(
+      of: TestServer(.host("127.0.0.1", 5)), at: agent.address, log: log)
+    let run = Task { try await registration.run() }
+    #expect(
+      try await eventually { if case .registered = registration.state { true } else { false } })
+    registration.setMaintenance(true, reason: "upgrade")
+    #expect(
+      try await eventually { registration.state == .trouble(reason: "\(status) refused") })
+    #expect(log.lines.count { $0.contains("\(status) refused; hello-127.0.0.1-5 is still") } == 1)
+    func asked() -> Int { agent.requests.count { $0.path.contains("/maintenance/") } }
+    if !isSoon { #expect(asked() == 1, "a refusal of the token lasts: 10 s") }
+    refuses.withLock { $0 = false }
+    // A change ends the pause.
+    if !isSoon { registration.setMaintenance(true, reason: "upgrade") }
+    #expect(
+      try await eventually { registration.state == .inMaintenance(reason: "trunkcall: upgrade") })
+    registration.setMaintenance(false)
+    #expect(
+      try await eventually { if case .registered = registration.state { true } else { false } })
+    #expect(!agent.requests.contains { $0.path.contains("/deregister/") })
+    registration.shutDown()
+    try await run.value
+    agent.stop()
   }
 }

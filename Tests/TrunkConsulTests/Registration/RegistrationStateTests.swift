@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 import Testing
 import TrunkDiscovery
+import TrunkTesting
 
 @testable import TrunkConsul
 
@@ -115,6 +116,42 @@ import TrunkDiscovery
   }
   private func json(_ definition: ServiceDefinition) throws -> String {
     String(decoding: try definition.json(), as: UTF8.self)
+  }
+
+  @Test("removal of critical instances: 10 min by default, as asked for, or not at all")
+  func removal() async throws {
+    func sent(_ make: (ConsulAgent, Log) -> ConsulRegistration) async throws -> (String, [String]) {
+      let (agent, log) = (
+        try await ScriptedConsulAgent.start(answering: [.json("{}", index: 1)]), Log()
+      )
+      defer { agent.stop() }
+      let registration = make(ConsulAgent(agent.address), log)
+      let run = Task { try await registration.run() }
+      func body() -> String? { agent.requests.first { $0.path.hasSuffix("/register") }?.text }
+      #expect(try await eventually { body() != nil })
+      run.cancel()
+      _ = await run.result
+      return (try #require(body()), log.lines)
+    }
+    let server = TestServer(.host("127.0.0.1", 5))
+    let (usual, _) = try await sent {
+      ConsulRegistration("s", of: server, agent: $0, check: .ttl(.seconds(9)), logger: $1.logger)
+    }
+    #expect(usual.contains(#""DeregisterCriticalServiceAfter":"10m""#))
+    let (short, lines) = try await sent {
+      ConsulRegistration(
+        "s", of: server, agent: $0, checks: [.ttl(.seconds(9)), .tcp(), .alias(ofService: "x")],
+        deregisterCriticalAfter: .seconds(30), logger: $1.logger)
+    }
+    // Not for an alias: the other instance's health does not end this one's registration.
+    #expect(short.split(separator: #""DeregisterCriticalServiceAfter":"30s""#).count == 3)
+    #expect(lines.contains("notice s: the agent raises deregisterCriticalAfter of 30s to 1m"))
+    let (never, _) = try await sent {
+      ConsulRegistration(
+        "s", of: server, agent: $0, check: .ttl(.seconds(9)), deregisterCriticalAfter: nil,
+        logger: $1.logger)
+    }
+    #expect(!never.contains("DeregisterCriticalServiceAfter"))
   }
 
   @Test("the greeter's registration is the article's") func article() throws {
