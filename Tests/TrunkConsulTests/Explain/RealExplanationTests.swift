@@ -82,6 +82,25 @@ struct RealExplanationTests {
     #expect(absent.advice.contains { $0.hasPrefix("no instance of \"nobody-has-this\"") })
   }
 
+  @Test("each consistency is asked for alone, the agent says which one it used; the cache says so")
+  func consistency() async throws {
+    let agent = try RealAgent.get()
+    try await agent.put("modes", port: 1)
+    for (parameters, path, mode) in [
+      ("", "", "leader"), ("?stale", "&stale", "stale"),
+      ("?consistent", "&consistent", "consistent"),
+    ] {
+      let request = try await explain("modes\(parameters)").requests[0]
+      #expect(request.path == "/v1/health/service/modes?passing\(path)")
+      #expect(request.consistency == mode)
+      #expect(request.knowsLeader == true && request.lastContact == .zero)
+    }
+    let cached = try await explain("modes?cached").requests[0]
+    #expect(cached.path == "/v1/health/service/modes?passing&cached")
+    #expect(cached.cache == "MISS")
+    #expect(try await explain("modes?cached").requests[0].cache == "HIT")
+  }
+
   @Test("a prepared query's instances are those of its answer") func prepared() async throws {
     let agent = try RealAgent.get()
     try await agent.put("prepared-why", port: 81)

@@ -45,6 +45,29 @@ final class RealAgent: Sendable {
     return agent
   }
 
+  /// A server that keeps its state in `folder`, as an agent outside of tests does; `settings` are in
+  /// Consul's own language.
+  static func start(dataIn folder: String, _ settings: String...) async throws -> RealAgent {
+    let ports = try await freePorts(3)
+    let agent = RealAgent(
+      port: ports[0],
+      arguments: [
+        try binary(), "agent", "-server", "-bootstrap-expect", "1", "-data-dir", folder, "-bind",
+        "127.0.0.1", "-log-level", "warn", "-hcl", "performance { raft_multiplier = 1 }", "-hcl",
+        "ports { http = \(ports[0]) dns = -1 grpc = -1 serf_lan = \(ports[1]) serf_wan = -1 "
+          + "server = \(ports[2]) }",
+      ] + settings.flatMap { ["-hcl", $0] })
+    try await agent.launch()
+    return agent
+  }
+
+  /// Stops it, as a host that hangs, and lets it go on.
+  func freeze(_ isFrozen: Bool) {
+    let process = pid.withLock { $0 }
+    guard process > 0 else { return }
+    Glibc.kill(process, isFrozen ? SIGSTOP : SIGCONT)
+  }
+
   /// Ends it without a word; its state is gone with it.
   func kill() {
     let old = pid.withLock { pid in
@@ -111,6 +134,13 @@ final class RealAgent: Sendable {
        "Tags":[\#(tags.map { "\"\($0)\"" }.joined(separator: ","))],
        "Check":{"TTL":"10m","Status":"\#(status)"}}
       """#.utf8)
+    _ = try await AgentClient(agent).send(request, timeout: .seconds(5))
+  }
+
+  /// Writes to the catalogue itself, as an external node's instances are registered.
+  func catalog(_ verb: String, _ json: String) async throws {
+    var request = HTTPRequest(.put, "v1", "catalog", verb)
+    request.body = Array(json.utf8)
     _ = try await AgentClient(agent).send(request, timeout: .seconds(5))
   }
 
