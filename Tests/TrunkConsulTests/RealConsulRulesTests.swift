@@ -147,6 +147,28 @@ struct RealConsulRulesTests {
         "no instance is registered") == true)
   }
 
+  @Test("an agent on a unix socket: by the target, and by CONSUL_HTTP_ADDR") func unixSocket()
+    async throws
+  {
+    let folder = "/tmp/consul-\(UInt64.random(in: 0 ... .max))"
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    let agent = try await RealAgent.start(
+      dataIn: folder + "/data", "addresses { http = \"127.0.0.1 unix://\(folder)/http.sock\" }")
+    defer { agent.kill() }
+    try await agent.put("local", port: 1)
+    let environment = ConsulAgent(environment: ["CONSUL_HTTP_ADDR": "unix://\(folder)/http.sock"])
+    for (options, target) in [
+      (ConsulOptions(agent: environment), "consul:///local"),
+      (ConsulOptions(agent: ConsulAgent()), "consul:///local?unix=\(folder)/http.sock"),
+    ] {
+      let watching = try Watching(ConsulResolver(options, watches: SharedWatches()), target)
+      let found = await watching.report { $0.ports == [1] }
+      #expect(found?.note == "consul unix:\(folder)/http.sock: 1 instance, 1 passing")
+      _ = await watching.stop()
+    }
+  }
+
   @Test("800 instances: each change of one is seen, and none is lost") func manyInstances()
     async throws
   {

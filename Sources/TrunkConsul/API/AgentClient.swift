@@ -73,9 +73,9 @@ package final class AgentClient: Sendable {
 
   /// The error of an answer whose status is not 2xx.
   func refusal(_ response: HTTPResponse) -> ConsulError {
+    let text = AgentClient.firstLine(response.body, without: secrets)
     if response.status == 403 { token.refused() }  // its file may hold a new token
-    return .refused(
-      agent: name, status: response.status, text: AgentClient.firstLine(response.body))
+    return .refused(agent: name, status: response.status, text: text)
   }
 
   /// The answer with any status.
@@ -189,10 +189,20 @@ package final class AgentClient: Sendable {
     excess?.close()
   }
 
-  /// The first line of an error text, cut to what fits a log line.
-  private static func firstLine(_ body: [UInt8]) -> String {
-    let text = String(decoding: body.prefix(512), as: UTF8.self)
-    let line = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
+  /// What requests carry and no error may show. Shorter ones would cut words out of the text.
+  private var secrets: [String] {
+    let auth = agent.basicAuth.map { [$0, BasicAuth.encode($0)] } ?? []
+    let password = agent.basicAuth?.split(separator: ":", maxSplits: 1).dropFirst().map(String.init)
+    return ([token.last].compactMap { $0 } + auth + (password ?? []))
+      .filter { $0.utf8.count >= 4 }.sorted { $0.utf8.count > $1.utf8.count }
+  }
+
+  /// The first line of an error text, cut to what fits a log line. An agent, or a proxy before it, may
+  /// repeat a header of the request.
+  private static func firstLine(_ body: [UInt8], without secrets: [String]) -> String {
+    let text = String(decoding: body.prefix(8_192), as: UTF8.self)
+    var line = text.split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
+    for secret in secrets { line = line.replacing(secret, with: "***") }
     let shown = line.unicodeScalars.filter { $0.value >= 0x20 && $0.value != 0x7F }.prefix(200)
     return String(String.UnicodeScalarView(shown)).trimmed
   }

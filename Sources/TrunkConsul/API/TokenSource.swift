@@ -32,6 +32,15 @@ package final class TokenSource: Sendable {
     }
   }
 
+  /// The token that was last sent; nil: none was, or it was refused since.
+  var last: String? {
+    switch token {
+    case nil: nil
+    case .value(let text): text
+    case .file: cache.withLock { $0?.token }
+    }
+  }
+
   /// The agent refused the token: the file is read again.
   package func refused() { cache.withLock { $0 = nil } }
 

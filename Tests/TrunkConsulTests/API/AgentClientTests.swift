@@ -140,6 +140,73 @@ import TrunkTesting
     agent.stop()
   }
 
+  @Test("what the environment says is sent: the file's token, basic authentication, the tenancy")
+  func environment() async throws {
+    let path = FileManager.default.temporaryDirectory.path + "/token-\(UUID().uuidString)"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try Data(" from-file\n".utf8).write(to: URL(filePath: path))
+    let agent = try await ScriptedConsulAgent.start { request in
+      request["index"] == nil ? .json(instances(1), index: 5) : .hang
+    }
+    defer { agent.stop() }
+    let environment = ConsulAgent(environment: [
+      "CONSUL_HTTP_ADDR": "http://\(agent.address)/behind/proxy", "CONSUL_HTTP_TOKEN": "weaker",
+      "CONSUL_HTTP_TOKEN_FILE": path, "CONSUL_HTTP_AUTH": "a:b", "CONSUL_NAMESPACE": "n",
+    ])
+    let watching = try Watching(
+      ConsulResolver(ConsulOptions(agent: environment), watches: SharedWatches()), "consul:///x")
+    #expect(await watching.next()?.ports == [1])
+    let request = try #require(agent.requests.first)
+    #expect(request.path == "/behind/proxy/v1/health/service/x")
+    #expect(request.headers["x-consul-token"] == "from-file")
+    #expect(request.headers["authorization"] == "Basic YTpi")
+    #expect(request["ns"] == "n")
+    // An answer would come compressed only if that were asked for.
+    #expect(request.headers["accept-encoding"] == nil)
+    _ = await watching.stop()
+  }
+
+  @Test("an error has the agent's own text, without the credentials that it may repeat")
+  func secretInError() async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      let token = request.headers["x-consul-token"] ?? ""
+      let auth = request.headers["authorization"] ?? ""
+      return .answer(500, body: "rpc error: token \(token), \(auth), pass-word: lacks service:read")
+    }
+    defer { agent.stop() }
+    let client = try AgentClient(
+      ConsulAgent(agent.address, token: .value("s3cret"), basicAuth: "user:pass-word"))
+    await #expect(
+      throws: ConsulError.refused(
+        agent: agent.address, status: 500,
+        text: "rpc error: token ***, Basic ***, ***: lacks service:read")
+    ) { try await client.send(get, timeout: .seconds(5)) }
+  }
+
+  @Test("a body over the limit is one clear error, whatever its length says") func bodyLimit()
+    async throws
+  {
+    let agent = try await ScriptedConsulAgent.start { request in
+      request.number == 0
+        ? .answer(200, body: String(repeating: "x", count: 2_000))
+        : .chunked(Array(repeating: String(repeating: "x", count: 500), count: 4), index: 1)
+    }
+    defer { agent.stop() }
+    var limits = HTTPLimits()
+    limits.body = 1_000
+    let client = try AgentClient(ConsulAgent(agent.address), limits: limits)
+    for _ in 0..<2 {
+      await #expect {
+        try await client.send(get, timeout: .seconds(5))
+      } throws: { error in
+        guard case .malformed(agent.address, let reason)? = error as? ConsulError else {
+          return false
+        }
+        return reason.contains("1000")
+      }
+    }
+  }
+
   @Test("cancelling ends a request at once") func cancel() async throws {
     let agent = try await ScriptedConsulAgent.start(answering: [.hang])
     let task = Task { try await send(get, to: agent, timeout: .seconds(60)) }

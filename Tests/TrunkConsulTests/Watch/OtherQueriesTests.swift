@@ -27,6 +27,28 @@ import TrunkTesting
     #expect(try target("consul:///x?prepared").interval == .seconds(10))
   }
 
+  @Test("every parameter is in the request, escaped; what is not set is not sent")
+  func allParameters() throws {
+    let query = try target(
+      "consul:///a%2Fb?tag=v1&tags=x,y%20z&node-meta=zone:a%26b&near=_agent&dc=d&ns=n&partition=p"
+        + "&filter=%22b%22%20in%20Service.Tags&stale&cached&warning=include")
+    #expect(
+      query.request(index: 7, wait: .seconds(60)).requestTarget
+        == "/v1/health/service/a%2Fb?tag=v1&tag=x&tag=y%20z&node-meta=zone%3Aa%26b&dc=d&ns=n"
+        + "&partition=p&near=_agent&filter=%22b%22%20in%20Service.Tags&stale&cached&index=7"
+        + "&wait=60000ms")
+    #expect(
+      try target("consul:///x").request(index: nil, wait: nil).requestTarget
+        == "/v1/health/service/x?passing")
+    var tenant = ConsulAgent()
+    tenant.namespace = "team"
+    tenant.partition = "part"
+    #expect(
+      try ConsulTarget(try Target.parse("consul:///x"), agent: tenant).query
+        .request(index: nil, wait: nil).requestTarget
+        == "/v1/health/service/x?passing&ns=team&partition=part")
+  }
+
   @Test(
     "what excludes each other is refused",
     arguments: [
