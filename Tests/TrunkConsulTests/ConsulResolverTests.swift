@@ -110,7 +110,11 @@ import TrunkTesting
       (.json("[]", index: nil), "an answer without a usable X-Consul-Index"),
       (.raw(["garbage\r\n"], close: true), "the answer is not HTTP/1.1"),
       (.answer(500, body: "No cluster leader\nmore"), "500 No cluster leader"),
-      (.close, "the connection was closed without an answer"),
+      (
+        .close,
+        "the connection was closed without an answer (perhaps the agent's limit of 200 connections "
+          + "from one address)"
+      ),
     ])
   func nonsense(reaction: ScriptedConsulAgent.Reaction, note: String) async throws {
     let agent = try await ScriptedConsulAgent.start { request in

@@ -146,12 +146,11 @@ package final class AgentClient: Sendable {
       cause.map { "\($0)" } ?? "the connection was closed without an answer"
     }
     /// `http_max_conns_per_client` (Consul, Limits): at its limit an agent resets a new connection
-    /// without an HTTP answer.
+    /// without an HTTP answer; it is closed in order if the request comes a moment later.
     var reasonWhenFresh: String {
-      guard let cause else { return "the connection was closed without an answer" }
       // A failed handshake has a reason of its own.
-      guard cause.errno != 0 else { return "\(cause)" }
-      return "\(cause) (perhaps the agent's limit of 200 connections from one address)"
+      if let cause, cause.errno == 0 { return "\(cause)" }
+      return "\(reasonWhenKept) (perhaps the agent's limit of 200 connections from one address)"
     }
   }
 
