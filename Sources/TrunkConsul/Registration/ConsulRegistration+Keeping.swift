@@ -25,6 +25,9 @@ extension ConsulRegistration {
     let life = template.checks.filter { $0.kind == .ttl }.map(\.interval).min()
     var state = RegistrationState(confirmEvery: timing.confirmInterval, life: life)
     var since: ContinuousClock.Instant?
+    // An agent allows 200 connections from one address, and a host may run as many servers: no
+    // connection is kept between two steps.
+    let gate = RequestGates.shared.gate(to: client.name)
     var step = state.begin()
     while true {
       try checkNotStopped()
@@ -39,14 +42,21 @@ extension ConsulRegistration {
           }
           definition = try define(nodeAddress)
           token = try client.currentToken()
-          let finding = try await registerWhole(definition, by: client)
+          let finding = try await gate.pass {
+            defer { client.close() }
+            return try await registerWhole(definition, by: client)
+          }
           let now = ContinuousClock.now
           since = now
           report(finding, since: now)
           step = state.registered(using: &random)
         case .confirm where try client.currentToken() != token: step = state.renewed()
         case .confirm:
-          switch try await confirm(definition, by: client) {
+          let confirmation = try await gate.pass {
+            defer { client.close() }
+            return try await confirm(definition, by: client)
+          }
+          switch confirmation {
           case .well(let finding):
             report(finding, since: since ?? .now)
             step = state.confirmed(
@@ -55,8 +65,6 @@ extension ConsulRegistration {
           case .drifted(let what): step = state.drifted(what, at: .now)
           }
         case .sleep(let duration):
-          // An agent allows 200 connections from one address, and a host may run as many servers.
-          client.close()
           step = try await changes.sleep(for: duration) ? state.changed() : state.timerFired()
         }
       } catch let error as ConsulError where error.isPermanent && step.next == .register {

@@ -27,6 +27,11 @@ package struct PollBudget: Sendable {
     return true
   }
 
+  /// Whether there may be another one; abandoned ones whose wait has ended count until the next begins.
+  package func hasRoom(limit: Int) -> Bool {
+    running + abandoned.count < min(limit, PollBudget.most)
+  }
+
   /// A poll has ended: answered, or its connection closed by the agent.
   package mutating func ended() { running -= 1 }
 
@@ -59,6 +64,10 @@ package final class PollBudgets: Sendable {
       .sorted { $0.address < $1.address }
   }
 
+  fileprivate func hasRoom(_ agent: String, limit: Int) -> Bool {
+    budgets.withLock { $0[agent]?.hasRoom(limit: limit) ?? true }
+  }
+
   fileprivate func change<Result: Sendable>(
     _ agent: String, _ body: (inout PollBudget) -> Result
   ) -> Result {
@@ -78,6 +87,19 @@ struct PollCounter: Sendable {
   let limit: Int
   let clock: WatchClock
   var record = WatchRecord()
+  /// For requests that are no long polls.
+  var gate = RequestGate()
+
+  /// Runs `body`, which is a short request, and returns without a kept connection where others wait for
+  /// theirs, or there is no room for a long poll on it.
+  func short<Answer>(
+    by client: AgentClient, _ body: () async throws -> Answer
+  ) async throws -> Answer {
+    try await gate.pass {
+      defer { if gate.isContended || !budgets.hasRoom(agent, limit: limit) { client.close() } }
+      return try await body()
+    }
+  }
 
   /// Runs `body`, which is one long poll; nil if there is no room for it. On every path its part of
   /// the budget is released: at once if the agent has ended the poll, else after `wait`.

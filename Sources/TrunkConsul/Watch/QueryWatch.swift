@@ -90,7 +90,11 @@ struct QueryWatch: Sendable {
     }
     let request = query.request(index: index, wait: wait)
     polls.record.sent(request)
-    guard let wait else { return try answer(await client.send(request, timeout: timeout)) }
+    guard let wait else {
+      return try await polls.short(by: client) {
+        try answer(await client.send(request, timeout: timeout))
+      }
+    }
     return try await polls.poll(for: wait) {
       try answer(await client.send(request, timeout: timeout, mayRepeat: false))
     }
@@ -130,7 +134,9 @@ struct QueryWatch: Sendable {
   private func explain(_ timeout: Duration) async throws -> InstanceMapping? {
     do {
       let request = query.request(index: nil, wait: nil, health: .any)
-      let answer = try await client.send(request, timeout: timeout)
+      let answer = try await polls.short(by: client) {
+        try await client.send(request, timeout: timeout)
+      }
       var mapping = InstanceMapping(try client.entries(of: answer), for: query)
       if mapping.counts.total == 0 {
         mapping.counts.hidden = try await client.hides(answer, timeout: timeout)

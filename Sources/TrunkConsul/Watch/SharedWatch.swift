@@ -99,7 +99,7 @@ package final class SharedWatches: Sendable {
       }
       let polls = PollCounter(
         budgets: budgets, agent: client.name, limit: options.maximumWatches, clock: options.clock,
-        record: record)
+        record: record, gate: RequestGates.shared.gate(to: client.name))
       return make(client, polls, wakeUp)
     }
   }

@@ -93,7 +93,9 @@ struct ValueWatch<Value: Sendable & Hashable>: Sendable {
     let request = source.request(index, wait)
     polls.record.sent(request)
     guard let wait else {
-      return try await client.answer(request, timeout: timeout, missing: source.missing)
+      return try await polls.short(by: client) {
+        try await client.answer(request, timeout: timeout, missing: source.missing)
+      }
     }
     return try await polls.poll(for: wait) {
       try await client.answer(

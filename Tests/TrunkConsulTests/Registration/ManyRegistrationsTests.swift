@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 import Testing
 import TrunkDiscovery
+import TrunkSockets
 
 @testable import TrunkConsul
 
@@ -9,12 +10,12 @@ import TrunkDiscovery
 struct ManyRegistrationsTests {
   @Test("more registrations than the agent allows connections: each is looked at, none is refused")
   func connections() async throws {
-    let agent = try await RealAgent.start("limits { http_max_conns_per_client = 20 }")
+    let agent = try await RealAgent.start("limits { http_max_conns_per_client = 50 }")
     defer { agent.kill() }
     var timing = RegistrationTiming()
     timing.confirmInterval = .milliseconds(500)
     let log = Log()
-    let registrations = (1...60).map { number in
+    let registrations = (1...100).map { number in
       ConsulRegistration(
         ServiceTemplate("many", checks: []), of: TestServer(.host("127.0.0.1", UInt16(number))),
         agent: agent.agent, timing: timing, logger: log.logger)
@@ -23,14 +24,40 @@ struct ManyRegistrationsTests {
     func areRegistered() -> Bool {
       registrations.allSatisfy { if case .registered = $0.state { true } else { false } }
     }
-    // All begin in the same moment, and some of them are refused then.
     #expect(try await eventually(within: .seconds(30)) { areRegistered() })
-    let before = log.lines.count
     // At least four looks of each.
     try await Task.sleep(for: .seconds(3))
-    #expect(log.lines.count == before, "\(log.lines[before...])")
+    let troubles = log.lines.filter { $0.hasPrefix("warning") }
+    #expect(troubles.isEmpty, "\(troubles.count): \(troubles.first ?? "")")
     #expect(areRegistered())
     for run in runs { run.cancel() }
     for run in runs { _ = await run.result }
+  }
+
+  @Test("300 watches that begin in one moment: each has its first answer, none is refused")
+  func watches() async throws {
+    let agent = try await RealAgent.start()
+    defer { agent.kill() }
+    let watches = SharedWatches()
+    let first = Collected()
+    var tasks: [Task<Void, Never>] = []
+    for number in 1...300 {
+      let snapshots = try watches.subscribe(
+        .init(agent: agent.agent, query: ConsulQuery("w\(number)")), WatchOptions())
+      tasks.append(
+        Task.detached {
+          for await snapshot in snapshots { return first.add(snapshot) }
+        })
+    }
+    for task in tasks { await task.value }
+    #expect(first.all.count == 300)
+    let failed = first.all.filter { !$0.isAnswer }
+    #expect(failed.isEmpty, "\(failed.count): \(failed.first?.note ?? "")")
+  }
+
+  private final class Collected: Sendable {
+    private let snapshots = Locked<[BlockingQuery.Snapshot]>([])
+    var all: [BlockingQuery.Snapshot] { snapshots.withLock { $0 } }
+    func add(_ snapshot: BlockingQuery.Snapshot) { snapshots.withLock { $0.append(snapshot) } }
   }
 }
