@@ -19,7 +19,7 @@ package struct ConsulTarget: Sendable, Hashable {
 
   package static let parameters = [
     "address", "allow-stale", "cached", "chain", "config", "connect", "consistent", "dc", "filter",
-    "healthy",
+    "health", "healthy",
     "interval", "max-stale", "near", "node-meta", "ns", "partition", "passing", "peer", "prepared",
     "require-consistent", "sg", "stale", "tag", "tags", "token", "token-file", "unix", "wait",
     "warning",
@@ -32,6 +32,7 @@ package struct ConsulTarget: Sendable, Hashable {
   package init(
     _ target: Target, agent: ConsulAgent, configKey: String? = nil
   ) throws(TargetError) {
+    try ConsulTarget.refuseForeign(target)
     try target.rejectUnknownParameters(known: ConsulTarget.parameters)
     try ConsulTarget.checkShape(target)
     self.configKey = try ConsulTarget.configKey(of: target, default: configKey)
@@ -169,7 +170,8 @@ package struct ConsulTarget: Sendable, Hashable {
     guard try target.flag("prepared") ?? false else { return isConnect ? .connect : .service }
     // Consul, Prepared Queries: all this is in the query's definition.
     let others = [
-      "connect", "filter", "node-meta", "passing", "healthy", "peer", "sg", "tag", "tags", "wait",
+      "connect", "filter", "node-meta", "passing", "health", "healthy", "peer", "sg", "tag", "tags",
+      "wait",
       "warning",
     ]
     if let parameter = target.first(of: others) {
@@ -180,8 +182,11 @@ package struct ConsulTarget: Sendable, Hashable {
 
   private static func health(of target: Target) throws(TargetError) -> ConsulQuery.Health {
     let passing = try target.flag("passing")
-    let healthy = try target.flag("healthy")
-    if let passing, let healthy, passing != healthy, let parameter = target.first("healthy") {
+    let isHealthy = try ConsulTarget.healthy(of: target)
+    let healthy = try target.flag("healthy") ?? isHealthy
+    if let passing = passing ?? isHealthy, let healthy, passing != healthy,
+      let parameter = target.first("healthy", "health")
+    {
       throw target.bad(parameter, "passing and healthy mean the same, but differ here")
     }
     if let parameter = target.first("warning") {

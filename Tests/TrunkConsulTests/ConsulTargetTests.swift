@@ -107,6 +107,25 @@ import TrunkDiscovery
     }
   }
 
+  @Test("parameters of other resolvers are taken, or refused with what does the same")
+  func foreign() throws {
+    #expect(try read("consul:///x?health=healthy") == read("consul:///x"))
+    for (parameter, instead) in [
+      ("limit=3", "filter"), ("timeout=5s", "wait"), ("max-backoff=1s", "60 s"),
+      ("insecure=true", "CONSUL_HTTP_SSL_VERIFY"), ("scheme=https", "CONSUL_HTTP_SSL"),
+      ("ca=/x", "CONSUL_CACERT"), ("health=fallbackToUnhealthy", "allCriticalHold"),
+      ("health=healthy&passing=false", "differ"), ("health=healthy&healthy=false", "differ"),
+    ] {
+      #expect {
+        try read("consul:///x?\(parameter)")
+      } throws: { error in
+        "\(error)".contains(instead) && "\(error)".contains("column 13")
+          || "\(error)".contains("differ")
+      }
+    }
+    #expect(throws: TargetError.self) { try read("consul:///x?prepared&health=healthy") }
+  }
+
   @Test("an unknown parameter is answered with the known ones") func unknown() {
     #expect { try read("consul:///x?tga=a") } throws: { error in
       "\(error)".contains("tag, tags, token, token-file") && "\(error)".contains("column 13")

@@ -76,6 +76,7 @@ extension ConsulInstanceExplanation {
         }),
     ]
     fields["datacenter"] = datacenter.map { .string($0) }
+    fields["part"] = part.map { .string($0) }
     if !holds.isEmpty { fields["holds"] = strings(holds.map(\.rawValue)) }
     return .object(fields)
   }

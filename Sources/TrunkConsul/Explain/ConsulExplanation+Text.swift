@@ -118,7 +118,9 @@ extension ConsulInstanceExplanation.Use {
 extension ConsulInstanceExplanation {
   fileprivate var text: String {
     let place = datacenter.map { "\(node) in \($0)" } ?? node
-    let head = "\(address) \(id) on \(place)"
+    // A data center is said with the node.
+    let group = part == datacenter ? "" : part.map { " for \($0)" } ?? ""
+    let head = "\(address) \(id) on \(place)\(group)"
     guard reasons.isEmpty else {
       let holds = holds.isEmpty ? "" : " (\(holds.map(\.rawValue).joined(separator: ", ")))"
       return "\(head): \(reasons.joined(separator: "; "))\(holds)"

@@ -137,7 +137,7 @@ public struct ConsulInstanceExplanation: Sendable, Hashable {
   public enum Use: String, Sendable, Hashable {
     /// They do.
     case used
-    /// While no data center that is preferred to its own has a usable instance.
+    /// While no data center, or target of a chain, that is preferred to its own has a usable instance.
     case standby
     /// They do, although Consul's answer does not have it: a watch of this process keeps it.
     case kept
@@ -161,6 +161,9 @@ public struct ConsulInstanceExplanation: Sendable, Hashable {
   public var node: String
   /// The node's data center; nil if the answer has none.
   public var datacenter: String?
+  /// The data center, or the target of a discovery chain, for which it was found; nil: there is only
+  /// one query.
+  public var part: String?
   /// What calls would go to, `10.0.0.7:50051`.
   public var address: String
   /// The worst state of its checks and its node's: `passing`, `warning` or `critical`.

@@ -22,13 +22,19 @@ extension ConsulResolver {
       target, agent: options.agent, configKey: options.serviceConfigKey)
     var draft = ExplanationDraft(try AgentClient(consul.agent))
     var plan: WatchPlan? = consul.plan
-    if let chain = consul.chainQuery { plan = await draft.plan(of: chain, consul.query) }
+    if let chain = consul.chainQuery {
+      plan = await draft.plan(of: chain, consul.query)
+      // As a watch does: a chain that cannot be used keeps the one before it.
+      let known = watches.chains.status(.init(agent: consul.agent, query: chain))?.latest
+      if plan == nil, let routes = known?.routes { plan = WatchPlan(routes, consul.query) }
+    }
     var start = 0
     for part in plan?.parts ?? [] {
       // The splits of a chain are used side by side.
       if consul.query.chain, part.path.first == part.path.last { start = draft.instances.count }
       let key = SharedWatches.Key(agent: consul.agent, query: part.query)
-      await draft.explain(part.query, watch: watches.services.status(key), after: start)
+      await draft.explain(
+        part.query, for: part.label, watch: watches.services.status(key), after: start)
     }
     if let config = consul.configQuery { await draft.explain(config) }
     let version = await draft.version()

@@ -21,20 +21,29 @@ struct ExplanationDraft {
 
   init(_ client: AgentClient) { self.client = client }
 
-  /// What may be used first; data centers stay in order.
+  /// What may be used first; the parts of a plan stay in order. What one part uses is not shown as left
+  /// out by another, and what several leave out is shown once.
   var sorted: [ConsulInstanceExplanation] {
-    instances.filter(\.isUsed) + instances.filter { !$0.isUsed }
+    func key(_ instance: ConsulInstanceExplanation) -> [String?] {
+      [instance.datacenter, instance.node, instance.id, instance.address]
+    }
+    let used = instances.filter(\.isUsed)
+    var seen = Set(used.map(key))
+    return used + instances.filter { !$0.isUsed && seen.insert(key($0)).inserted }
   }
 
   /// Sends the query, and one without health, tags, filter and node metadata.
   /// - Parameters:
+  ///   - part: names the query, where there are several.
   ///   - watch: of this process for the query; nil: there is none.
   ///   - start: how many instances there were before those that come before this query's in order of
   ///     preference.
   mutating func explain(
-    _ query: ConsulQuery, watch: WatchTable<SharedWatches.Key, BlockingQuery.Snapshot>.Status?,
-    after start: Int = 0
+    _ query: ConsulQuery, for part: String? = nil,
+    watch: WatchTable<SharedWatches.Key, BlockingQuery.Snapshot>.Status?, after start: Int = 0
   ) async {
+    let before = instances.count
+    defer { for index in before..<instances.count { instances[index].part = part } }
     guard await fits(query) else { return }
     let answered = await answer(of: query)
     var asked = query

@@ -112,6 +112,39 @@ struct RealExplanationTests {
     #expect(explanation.requests[0].path == "/v1/query/why-query/execute")
   }
 
+  @Test("a discovery chain's instances are listed with their targets, each once") func chain()
+    async throws
+  {
+    for version in ["v1", "v2", "v3"] {
+      let port = version.dropFirst()
+      try await put(
+        ["v1", "agent", "service", "register"],
+        body: #"{"ID": "split-\#(version)", "Name": "split", "Address": "127.0.0.1", "#
+          + #""Port": \#(port), "Meta": {"version": "\#(version)"}}"#)
+    }
+    for entry in [
+      #"{"Kind": "service-defaults", "Name": "split", "Protocol": "grpc"}"#,
+      #"{"Kind": "service-resolver", "Name": "split", "Subsets": {"#
+        + #""v1": {"Filter": "Service.Meta.version == v1"}, "#
+        + #""v2": {"Filter": "Service.Meta.version == v2"}}, "#
+        + #""Failover": {"v2": {"ServiceSubset": "v1"}}}"#,
+      #"{"Kind": "service-splitter", "Name": "split", "Splits": ["#
+        + #"{"Weight": 90, "ServiceSubset": "v1"}, {"Weight": 10, "ServiceSubset": "v2"}]}"#,
+    ] { try await put(["v1", "config"], body: entry) }
+    let explanation = try await explain("split?chain")
+    #expect(explanation.requests[0].path == "/v1/discovery-chain/split")
+    #expect(explanation.requests[0].outcome == "90% v1.split, 10% v2.split (then v1.split)")
+    let shown = explanation.instances.map { "\($0.id) \($0.use.rawValue) \($0.part ?? "")" }
+    #expect(
+      shown == [
+        "split-v1 used v1.split", "split-v2 used v2.split",
+        "split-v1 standby v2.split then v1.split", "split-v3 unused v1.split",
+      ])
+    #expect(reasons(explanation, "split-v3") == ["the filter does not match it"])
+    #expect(explanation.description.contains("in          127.0.0.1:1 split-v1 on "))
+    #expect(explanation.description.contains(" in dc1 for v1.split: passing, weight 1"))
+  }
+
   @Test("what a prepared query leaves out is found in its definition") func preparedReasons()
     async throws
   {
