@@ -113,12 +113,10 @@
       try await agent.kill()
     }
 
-    @Test("without a token the diagnostics says what is missing; without a certificate, too")
-    func refused() async throws {
-      let certificates = try await TestCertificates.make()
-      let agent = try await start(certificates)
-      let name = "consul \(agent.address)"
-      // The agent is up as soon as the right credentials get an answer.
+    /// The agent is up as soon as the right credentials get an answer.
+    private func untilLeader(
+      _ agent: ConsulProcess, _ certificates: TestCertificates
+    ) async throws {
       let up = try AgentClient(ConsulAgent(environment: environment(agent, certificates)))
       var leader = false
       for _ in 0..<300 where !leader {
@@ -128,6 +126,60 @@
         if !leader { try await Task.sleep(for: .milliseconds(50)) }
       }
       try #require(leader)
+    }
+
+    @Test(
+      "each TLS variable of Consul's programs holds: address, folder of CAs, verification, name")
+    func variables() async throws {
+      let certificates = try await TestCertificates.make()
+      let agent = try await start(certificates)
+      try await untilLeader(agent, certificates)
+      let folder = "/tmp/trunkcall-cas-\(UInt64.random(in: 0 ... .max))"
+      mkdir(folder, 0o700)
+      let hash = try ChildProcess(
+        "/usr/bin/env",
+        ["openssl", "x509", "-hash", "-noout", "-in", certificates.file("ca.pem")])
+      #expect(try await hash.exit(within: .seconds(10)) == 0)
+      let name = try #require(hash.lines.last)
+      symlink(certificates.file("ca.pem"), "\(folder)/\(name).0")
+      defer {
+        unlink("\(folder)/\(name).0")
+        rmdir(folder)
+      }
+
+      func outcome(_ change: [String: String]) async throws -> String {
+        let variables = environment(agent, certificates).merging(change) { $1 }
+        do {
+          let client = try AgentClient(ConsulAgent(environment: variables))
+          let request = HTTPRequest(.get, "v1", "agent", "self")
+          return "\(try await client.send(request, timeout: .seconds(5)).status)"
+        } catch { return "\(error)" }
+      }
+      // An http:// address does not turn TLS off, https:// turns it on.
+      #expect(try await outcome(["CONSUL_HTTP_ADDR": "http://\(agent.address)"]) == "200")
+      #expect(
+        try await outcome([
+          "CONSUL_HTTP_ADDR": "https://\(agent.address)", "CONSUL_HTTP_SSL": "",
+        ]) == "200")
+      #expect(
+        try await outcome(["CONSUL_CACERT": "", "CONSUL_CAPATH": folder]) == "200")
+      let unknown = try await outcome(["CONSUL_CACERT": ""])
+      #expect(unknown.contains("certificate"), "\(unknown)")
+      #expect(
+        try await outcome(["CONSUL_CACERT": "", "CONSUL_HTTP_SSL_VERIFY": "false"]) == "200")
+      #expect(try await outcome(["CONSUL_TLS_SERVER_NAME": "localhost:8501"]) == "200")
+      let wrong = try await outcome(["CONSUL_TLS_SERVER_NAME": "other.example"])
+      #expect(wrong.contains("other.example"), "\(wrong)")
+      for problem in [unknown, wrong] { #expect(!problem.contains(Self.master)) }
+      try await agent.kill()
+    }
+
+    @Test("without a token the diagnostics says what is missing; without a certificate, too")
+    func refused() async throws {
+      let certificates = try await TestCertificates.make()
+      let agent = try await start(certificates)
+      let name = "consul \(agent.address)"
+      try await untilLeader(agent, certificates)
 
       var bare = environment(agent, certificates)
       bare["CONSUL_CLIENT_CERT"] = ""
