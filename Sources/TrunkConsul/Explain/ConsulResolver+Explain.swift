@@ -8,7 +8,7 @@ extension ConsulResolver {
   /// target are read. Each request has 5 s; if the first is not answered, no other is sent.
   ///
   /// Consul's errors, an agent that cannot be reached among them, are part of the explanation.
-  /// - Throws: ``TargetError`` for a malformed target; ``ConsulError/badAddress(_:reason:)``.
+  /// - Throws: `TargetError` for a malformed target; ``ConsulError/badAddress(_:reason:)``.
   public func explain(_ target: String) async throws -> ConsulExplanation {
     try await explain(Target.parse(target))
   }
