@@ -33,6 +33,7 @@ package struct RegistrationTiming: Sendable, Hashable {
   /// For taking the instance out and deregistering it: half of it each, and half of it for a write
   /// under way before; and the same again for waiting until the catalogue shows it.
   package var leaveTimeout = Duration.seconds(2)
+  /// Between two looks at the catalogue at a stop; doubles, up to ten times as long.
   package var pollInterval = Duration.milliseconds(20)
   package var propagation = Duration.milliseconds(200)
   package init() {}

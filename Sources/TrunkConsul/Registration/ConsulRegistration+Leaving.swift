@@ -25,7 +25,7 @@ extension ConsulRegistration {
     let calls = await takeOut(sent, since: start, by: client)
     do {
       let left = start + timing.leaveTimeout - .now
-      try await client.deregister(serviceID: id, timeout: max(left, timing.leaveTimeout / 2))
+      try await deregister(id, within: max(left, timing.leaveTimeout / 2), by: client)
     } catch {
       // The agent's check will fail, and the agent removes the entry later.
       logger.log(
@@ -70,18 +70,22 @@ extension ConsulRegistration {
     guard sent.isCertain, !sent.isUnderWay else { return nil }
     let deadline = start + timing.leaveTimeout / 2
     var left: Duration { max(.milliseconds(1), deadline - .now) }
+    var pause = timing.pollInterval
     do {
-      try await client.setMaintenance(
-        Maintenance.draining, of: sent.definition.id, timeout: left)
-      while case .shown(let isOut, _) = try await client.catalogueShows(
-        sent.definition, timeout: left)
+      try await inTurn(client) {
+        try await client.setMaintenance(
+          Maintenance.draining, of: sent.definition.id, timeout: left)
+      }
+      while case .shown(let isOut, _) = try await inTurn(
+        client, { try await client.catalogueShows(sent.definition, timeout: left) })
       {
         if isOut {
           try await Task.sleep(for: timing.propagation + options.drainLag)
           return server.callsStarted.map { .counted($0) } ?? .notCounted
         }
         if deadline <= .now { return nil }
-        try await Task.sleep(for: timing.pollInterval)
+        try await Task.sleep(for: pause)
+        pause = min(pause * 2, timing.pollInterval * 10)
       }
       return nil
     } catch {
@@ -105,14 +109,19 @@ extension ConsulRegistration {
     let deadline = ContinuousClock.now + timing.leaveTimeout
     var left: Duration { max(.zero, deadline - .now) }
     var isListed = false
+    var pause = timing.pollInterval
     do {
       while left > .zero {
-        switch try await client.catalogueShows(sent.definition, timeout: left) {
+        let shown = try await inTurn(client) {
+          try await client.catalogueShows(sent.definition, timeout: left)
+        }
+        switch shown {
         case .shown: isListed = true
         case .notShown where isListed: return try await absent(isOut)
         case .notShown(let answer):
           // An empty answer proves nothing where ACLs may be the cause (Consul, ACL).
-          if let hidden = try await client.hides(answer, timeout: left) {
+          let hidden = try await inTurn(client) { try await client.hides(answer, timeout: left) }
+          if let hidden {
             try await Task.sleep(for: timing.propagation + options.drainLag)
             return .unknown(
               hidden == .withoutToken
@@ -123,13 +132,47 @@ extension ConsulRegistration {
         }
         // The cancelled write was carried out after the deregistration.
         if sent.isUnderWay {
-          try await client.deregister(serviceID: sent.definition.id, timeout: left)
+          try await inTurn(client) {
+            try await client.deregister(serviceID: sent.definition.id, timeout: left)
+          }
         }
-        try await Task.sleep(for: timing.pollInterval)
+        try await Task.sleep(for: pause)
+        pause = min(pause * 2, timing.pollInterval * 10)
       }
       return .listed
     } catch {
       return isListed && error is ConsulError ? .listed : .unknown(ConsulRegistration.why(error))
+    }
+  }
+
+  /// An agent at its limit of connections closes one without an answer; one that is down does so as
+  /// well, and holds up the exit by 0.35 s.
+  private func deregister(
+    _ id: String, within timeout: Duration, by client: AgentClient
+  ) async throws {
+    let end = ContinuousClock.now + timeout
+    for pause in [50, 100, 200] {
+      do {
+        return try await inTurn(client) {
+          try await client.deregister(
+            serviceID: id, timeout: max(.milliseconds(1), end - .now))
+        }
+      } catch ConsulError.unreachable {
+        try await Task.sleep(for: .milliseconds(pause))
+      }
+    }
+    try await inTurn(client) {
+      try await client.deregister(serviceID: id, timeout: max(.milliseconds(1), end - .now))
+    }
+  }
+
+  /// All registrations of a process may leave in one moment.
+  private func inTurn<Answer>(
+    _ client: AgentClient, _ body: () async throws -> Answer
+  ) async throws -> Answer {
+    try await RequestGates.shared.gate(to: client.name).pass {
+      defer { client.close() }
+      return try await body()
     }
   }
 
