@@ -24,13 +24,22 @@ private final class Versions: Sendable {
   private let versions = Locked<[String: String]>([:])
   var agent: String { fleet.agent.address }
 
-  init() async throws { fleet = try await Fleet.start() }
+  private let token: String?
+
+  /// - Parameters:
+  ///   - configuration: of the agent, in HCL.
+  ///   - token: for what is put there.
+  init(_ configuration: String = "", token: String? = nil) async throws {
+    fleet = try await Fleet.of(ConsulProcess.start(configuration))
+    self.token = token
+  }
 
   func put(_ path: String..., body: String) async throws {
     var request = HTTPRequest(.put)
     request.path = path
     request.body = Array(body.utf8)
-    _ = try await AgentClient(ConsulAgent(agent)).send(request, timeout: .seconds(5))
+    let to = ConsulAgent(agent, token: token.map { .value($0) })
+    _ = try await AgentClient(to).send(request, timeout: .seconds(5))
   }
   func configure(_ entry: String) async throws { try await put("v1", "config", body: entry) }
 
@@ -134,8 +143,10 @@ private final class Versions: Sendable {
     let half = try await versions.calls(2_000, on: channel)["v2"] ?? 0
     #expect((865...1_135).contains(half), "\(half) of 2,000 calls")
 
+    let changed = ContinuousClock.now
     try await versions.configure(split(0, 100))
     #expect(try await versions.explains("discovery chain v2.canary;", channel))
+    let seen = ContinuousClock.now - changed
     #expect(try await versions.calls(500, on: channel) == ["v2": 500])
     let after = await channel.explain().endpoints.filter { $0.connections > 0 }
     // Those of v1 last as well: an operator may go back.
@@ -146,7 +157,8 @@ private final class Versions: Sendable {
     #expect(traffic.failures.isEmpty, "\(traffic.failures.first?.error?.description ?? "")")
     print(
       "v2 of 2,000 calls: \(tenth) at 10 %, \(half) at 50 %; "
-        + "\(traffic.all.count) calls meanwhile, \(traffic.failures.count) failed")
+        + "\(traffic.all.count) calls meanwhile, \(traffic.failures.count) failed; "
+        + "0/100 in force \(seen) after it was written")
     await channel.close()
     try await versions.stop()
   }
@@ -193,6 +205,37 @@ private final class Versions: Sendable {
     await moved.close()
     await channel.close()
     try await versions.stop()
+  }
+
+  @Test("an agent without Connect, and a token without rights: calls fail with what is missing")
+  func refused() async throws {
+    let without = try await Versions("connect { enabled = false }")
+    try await without.serve("web", version: "v1")
+    var channel = try without.channel("web")
+    var error = await #expect(throws: RPCError.self) { try await without.calls(1, on: channel) }
+    #expect(error?.description.contains("connect { enabled = true }") == true, "\(error!)")
+    await channel.close()
+    try await without.stop()
+
+    let secret = "5f0f4c54-0f4e-4f3e-9d42-6a3f1c9f0c01"
+    let denying = try await Versions(
+      "acl { enabled = true default_policy = \"deny\" tokens { master = \"\(secret)\" } }",
+      token: secret)
+    // The token is there when the servers have a leader.
+    #expect(
+      try await denying.fleet.eventually(within: .seconds(10)) {
+        (try? await denying.serve("web", version: "v1")) != nil
+      })
+    channel = try denying.channel("web")
+    error = await #expect(throws: RPCError.self) { try await denying.calls(1, on: channel) }
+    #expect(
+      error?.description.contains("403 Permission denied (a discovery chain needs service:read)")
+        == true, "\(error!)")
+    await channel.close()
+    let granted = try denying.channel("web", "chain&token=\(secret)")
+    #expect(try await denying.calls(1, on: granted) == ["v1": 1])
+    await granted.close()
+    try await denying.stop()
   }
 
   @Test("a router of one's own is refused by name; a chain that turns so stays as it was")

@@ -15,8 +15,10 @@ import Trunkcall
 struct Fleet {
   let agent: ConsulProcess
 
-  static func start() async throws -> Fleet {
-    let fleet = Fleet(agent: try await ConsulProcess.start())
+  static func start() async throws -> Fleet { try await of(ConsulProcess.start()) }
+
+  static func of(_ agent: ConsulProcess) async throws -> Fleet {
+    let fleet = Fleet(agent: agent)
     #expect(
       try await fleet.eventually(within: .seconds(20)) {
         try await fleet.get("v1", "status", "leader").count > 4

@@ -41,7 +41,8 @@ package final class ConsulProcess: Sendable {
     return agent
   }
 
-  package static func start() async throws -> ConsulProcess {
+  /// - Parameter configuration: in HCL, beside the ports.
+  package static func start(_ configuration: String...) async throws -> ConsulProcess {
     let ports = try await freePorts(3)
     let agent = ConsulProcess(
       port: ports[0],
@@ -49,7 +50,7 @@ package final class ConsulProcess: Sendable {
         "agent", "-dev", "-bind", "127.0.0.1", "-log-level", "warn", "-hcl",
         "ports { http = \(ports[0]) dns = -1 grpc = -1 serf_lan = \(ports[1]) serf_wan = -1 "
           + "server = \(ports[2]) }",
-      ])
+      ] + configuration.flatMap { ["-hcl", $0] })
     try agent.launch()
     return agent
   }
