@@ -216,6 +216,72 @@ private func report(
     }
   }
 
+  @Test("slowStart: a new endpoint, and one that failed, begins with a part of its weight")
+  func slowStart() throws {
+    var bench = try bench(#"{"slowStart": {"window": "10s"}}"#)
+    #expect(shares(&bench, 300) == [100, 100, 100], "those that come together are equal")
+    bench.advance(to: bench.actions.now + 20 * second)
+    let four = endpoints + [Endpoint(Address("10.0.0.1", 4))]
+    bench.send(.resolved(Resolution(four)))
+    bench.turn(4, .ready)
+    func share(of id: Int, _ bench: inout PolicyBench) -> Double {
+      Double(shares(&bench, 4_000)[id - 1]) * 4 / 4_000
+    }
+    // Of the weights 1, 1, 1 and 0.1.
+    #expect(abs(share(of: 4, &bench) - 4 * 0.1 / 3.1) < 0.01)
+    bench.advance(to: bench.actions.now + 5 * second)
+    #expect(abs(share(of: 4, &bench) - 4 * 0.5 / 3.5) < 0.01)
+    // A new connection to the same server.
+    bench.turn(4, .idle)
+    bench.turn(4, .connecting)
+    bench.turn(4, .ready)
+    #expect(abs(share(of: 4, &bench) - 4 * 0.5 / 3.5) < 0.01)
+    bench.advance(to: bench.actions.now + 6 * second)
+    #expect(shares(&bench, 400) == [100, 100, 100, 100])
+    // A server that was restarted.
+    bench.turn(2, .idle)
+    bench.turn(2, .connecting)
+    bench.turn(2, .transientFailure, "refused")
+    bench.turn(2, .connecting)
+    bench.turn(2, .ready)
+    #expect(abs(share(of: 2, &bench) - 4 * 0.1 / 3.1) < 0.01)
+  }
+
+  @Test("slowStart: it multiplies the weights of resolvers and of reports, along its curve")
+  func slowStartOfWeights() throws {
+    let endpoints = [1, 1, 2].map { (weight: UInt32) in weight }.enumerated().map {
+      Endpoint(Address("10.0.0.1", UInt16($0.offset + 1)), weight: $0.element)
+    }
+    let json = #"{"useEndpointWeights": true, "blackoutPeriod": "0s", "slowStart": "#
+    var bench = try bench(
+      json + #"{"window": "100s", "aggression": 2, "minWeightPercent": 1}}"#,
+      Array(endpoints.prefix(2)))
+    bench.advance(to: bench.actions.now + 100 * second)
+    bench.send(.resolved(Resolution(endpoints)))
+    bench.turn(3, .ready)
+    bench.advance(to: bench.actions.now + 25 * second)
+    // The root of a quarter.
+    #expect(abs(shares(&bench, 9_000)[2] - 3_000) <= 30)
+    for id in 1...3 as ClosedRange<UInt64> { end(bench, id, report(cpu: id == 3 ? 0.25 : 0.5)) }
+    bench.advance(to: bench.actions.now + 11 * second)
+    // 200, 200 and 400 * 0.6.
+    #expect(abs(shares(&bench, 6_400)[2] - 2_400) <= 30)
+  }
+
+  @Test(
+    "slowStart: what cannot be is refused",
+    arguments: [
+      ("{}", "window"), (#"{"window": "0s"}"#, "window"),
+      (#"{"window": "1s", "aggression": 0}"#, "aggression"),
+      (#"{"window": "1s", "minWeightPercent": 101}"#, "minWeightPercent"),
+      (#"{"window": "1s", "minWeightPercent": 0}"#, "minWeightPercent"),
+    ]) func slowStartRefused(value: String, field: String) {
+    let error = #expect(throws: ServiceConfigError.self) {
+      try WeightedRoundRobin.parse(Array("{\"slowStart\": \(value)}".utf8))
+    }
+    #expect(error?.path == "weighted_round_robin.slowStart.\(field)", "\(error as Any)")
+  }
+
   @Test("without a ready endpoint calls wait, and fail when all have failed") func none() throws {
     var bench = try PolicyBench("weighted_round_robin")
     bench.resolve(a, b)

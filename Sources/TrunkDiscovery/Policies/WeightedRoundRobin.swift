@@ -12,6 +12,7 @@ internal import TrunkWire
 /// - With ``Config/useEndpointWeights``, an option of this library: while fewer than two endpoints have
 ///   reported weights the resolver's count, and afterwards an endpoint without a reported weight gets
 ///   the mean in proportion to the resolver's.
+/// - With ``Config/slowStart``, an option of this library: new endpoints begin with a part of their weight.
 public struct WeightedRoundRobin: Balancer {
   /// `weighted_round_robin`.
   public static var name: String { "weighted_round_robin" }
@@ -33,9 +34,27 @@ public struct WeightedRoundRobin: Balancer {
     /// Whether ``Endpoint/weight`` counts until reports come: Consul's weights. Not gRPC's. Default
     /// false.
     public var useEndpointWeights = false
+    /// Not gRPC's; see ``WeightedRoundRobin/SlowStart``. Default nil: none.
+    public var slowStart: SlowStart?
 
     /// All defaults.
     public init() {}
+  }
+
+  /// Lets the weight of an endpoint that has come, or failed and come back, grow from
+  /// ``minWeightPercent`` to its full size over ``window``, with the names and the formula of Envoy's slow
+  /// start: weight * max(`minWeightPercent` / 100, (age / `window`)^(1 / `aggression`)). It needs no load
+  /// reports: without them all weights are 1. An option of this library.
+  public struct SlowStart: Sendable, Hashable {
+    /// Above zero, required.
+    public var window: Duration
+    /// Above zero. 1: linear; more: faster at the beginning. Default 1.
+    public var aggression = 1.0
+    /// Above 0...100. Default 10.
+    public var minWeightPercent = 10.0
+
+    /// - Parameter window: how long it takes.
+    public init(window: Duration) { self.window = window }
   }
 
   /// - Throws: ``ServiceConfigError`` for a field of the wrong type and a negative penalty. An update
@@ -57,7 +76,27 @@ public struct WeightedRoundRobin: Balancer {
       config.errorUtilizationPenalty = value
     }
     if let value = try fields.bool("useEndpointWeights") { config.useEndpointWeights = value }
+    if let fields = try fields.object("slowStart") { config.slowStart = try slowStart(fields) }
     return config
+  }
+
+  private static func slowStart(_ fields: JSONReader) throws(ServiceConfigError) -> SlowStart {
+    let window = try fields.required("window", fields.duration("window"))
+    guard window > .zero else { throw fields.error("window", "more than 0s is needed") }
+    var slowStart = SlowStart(window: window)
+    if let value = try fields.number("aggression") {
+      guard value > 0, value.isFinite else {
+        throw fields.error("aggression", "more than 0 is needed, not \(value)")
+      }
+      slowStart.aggression = value
+    }
+    if let value = try fields.number("minWeightPercent") {
+      guard value > 0, value <= 100 else {
+        throw fields.error("minWeightPercent", "above 0, at most 100 is needed, not \(value)")
+      }
+      slowStart.minWeightPercent = value
+    }
+    return slowStart
   }
 
   /// ``Config/weightUpdatePeriod`` is at least this.
@@ -65,6 +104,7 @@ public struct WeightedRoundRobin: Balancer {
 
   private var config: Config
   private var set: ReadySet<EndpointWeight>
+  private var starting = StartingEndpoints()
   /// False until the config's reports are asked for.
   private var isConfigured = false
   private var now: UInt64 = 0
@@ -99,6 +139,8 @@ public struct WeightedRoundRobin: Balancer {
     }
     if case .subchannel(let id, .ready, _) = event { set.observer(of: id)?.connected() }
     set.handle(event, &actions)
+    starting.handle(event, at: now)
+    if case .resolved = event { starting.keep { set.observer(of: $0) != nil } }
     update(&actions)
   }
 
@@ -133,21 +175,33 @@ public struct WeightedRoundRobin: Balancer {
   }
 
   private func weights(_ ready: [ReadySet<EndpointWeight>.Ready]) -> [UInt16]? {
+    let weights = fullWeights(ready)
+    guard let slowStart = config.slowStart else { return StaticStride.scale(weights) }
+    let factors = ready.map { starting.factor(of: $0.id, at: now, slowStart) }
+    guard factors.contains(where: { $0 < 1 }) else { return StaticStride.scale(weights) }
+    let known = weights.compactMap { $0 }
+    let count = Double(known.count)
+    let mean = known.reduce(0) { $0 + $1 / count }
+    return StaticStride.scale(
+      zip(weights, factors).map { weight, factor in
+        factor * (known.count > 1 ? weight ?? mean : 1)
+      })
+  }
+
+  /// Nil for an endpoint that gets the mean; with fewer than two all are the same.
+  private func fullWeights(_ ready: [ReadySet<EndpointWeight>.Ready]) -> [Double?] {
     let blackout = nanoseconds(config.blackoutPeriod)
     let expiration = nanoseconds(config.weightExpirationPeriod)
     let reported = ready.map {
       $0.observer.flatMap { $0.weight(at: now, blackout: blackout, expiration: expiration) }
     }
-    guard config.useEndpointWeights else { return StaticStride.scale(reported) }
+    guard config.useEndpointWeights else { return reported }
     let own = ready.map { Double(max(1, $0.endpoint.weight)) }
     let known = zip(reported, own).compactMap { weight, own in weight.map { ($0, own) } }
-    guard known.count > 1, let greatest = known.map(\.0).max() else {
-      return StaticStride.scale(own)
-    }
+    guard known.count > 1, let greatest = known.map(\.0).max() else { return own }
     // In parts of the greatest, whose sum is finite: servers may report anything.
     let unit = known.reduce(0) { $0 + $1.0 / greatest } / known.reduce(0) { $0 + $1.1 }
-    return StaticStride.scale(
-      zip(reported, own).map { $0 ?? min($1 * unit * greatest, .greatestFiniteMagnitude) })
+    return zip(reported, own).map { $0 ?? min($1 * unit * greatest, .greatestFiniteMagnitude) }
   }
 
   /// A config may hold any duration.
