@@ -137,7 +137,12 @@ public final class ConsulRegistration: LongRunning {
   ///   listening; `CancellationError` (then nothing is deregistered).
   public func run() async throws {
     defer { status.set(.gone) }
-    let client = try AgentClient(agent)
+    guard agent.alternatives.isEmpty else {
+      throw ConsulError.badAddress(
+        agent.description,
+        reason: "a server registers with one agent, that of its host; allowed: no alternatives")
+    }
+    let client = try AgentClient(agent, logger: logger)
     defer { client.close() }
     try await stoppingWithItsGroup {
       try await untilStopped(client)

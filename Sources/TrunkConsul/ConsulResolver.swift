@@ -114,6 +114,9 @@ public struct ConsulOptions: Sendable {
   public var panicHold = Duration.seconds(300)
   /// Keeps the last good instances on disk, for a start while Consul is down. Default nil: off.
   public var failStatic: ConsulFailStatic?
+  /// By which watches pause, back off, hold and linger. Default: the system's; a test's `ManualClock` makes
+  /// them take no time. The deadlines of requests are always the system's.
+  public var clock: any Clock<Duration> = ContinuousClock()
   /// Gets one line per change, at debug level; what becomes of a service config at notice and warning.
   public var logger: Logger
 
@@ -142,6 +145,7 @@ public struct ConsulOptions: Sendable {
     var watch = WatchOptions(
       linger: linger, maximumWatches: maximumWatches, timing: timing, logger: logger)
     watch.failStatic = failStatic
+    watch.clock = WatchClock(clock)
     return watch
   }
 }

@@ -4,7 +4,7 @@ package import TrunkDiscovery
 
 /// The parts of a `consul:` target: the agent and the query.
 ///
-/// `consul://[agent[:8500]]/service[?parameters]`. Without an agent the options' one is used
+/// `consul://[agent[:8500][,agent…]]/service[?parameters]`. Without an agent the options' one is used
 /// (CONSUL_HTTP_ADDR, else 127.0.0.1:8500). Parameters that other resolvers have under another name
 /// are accepted under both.
 package struct ConsulTarget: Sendable, Hashable {
@@ -13,7 +13,7 @@ package struct ConsulTarget: Sendable, Hashable {
   /// The key of the service config.
   package var configKey: String?
   /// In order of preference where there is more than one; else empty.
-  package var datacenters: [String] = []
+  package var datacenters: [String] { query.datacenters.count > 1 ? query.datacenters : [] }
 
   package var plan: WatchPlan { WatchPlan(query, datacenters: datacenters) }
 
@@ -43,7 +43,7 @@ package struct ConsulTarget: Sendable, Hashable {
     query.tags = target[all: "tag"].filter { !$0.isEmpty } + tags
     query.nodeMeta = target[all: "node-meta"]
     if let parameter = target.first("dc") {
-      (query.datacenter, datacenters) = try ConsulTarget.datacenters(parameter, of: target)
+      query.datacenters = try ConsulTarget.datacenters(parameter, of: target)
     }
     query.namespace = target.text("ns") ?? agent.namespace
     query.partition = target.text("partition") ?? agent.partition
@@ -72,8 +72,9 @@ package struct ConsulTarget: Sendable, Hashable {
     query.health = query.kind == .prepared ? .any : try ConsulTarget.health(of: target)
     query.consistency = try ConsulTarget.consistency(of: target, cached: query.cached)
     if let parameter = target.first("max-stale") {
-      guard let bound = ConsulDuration.parse(parameter.value), bound > .zero else {
-        throw target.bad(parameter, "allowed: a duration, such as 10s")
+      let bound = ConsulDuration.parse(parameter.value)
+      guard parameter.value == "any" || bound.map({ $0 > .zero }) == true else {
+        throw target.bad(parameter, "allowed: a duration, such as 10s, or any")
       }
       guard query.consistency == .stale else {
         throw target.bad(parameter, "allowed: together with stale")
@@ -127,19 +128,19 @@ package struct ConsulTarget: Sendable, Hashable {
         .malformed, column: target.authorityColumn,
         "a target holds no user and password; use CONSUL_HTTP_AUTH, or token-file=PATH")
     }
-    if let authority = try target.authorityHostPort() {
+    if !target.authority.isEmpty {
       // TLS holds for another agent as well.
       if (try? agent.parsedAddress())?.isSecure == true { agent.usesTLS = true }
-      agent.address =
-        AgentAddress(
-          authority.address(defaultPort: AgentAddress.defaultPort)
-        ).description
+      let agents = try addresses(of: target)
+      agent.address = agents[0]
+      agent.alternatives = Array(agents.dropFirst())
     }
     if let parameter = target.first("unix") {
       guard target.authority.isEmpty, parameter.value.hasPrefix("/") else {
         throw target.bad(parameter, "allowed: an absolute path, and no agent before the service")
       }
       agent.address = "unix://\(parameter.value)"
+      agent.alternatives = []
     }
     if let parameter = target.first("token") {
       guard target.first("token-file") == nil else {
@@ -152,17 +153,37 @@ package struct ConsulTarget: Sendable, Hashable {
     return agent
   }
 
+  /// `host`, `host:port,host:port`: at most 16.
+  private static func addresses(of target: Target) throws(TargetError) -> [String] {
+    var addresses: [String] = []
+    var column = target.authorityColumn
+    for part in target.authority.split(separator: ",", omittingEmptySubsequences: false) {
+      let host = try target.hostPort(part, column: column)
+      addresses.append(
+        AgentAddress(host.address(defaultPort: AgentAddress.defaultPort)).description)
+      column += part.count + 1
+    }
+    guard addresses.count <= 1 + ConsulAgent.maximumAlternatives,
+      Set(addresses).count == addresses.count
+    else {
+      throw target.error(
+        .malformed, column: target.authorityColumn,
+        "allowed: up to \(1 + ConsulAgent.maximumAlternatives) agents, each once; \(allowed)")
+    }
+    return addresses
+  }
+
   /// `dc1`, `dc1,dc2`: at most 16.
   private static func datacenters(
     _ parameter: Target.Parameter, of target: Target
-  ) throws(TargetError) -> (String?, [String]) {
+  ) throws(TargetError) -> [String] {
     let names = parameter.value.split(separator: ",", omittingEmptySubsequences: false).map(
       String.init)
-    guard parameter.value != "" else { return (nil, []) }
+    guard parameter.value != "" else { return [] }
     guard !names.contains(""), Set(names).count == names.count, names.count <= 16 else {
       throw target.bad(parameter, "allowed: up to 16 data centers, each once: dc1,dc2")
     }
-    return names.count == 1 ? (names[0], []) : (nil, names)
+    return names
   }
 
   private static func kind(of target: Target) throws(TargetError) -> ConsulQuery.Kind {

@@ -241,12 +241,17 @@ private struct RequestReader {
       method: String(first[0]), path: target.first.map(String.init) ?? "/",
       query: pairs.map { pair in
         let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
-        return .init(name: decode(parts[0]), value: parts.count > 1 ? decode(parts[1]) : "")
+        return .init(
+          name: ScriptedConsulAgent.decode(parts[0]),
+          value: parts.count > 1 ? ScriptedConsulAgent.decode(parts[1]) : "")
       },
       headers: headers, body: [], number: 0, connection: 0)
   }
+}
 
-  private static func decode(_ text: String) -> String {
+extension ScriptedConsulAgent {
+  /// Percent escapes decoded.
+  static func decode(_ text: String) -> String {
     var bytes: [UInt8] = []
     var rest = Array(text.utf8)[...]
     while let byte = rest.popFirst() {

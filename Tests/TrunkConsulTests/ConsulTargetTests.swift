@@ -43,9 +43,79 @@ import TrunkDiscovery
     #expect(query == expected)
     #expect(try read("consul:///x?require-consistent").query.consistency == .consistent)
     #expect(try read("consul:///x?healthy=false").query.health == .any)
+    #expect(try read("consul:///x?stale&max-stale=any").query.maxStale == nil)
     #expect(try read("consul:///x?token=s3").agent.token == .value("s3"))
     #expect(try read("consul:///x?token-file=/t").agent.token == .file("/t"))
     #expect(try read("consul:///x").agent.token == .value("env"))
+  }
+
+  @Test("several agents are an order of preference, each with a port of its own")
+  func alternatives() throws {
+    let agent = try read("consul://a,[::1]:8501,10.0.0.3:80/x").agent
+    #expect(agent.address == "a:8500" && agent.alternatives == ["[::1]:8501", "10.0.0.3:80"])
+    var options = ConsulAgent("10.1.1.1", token: .value("t"))
+    options.alternatives = ["10.1.1.2"]
+    let inherited = try ConsulTarget(Target.parse("consul:///x"), agent: options).agent
+    #expect(inherited.alternatives == ["10.1.1.2"])
+    let named = try ConsulTarget(Target.parse("consul://b/x"), agent: options).agent
+    #expect(named.alternatives.isEmpty && named.token == .value("t"))
+    for bad in ["a,", ",a", "a,a:8500", "a,b:0", "a,x@b"] {
+      #expect(throws: TargetError.self, "\(bad)") { try read("consul://\(bad)/x") }
+    }
+    let many = (1...17).map { "10.0.0.\($0)" }.joined(separator: ",")
+    #expect(throws: TargetError.self) { try read("consul://\(many)/x") }
+    let error = #expect(throws: TargetError.self) { try read("consul://a,b:x/y") }
+    #expect(error?.column == 14)
+  }
+
+  @Test("any query is its target: written and read again it is the same") func roundTrip() throws {
+    var random = SplitMix(state: 11)
+    func some<T>(_ value: T) -> T? { Bool.random(using: &random) ? value : nil }
+    func text() -> String {
+      let letters = Array("aB0.-_~ %/?&=#,:@+é\u{1F600}\"'")
+      return "x"
+        + String(
+          (0..<Int.random(in: 0...5, using: &random)).map { _ in
+            letters.randomElement(using: &random) ?? "a"
+          }) + "y"
+    }
+    func texts() -> [String] { (0..<Int.random(in: 0...2, using: &random)).map { _ in text() } }
+    for _ in 0..<500 {
+      var query = ConsulQuery(text())
+      query.kind = [.service, .connect, .prepared].randomElement(using: &random) ?? .service
+      let isPrepared = query.kind == .prepared
+      query.health = isPrepared ? .any : [.passing, .warning, .any].randomElement(using: &random)!
+      if !isPrepared {
+        query.tags = texts()
+        query.nodeMeta = texts().map { "k:\($0)" }
+        query.filter = some(text())
+        if let peer = some(text()) { query.peer = peer } else { query.samenessGroup = some(text()) }
+        query.wait =
+          some(.milliseconds(Int64.random(in: 1_000...600_000, using: &random)))
+          ?? query.wait
+      } else {
+        query.interval = .milliseconds(Int64.random(in: 1_000...600_000, using: &random))
+      }
+      query.datacenters = [[], ["dc1"], isPrepared ? [] : ["dc1", "dc 2"]]
+        .randomElement(using: &random)!
+      query.namespace = some(text())
+      query.partition = some(text())
+      query.near = some(text())
+      query.taggedAddress = some(text())
+      query.consistency = [.default, .stale, .consistent].randomElement(using: &random)!
+      query.cached = query.consistency != .consistent && Bool.random(using: &random)
+      if query.consistency == .stale { query.maxStale = some(.seconds(3)) }
+      let agents = some(["10.0.0.1:8500", "[::1]:8501"]) ?? []
+      let key = some("a/b c")
+      let target = query.target(agents: agents, serviceConfigKey: key)
+      let read = try ConsulTarget(
+        Target.parse(target), agent: ConsulAgent("10.1.1.1:8500"))
+      #expect(read.query == query, "\(target)")
+      #expect(read.configKey == key)
+      #expect(read.agent.address == agents.first ?? "10.1.1.1:8500")
+      #expect(read.agent.alternatives == Array(agents.dropFirst()))
+    }
+    #expect(ConsulQuery("orders").target() == "consul:///orders")
   }
 
   @Test("several data centers are an order of preference, with a query for each") func datacenters()

@@ -275,7 +275,8 @@ private func report(
       (#"{"window": "1s", "aggression": 0}"#, "aggression"),
       (#"{"window": "1s", "minWeightPercent": 101}"#, "minWeightPercent"),
       (#"{"window": "1s", "minWeightPercent": 0}"#, "minWeightPercent"),
-    ]) func slowStartRefused(value: String, field: String) {
+    ]) func slowStartRefused(value: String, field: String)
+  {
     let error = #expect(throws: ServiceConfigError.self) {
       try WeightedRoundRobin.parse(Array("{\"slowStart\": \(value)}".utf8))
     }

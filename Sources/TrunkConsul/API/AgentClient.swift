@@ -1,42 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+package import Logging
 internal import TrunkDiscovery
-private import TrunkSockets
+internal import TrunkSockets
 
-/// One agent's HTTP API: whole requests, whole answers, a deadline on each.
+/// An agent's HTTP API: whole requests, whole answers, a deadline on each. With several agents one
+/// after the other is asked, see ``ConsulAgent/alternatives``.
 ///
 /// A connection is kept for the next request (measured with 1.8.7); a watch therefore stays on one.
 /// A read on a kept connection that turns out to be closed is sent once more on a new one. Writes
 /// always use a new connection: a write on a closed one may or may not have been carried out.
 package final class AgentClient: Sendable {
-  /// `127.0.0.1:8500`, as in errors.
-  package let name: String
-
-  private let address: AgentAddress
   let agent: ConsulAgent
+  /// In order of preference; not empty.
+  let places: [Place]
+  let choice: Locked<AgentChoice>
+  let clock: WatchClock
+  let logger: Logger
   private let token: TokenSource
   private let loop: EventLoop
-  private let security: AgentSecurity.Filter?
   private let limits: HTTPLimits
-  /// Connections that wait for their next request, at most ``maximumIdle``.
+  /// Connections that wait for their next request, at most ``maximumIdle``; all to one agent.
   private let idle = Locked<[ByteStream]>([])
   private static let maximumIdle = 2
   /// An agent is close by; a host that does not answer by then is wrong or down.
   private static let connectTimeout = Duration.seconds(3)
 
   /// - Throws: ``ConsulError/badAddress(_:reason:)``.
-  package init(_ agent: ConsulAgent, limits: HTTPLimits = HTTPLimits()) throws(ConsulError) {
+  package init(
+    _ agent: ConsulAgent, limits: HTTPLimits = HTTPLimits(), clock: WatchClock = .system,
+    logger: Logger = Logger(label: "trunkcall.consul")
+  ) throws(ConsulError) {
     try agent.validate()
-    address = try agent.parsedAddress()
-    security = agent.isSecure(address) ? AgentSecurity.filter(agent.tls, address) : nil
-    name = address.description
+    places = try agent.parsedAddresses().map { address in
+      Place(
+        address: address,
+        security: agent.isSecure(address) ? AgentSecurity.filter(agent.tls, address) : nil)
+    }
+    choice = Locked(AgentChoice(of: places.count))
     self.agent = agent
+    self.clock = clock
+    self.logger = logger
     token = TokenSource(agent.token)
     loop = EventLoopGroup.shared.next()
     self.limits = limits
   }
 
   deinit { close() }
+
+  private var current: Int { choice.withLock { $0.current } }
+
+  /// The agent that is asked, `127.0.0.1:8500`, as in errors.
+  package var name: String { places[current].name }
+
+  /// Whether it is not the first one.
+  package var isElsewhere: Bool { current > 0 }
 
   /// Closes the connections that are not in use.
   package func close() {
@@ -64,57 +82,102 @@ package final class AgentClient: Sendable {
   func answer(
     _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool = true, missing: Int?
   ) async throws -> HTTPResponse {
-    let response = try await exchange(request, timeout: timeout, mayRepeat: mayRepeat)
+    let (response, place) = try await exchange(request, timeout: timeout, mayRepeat: mayRepeat)
     guard response.status < 200 || response.status > 299, response.status != missing else {
       return response
     }
-    throw refusal(response)
+    throw refusal(response, by: place)
   }
 
   /// The error of an answer whose status is not 2xx.
-  func refusal(_ response: HTTPResponse) -> ConsulError {
+  func refusal(_ response: HTTPResponse, by place: Int) -> ConsulError {
     let text = AgentClient.firstLine(response.body, without: secrets)
     if response.status == 403 { token.refused() }  // its file may hold a new token
-    return .refused(agent: name, status: response.status, text: text)
+    let error = ConsulError.refused(
+      agent: places[place].name, status: response.status, text: text)
+    moveOn(from: place, after: error)
+    return error
   }
 
-  /// The answer with any status.
+  /// The answer with any status, and which agent gave it.
   func exchange(
     _ request: HTTPRequest, timeout: Duration, mayRepeat: Bool
+  ) async throws -> (HTTPResponse, Int) {
+    let end = ContinuousClock.now + timeout
+    // What reached no agent is sent to the next one at once; an index is the one's that gave it.
+    var left = mayRepeat ? places.count : 1
+    var timeout = timeout
+    while true {
+      let place = current
+      left -= 1
+      do {
+        return (
+          try await exchange(request, at: place, timeout: timeout, mayRepeat: mayRepeat), place
+        )
+      } catch let error as NotConnected {
+        moveOn(from: place, after: error.error)
+        timeout = end - .now
+        guard left > 0, timeout > .zero else { throw error.error }
+      } catch let error as ConsulError {
+        moveOn(from: place, after: error)
+        throw error
+      }
+    }
+  }
+
+  /// - Throws: ``ConsulError``, ``NotConnected``, or `CancellationError`.
+  func exchange(
+    _ request: HTTPRequest, at place: Int, timeout: Duration, mayRepeat: Bool
   ) async throws -> HTTPResponse {
     let deadline = Deadline(timeout)
+    let (address, security) = (places[place].address, places[place].security)
     do {
-      let bytes = try encode(request)
-      if request.method == .get, let kept = idle.withLock({ $0.popLast() }) {
+      let bytes = try encode(request, for: address)
+      if request.method == .get, place == current, let kept = idle.withLock({ $0.popLast() }) {
         do {
-          return try await roundTrip(bytes, on: kept, until: deadline)
+          return try await roundTrip(bytes, on: kept, of: place, until: deadline)
         } catch let stale as StaleConnection {
           guard mayRepeat else {
-            throw ConsulError.unreachable(agent: name, reason: stale.reasonWhenKept)
+            throw ConsulError.unreachable(agent: address.description, reason: stale.reasonWhenKept)
           }
           // The agent closed it while it was idle: there is no answer, so the read is sent again.
         }
       }
       await security?.prepare(min(deadline.remaining, AgentClient.connectTimeout))
-      let fresh = try await ByteStream.connect(
-        to: address.destination, on: loop,
-        timeout: min(deadline.remaining, AgentClient.connectTimeout), filter: security?.make)
+      let fresh: ByteStream
       do {
-        return try await roundTrip(bytes, on: fresh, until: deadline)
+        fresh = try await ByteStream.connect(
+          to: address.destination, on: loop,
+          timeout: min(deadline.remaining, AgentClient.connectTimeout), filter: security?.make)
+      } catch let error as SocketError {
+        guard let error = translated(error, address, deadline, timeout) as? ConsulError else {
+          throw error
+        }
+        throw NotConnected(error: error)
+      }
+      do {
+        return try await roundTrip(bytes, on: fresh, of: place, until: deadline)
       } catch let stale as StaleConnection {
-        throw ConsulError.unreachable(agent: name, reason: stale.reasonWhenFresh)
+        throw ConsulError.unreachable(agent: address.description, reason: stale.reasonWhenFresh)
       }
     } catch {
-      throw translated(error, deadline, timeout)
+      throw translated(error, address, deadline, timeout)
     }
+  }
+
+  /// No agent got anything of the request.
+  private struct NotConnected: Error, CustomStringConvertible {
+    var error: ConsulError
+    var description: String { "\(error)" }
   }
 
   /// Every error but a cancellation becomes a ``ConsulError`` that names the agent.
   private func translated(
-    _ error: any Error, _ deadline: Deadline, _ timeout: Duration
+    _ error: any Error, _ address: AgentAddress, _ deadline: Deadline, _ timeout: Duration
   ) -> any Error {
+    let name = address.description
     switch error {
-    case is CancellationError, is ConsulError: return error
+    case is CancellationError, is ConsulError, is NotConnected: return error
     case let error as SocketError where error.isTimeout:
       let spent = deadline.remaining <= .zero ? timeout : AgentClient.connectTimeout
       return ConsulError.timedOut(agent: name, after: spent)
@@ -127,7 +190,9 @@ package final class AgentClient: Sendable {
   /// Sent with the next request; nil if there is none.
   func currentToken() throws(ConsulError) -> String? { try token.current() }
 
-  private func encode(_ request: HTTPRequest) throws -> [UInt8] {
+  private func encode(
+    _ request: HTTPRequest, for address: AgentAddress
+  ) throws -> [UInt8] {
     var request = request
     request.path = address.prefix + request.path
     request.addHeader("User-Agent", "trunkcall")
@@ -155,11 +220,11 @@ package final class AgentClient: Sendable {
   }
 
   private func roundTrip(
-    _ request: [UInt8], on stream: ByteStream, until deadline: Deadline
+    _ request: [UInt8], on stream: ByteStream, of place: Int, until deadline: Deadline
   ) async throws -> HTTPResponse {
     var parser = HTTPResponseParser(limits: limits)
     var keep = false
-    defer { if keep { self.keep(stream) } else { stream.close() } }
+    defer { if keep, place == current { self.keep(stream) } else { stream.close() } }
     do {
       try await stream.write(request, timeout: deadline.remaining)
       while true {

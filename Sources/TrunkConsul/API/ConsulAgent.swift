@@ -17,6 +17,11 @@ public struct ConsulAgent: Sendable, Hashable {
 
   /// As in CONSUL_HTTP_ADDR: `host[:port]`, `http[s]://host[:port][/prefix]`, `unix:///path`.
   public var address: String
+  /// Further agents of the same cluster, in order of preference, in the forms of ``address``; at most 15.
+  /// Default none. Targets only: the next one is asked when one cannot be reached, does not answer in time,
+  /// or answers with 429 or 5xx; the first one is tried again every minute, and used when it knows a
+  /// leader. Token, tenancy and TLS settings are those of this value.
+  public var alternatives: [String] = []
   /// nil: no token is sent, and the agent's default policy holds.
   public var token: Token?
   /// `user[:password]` for HTTP basic authentication, e.g. for a proxy before the agent.
@@ -48,18 +53,24 @@ public struct ConsulAgent: Sendable, Hashable {
   /// Checks address and TLS settings without connecting.
   /// - Throws: ``ConsulError/badAddress(_:reason:)``.
   public func validate() throws(ConsulError) {
-    let address = try parsedAddress()
+    let addresses = try parsedAddresses()
+    guard alternatives.count <= ConsulAgent.maximumAlternatives else {
+      throw .badAddress(
+        description,
+        reason: "\(alternatives.count) alternatives; allowed: "
+          + "\(ConsulAgent.maximumAlternatives) at most")
+    }
     if let problem = environmentProblem ?? tls.problem {
       throw .badAddress(description, reason: problem)
     }
     #if !TLS
-      if isSecure(address) {
+      if addresses.contains(where: isSecure) {
         throw .badAddress(
           description,
           reason: "TLS to the agent needs the package trait TLS; allowed: http://, unix://")
       }
     #else
-      _ = address
+      _ = addresses
     #endif
   }
 
@@ -69,8 +80,17 @@ public struct ConsulAgent: Sendable, Hashable {
     return address.isSecure || usesTLS
   }
 
+  static let maximumAlternatives = 15
+
   package func parsedAddress() throws(ConsulError) -> AgentAddress {
     try AgentAddress(parsing: address)
+  }
+
+  /// In order of preference; not empty.
+  func parsedAddresses() throws(ConsulError) -> [AgentAddress] {
+    var addresses = [try parsedAddress()]
+    for text in alternatives { addresses.append(try AgentAddress(parsing: text)) }
+    return addresses
   }
 }
 

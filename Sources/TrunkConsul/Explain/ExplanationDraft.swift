@@ -224,13 +224,13 @@ struct ExplanationDraft {
     var shown = ConsulRequestExplanation(
       purpose: purpose, method: request.method.rawValue, path: request.requestTarget, outcome: "")
     do {
-      let answer = try await client.exchange(
+      let (answer, place) = try await client.exchange(
         request, timeout: ExplanationDraft.timeout, mayRepeat: true)
       isAnswered = true
       shown.take(answer)
       // Older agents do not say in which mode they answered.
       if shown.consistency == nil { shown.consistency = query?.consistency.rawValue }
-      if !shown.succeeded, answer.status != missing { throw client.refusal(answer) }
+      if !shown.succeeded, answer.status != missing { throw client.refusal(answer, by: place) }
       requests.append(shown)
       latest = answer
       return answer

@@ -98,6 +98,13 @@ package struct BlockingQuery: Sendable {
     Step(next: query(at: now))
   }
 
+  /// Another agent is asked from now on: an index of the one before says nothing.
+  package mutating func moved(at now: Instant) -> Step {
+    schedule.startOver()
+    published = nil
+    return Step(next: ask(at: now))
+  }
+
   /// There is no room for another long poll at the agent: a query without waiting, after an
   /// interval.
   package mutating func overBudget(using random: inout some RandomNumberGenerator) -> Step {

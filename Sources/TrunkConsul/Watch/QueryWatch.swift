@@ -31,7 +31,8 @@ struct QueryWatch: Sendable {
       while true {
         try Task.checkCancellation()
         polls.record.judged(published: step.publish != nil, holds: rules.holds)
-        if let snapshot = step.publish {
+        if var snapshot = step.publish {
+          if client.isElsewhere { snapshot.note += "; asked at \(client.name)" }
           logger.debug("consul \(client.name): \(query.service): \(snapshot.note)")
           publish(snapshot)
         }
@@ -49,6 +50,10 @@ struct QueryWatch: Sendable {
             all?.counts, critical: all?.critical ?? [], takenOut: all?.inMaintenance ?? [],
             at: clock.now)
         case .query, .queryLeader:
+          if try await client.returnsToFirst() {
+            step = rules.moved(at: clock.now)
+            continue
+          }
           do {
             if !versionFits { try await checkVersion() }
             versionFits = true

@@ -92,7 +92,7 @@ package final class SharedWatches: Sendable {
   ) throws(ConsulError) -> AsyncStream<Snapshot> {
     try table.subscribe(key, linger: options.linger, clock: options.clock) {
       (wakeUp, record) throws(ConsulError) in
-      let client = try AgentClient(agent)
+      let client = try AgentClient(agent, clock: options.clock, logger: options.logger)
       // A watch without subscribers makes room.
       if count >= limit, !services.endIdle(), !configs.endIdle(), !chains.endIdle() {
         throw .tooManyWatches(agent: client.name, limit: limit)

@@ -62,6 +62,10 @@ struct ValueWatch<Value: Sendable & Hashable>: Sendable {
           try await wakeUp.sleep(for: duration, least: least)
           step = rules.timerFired(at: clock.now)
         case .query(let index, let wait, let timeout):
+          if try await client.returnsToFirst() {
+            step = rules.moved(at: clock.now)
+            continue
+          }
           do {
             guard let answer = try await ask(index, wait, timeout) else {
               client.close()

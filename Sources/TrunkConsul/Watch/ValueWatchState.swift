@@ -64,6 +64,12 @@ package struct ValueWatchState<Value: Sendable & Hashable>: Sendable {
     Step(publish: nil, next: query(at: now))
   }
 
+  /// Another agent is asked from now on: an index of the one before says nothing.
+  package mutating func moved(at now: Instant) -> Step {
+    schedule.startOver()
+    return Step(publish: nil, next: ask(at: now))
+  }
+
   package mutating func overBudget(using random: inout some RandomNumberGenerator) -> Step {
     Step(publish: nil, next: .sleep(schedule.overBudget(using: &random)))
   }

@@ -90,21 +90,19 @@ private func kv(_ value: String, index: UInt64) -> ScriptedConsulAgent.Reaction 
       (#"[{"Value": "*"}]"#, "is not base64"), (#"[{"Value": "e30"#, "is not a value"),
     ])
   func nonsense(body: String, reason: String) async throws {
-    let asked = Locked(0)
+    let seen = Locked(false)
     let agent = try await ScriptedConsulAgent.start { request in
       guard request.path == "/v1/kv/k" else {
         return request["index"] == nil ? .json(instances(1), index: 5) : .hang
       }
-      let isFirst = asked.withLock { asked in
-        asked += 1
-        return asked == 1
-      }
+      let isFirst = !seen.withLock { $0 }
       return isFirst
         ? .json(body, index: 1) : request["index"] == nil ? kv("e30=", index: 2) : .hang
     }
     defer { agent.stop() }
     let watching = try watching(agent)
     #expect(await watching.report { $0.note?.contains(reason) == true } != nil)
+    seen.withLock { $0 = true }
     #expect(await watching.report { $0.serviceConfig != nil } != nil)
   }
 

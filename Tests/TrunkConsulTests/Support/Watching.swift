@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
 import TrunkDiscovery
+import TrunkSockets
 
 @testable import TrunkConsul
 
@@ -8,6 +9,10 @@ import TrunkDiscovery
 final class Watching: Sendable {
   private let task: Task<Void, any Error>
   private let reports: AsyncStream<Resolution>
+  private final class Kept: Sendable {
+    let reports = Locked<[Resolution]>([])
+  }
+  private let kept = Kept()
 
   init(
     _ resolver: ConsulResolver, _ text: String,
@@ -19,7 +24,10 @@ final class Watching: Sendable {
     let (stream, continuation) = AsyncStream.makeStream(of: Resolution.self)
     reports = stream
     let session = ResolverSession(
-      onReport: { continuation.yield($0) }, onRefresh: refresh)
+      onReport: { [kept] report in
+        kept.reports.withLock { $0.append(report) }
+        continuation.yield(report)
+      }, onRefresh: refresh)
     task = Task {
       defer { continuation.finish() }
       try await resolver.resolve(target, session)
@@ -27,7 +35,10 @@ final class Watching: Sendable {
   }
   deinit { task.cancel() }
 
-  /// The first report that is as wanted; nil if there is none in time.
+  /// All reports so far.
+  var all: [Resolution] { kept.reports.withLock { $0 } }
+
+  /// The first report that is as wanted; once only after a nil. Nil if there is none in time.
   func report(
     within limit: Duration = .seconds(10), where wanted: @escaping @Sendable (Resolution) -> Bool
   ) async -> Resolution? {
