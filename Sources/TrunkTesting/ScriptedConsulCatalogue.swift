@@ -106,7 +106,7 @@ public final class ScriptedConsulCatalogue: Sendable {
 
   // MARK: Answers
 
-  /// The script of ``ScriptedConsulAgent/start(port:_:)``.
+  /// The script of an agent that answers from this, see ``ScriptedConsulAgent``.
   public nonisolated(nonsending) func react(
     to request: ScriptedConsulAgent.Request
   ) async -> ScriptedConsulAgent.Reaction {
