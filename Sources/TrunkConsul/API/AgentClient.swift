@@ -20,8 +20,9 @@ package final class AgentClient: Sendable {
   private let token: TokenSource
   private let loop: EventLoop
   private let limits: HTTPLimits
-  /// Connections that wait for their next request, at most ``maximumIdle``; all to one agent.
-  private let idle = Locked<[ByteStream]>([])
+  /// Connections that wait for their next request, at most ``maximumIdle``, each with its agent: a
+  /// request that ends while another one moves on keeps one to the agent before.
+  private let idle = Locked<[(place: Int, stream: ByteStream)]>([])
   private static let maximumIdle = 2
   /// An agent is close by; a host that does not answer by then is wrong or down.
   private static let connectTimeout = Duration.seconds(3)
@@ -48,7 +49,8 @@ package final class AgentClient: Sendable {
 
   deinit { close() }
 
-  private var current: Int { choice.withLock { $0.current } }
+  /// The place of the agent that is asked.
+  var current: Int { choice.withLock { $0.current } }
 
   /// The agent that is asked, `127.0.0.1:8500`, as in errors.
   package var name: String { places[current].name }
@@ -58,11 +60,11 @@ package final class AgentClient: Sendable {
 
   /// Closes the connections that are not in use.
   package func close() {
-    let streams = idle.withLock { streams in
-      defer { streams = [] }
-      return streams
+    let kept = idle.withLock { kept in
+      defer { kept = [] }
+      return kept
     }
-    for stream in streams { stream.close() }
+    for one in kept { one.stream.close() }
   }
 
   /// Sends a request and returns the answer if its status is 2xx.
@@ -133,7 +135,7 @@ package final class AgentClient: Sendable {
     let (address, security) = (places[place].address, places[place].security)
     do {
       let bytes = try encode(request, for: address)
-      if request.method == .get, place == current, let kept = idle.withLock({ $0.popLast() }) {
+      if request.method == .get, let kept = takeIdle(of: place) {
         do {
           return try await roundTrip(bytes, on: kept, of: place, until: deadline)
         } catch let stale as StaleConnection {
@@ -224,7 +226,7 @@ package final class AgentClient: Sendable {
   ) async throws -> HTTPResponse {
     var parser = HTTPResponseParser(limits: limits)
     var keep = false
-    defer { if keep, place == current { self.keep(stream) } else { stream.close() } }
+    defer { if keep, place == current { self.keep(stream, of: place) } else { stream.close() } }
     do {
       try await stream.write(request, timeout: deadline.remaining)
       while true {
@@ -245,10 +247,16 @@ package final class AgentClient: Sendable {
     }
   }
 
-  private func keep(_ stream: ByteStream) {
-    let excess = idle.withLock { streams -> ByteStream? in
-      streams.append(stream)
-      return streams.count > AgentClient.maximumIdle ? streams.removeFirst() : nil
+  private func takeIdle(of place: Int) -> ByteStream? {
+    idle.withLock { kept in
+      kept.lastIndex { $0.place == place }.map { kept.remove(at: $0).stream }
+    }
+  }
+
+  private func keep(_ stream: ByteStream, of place: Int) {
+    let excess = idle.withLock { kept -> ByteStream? in
+      kept.append((place, stream))
+      return kept.count > AgentClient.maximumIdle ? kept.removeFirst().stream : nil
     }
     excess?.close()
   }

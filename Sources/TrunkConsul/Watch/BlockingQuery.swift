@@ -98,11 +98,14 @@ package struct BlockingQuery: Sendable {
     Step(next: query(at: now))
   }
 
-  /// Another agent is asked from now on: an index of the one before says nothing.
+  /// Another agent is asked from now on: an index of the one before says nothing, and this one may
+  /// have lost its state.
   package mutating func moved(at now: Instant) -> Step {
     schedule.startOver()
     published = nil
-    return Step(next: ask(at: now))
+    interrupted = true
+    tooOld = nil
+    return Step(next: query(at: now))
   }
 
   /// There is no room for another long poll at the agent: a query without waiting, after an

@@ -82,20 +82,20 @@ package final class PollBudgets: Sendable {
 /// Counts the long polls of one watch, and keeps its record.
 struct PollCounter: Sendable {
   let budgets: PollBudgets
-  /// The agent's address.
-  let agent: String
+  /// The address of the agent that is asked at the moment.
+  let agent: @Sendable () -> String
   let limit: Int
   let clock: WatchClock
   var record = WatchRecord()
-  /// For requests that are no long polls.
-  var gate = RequestGate()
 
   /// Runs `body`, which is a short request, and returns without a kept connection where others wait for
   /// theirs, or there is no room for a long poll on it.
   func short<Answer>(
     by client: AgentClient, _ body: () async throws -> Answer
   ) async throws -> Answer {
-    try await gate.pass {
+    let agent = agent()
+    let gate = RequestGates.shared.gate(to: agent)
+    return try await gate.pass {
       defer { if gate.isContended || !budgets.hasRoom(agent, limit: limit) { client.close() } }
       return try await body()
     }
@@ -106,7 +106,7 @@ struct PollCounter: Sendable {
   func poll<Answer>(
     for wait: Duration, _ body: () async throws -> Answer
   ) async throws -> Answer? {
-    let start = clock.now
+    let (start, agent) = (clock.now, agent())
     guard budgets.change(agent, { $0.begin(limit: limit, at: start) }) else { return nil }
     do {
       let answer = try await body()

@@ -25,6 +25,7 @@ struct QueryWatch: Sendable {
       interval: query.kind == .prepared ? query.interval : nil,
       stored: await file?.load(logger), timing: timing)
     var versionFits = query.leastVersion == nil
+    var place = client.current
     var step = rules.begin(at: clock.now)
     var unreadable: [String] = []
     do {
@@ -50,11 +51,14 @@ struct QueryWatch: Sendable {
             all?.counts, critical: all?.critical ?? [], takenOut: all?.inMaintenance ?? [],
             at: clock.now)
         case .query, .queryLeader:
-          if try await client.returnsToFirst() {
-            step = rules.moved(at: clock.now)
-            continue
-          }
+          _ = try await client.returnsToFirst()
           do {
+            if client.current != place {
+              place = client.current
+              versionFits = query.leastVersion == nil
+              step = rules.moved(at: clock.now)
+              continue
+            }
             if !versionFits { try await checkVersion() }
             versionFits = true
             guard let answer = try await ask(step.next) else {
@@ -63,6 +67,8 @@ struct QueryWatch: Sendable {
               step = rules.overBudget(using: &random)
               continue
             }
+            // It is another agent's: asked for again, as that one's.
+            if client.current != place { continue }
             if answer.mapping.counts.unreadable != unreadable {
               unreadable = answer.mapping.counts.unreadable
               for one in unreadable {

@@ -98,8 +98,8 @@ package final class SharedWatches: Sendable {
         throw .tooManyWatches(agent: client.name, limit: limit)
       }
       let polls = PollCounter(
-        budgets: budgets, agent: client.name, limit: options.maximumWatches, clock: options.clock,
-        record: record, gate: RequestGates.shared.gate(to: client.name))
+        budgets: budgets, agent: { client.name }, limit: options.maximumWatches,
+        clock: options.clock, record: record)
       return make(client, polls, wakeUp)
     }
   }

@@ -43,6 +43,7 @@ struct ValueWatch<Value: Sendable & Hashable>: Sendable {
     var random = SystemRandom()
     var rules = Rules(wait: source.wait, timing: timing, missing: source.missingText)
     var step = rules.begin(at: clock.now)
+    var place = client.current
     do {
       while true {
         try Task.checkCancellation()
@@ -62,7 +63,9 @@ struct ValueWatch<Value: Sendable & Hashable>: Sendable {
           try await wakeUp.sleep(for: duration, least: least)
           step = rules.timerFired(at: clock.now)
         case .query(let index, let wait, let timeout):
-          if try await client.returnsToFirst() {
+          _ = try await client.returnsToFirst()
+          if client.current != place {
+            place = client.current
             step = rules.moved(at: clock.now)
             continue
           }
@@ -72,6 +75,8 @@ struct ValueWatch<Value: Sendable & Hashable>: Sendable {
               step = rules.overBudget(using: &random)
               continue
             }
+            // It is another agent's: asked for again, as that one's.
+            if client.current != place { continue }
             polls.record.answered(answer.headers, at: clock.now)
             let value = try source.value(answer)
             step = rules.answered(

@@ -64,10 +64,12 @@ package struct ValueWatchState<Value: Sendable & Hashable>: Sendable {
     Step(publish: nil, next: query(at: now))
   }
 
-  /// Another agent is asked from now on: an index of the one before says nothing.
+  /// Another agent is asked from now on: an index of the one before says nothing, and this one may
+  /// have lost its state.
   package mutating func moved(at now: Instant) -> Step {
     schedule.startOver()
-    return Step(publish: nil, next: ask(at: now))
+    interrupted = true
+    return Step(publish: nil, next: query(at: now))
   }
 
   package mutating func overBudget(using random: inout some RandomNumberGenerator) -> Step {

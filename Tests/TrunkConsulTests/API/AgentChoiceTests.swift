@@ -144,6 +144,106 @@ import Trunkcall
     #expect(log.lines.filter { $0.hasPrefix("notice") }.count == 2)
   }
 
+  @Test("a long poll counts for the agent that holds it") func budget() async throws {
+    let one = try await ScriptedConsulAgent.start(answering: [.close])
+    let two = try await ScriptedConsulAgent.start {
+      $0["index"] == nil ? .json(instances(2), index: 5) : .hang
+    }
+    defer {
+      one.stop()
+      two.stop()
+    }
+    let watches = SharedWatches()
+    let resolver = ConsulResolver(ConsulOptions(agent: agent(one, two)), watches: watches)
+    let watching = try Watching(resolver, "consul:///x")
+    _ = await watching.report { $0.ports == [2] }
+    #expect(try await eventually { two.requests.contains { $0["index"] == "5" } })
+    let now = ContinuousClock.now
+    #expect(watches.budgets.statistics(limit: 100, at: now).map(\.address) == [two.address])
+    _ = await watching.stop()
+  }
+
+  @Test("whichever agent is asked has to know the parameters of a query") func version()
+    async throws
+  {
+    @Sendable func about(_ version: String) -> ScriptedConsulAgent.Reaction {
+      .json(#"{"Config": {"Version": "\#(version)"}}"#, index: nil)
+    }
+    let isDown = Locked(false)
+    let one = try await ScriptedConsulAgent.start { request in
+      if isDown.withLock({ $0 }) { return .close }
+      if request.path == "/v1/agent/self" { return about("1.17.0") }
+      guard request["index"] != nil else { return .json(instances(1), index: 5) }
+      _ = try? await eventually { isDown.withLock { $0 } }
+      return .close
+    }
+    let two = try await ScriptedConsulAgent.start { request in
+      if request.path == "/v1/agent/self" { return about("1.8.7") }
+      return request["index"] == nil ? .json(instances(2), index: 5) : .hang
+    }
+    defer {
+      one.stop()
+      two.stop()
+    }
+    let resolver = ConsulResolver(
+      ConsulOptions(agent: agent(one, two)), watches: SharedWatches())
+    let watching = try Watching(resolver, "consul:///x?peer=east")
+    #expect(await watching.next()?.ports == [1])
+    isDown.withLock { $0 = true }
+    let report = await watching.report {
+      $0.ports == [2] || $0.note?.contains("needs Consul 1.13") == true
+    }
+    #expect(report?.ports == [1], "\(report?.note ?? "")")
+    _ = await watching.stop()
+  }
+
+  @Test(
+    "no index of one agent is sent to another, whatever the reason of the change",
+    arguments: [429, 500])
+  func indexes(status: Int) async throws {
+    let one = try await ScriptedConsulAgent.start {
+      $0["index"] == nil ? .json(instances(1), index: 50) : .answer(status, body: "no")
+    }
+    let two = try await ScriptedConsulAgent.start {
+      $0["index"] == nil ? .json(instances(2), index: 5) : .hang
+    }
+    defer {
+      one.stop()
+      two.stop()
+    }
+    let resolver = ConsulResolver(
+      ConsulOptions(agent: agent(one, two)), watches: SharedWatches())
+    let watching = try Watching(resolver, "consul:///x")
+    #expect(await watching.report { $0.ports == [2] } != nil)
+    #expect(two.requests.first?["index"] == nil)
+    _ = await watching.stop()
+  }
+
+  @Test("no request reaches another agent than the one it names, in turmoil") func connections()
+    async throws
+  {
+    func start() async throws -> ScriptedConsulAgent {
+      try await ScriptedConsulAgent.start { request in
+        request.number % 7 == 6 ? .answer(503) : .json("[]", index: 1)
+      }
+    }
+    let agents = [try await start(), try await start(), try await start()]
+    defer { for agent in agents { agent.stop() } }
+    let client = try AgentClient(agent(agents[0], agents[1], agents[2]))
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<12 {
+        group.addTask {
+          for _ in 0..<250 { _ = try? await client.send(self.get, timeout: .seconds(5)) }
+        }
+      }
+    }
+    for agent in agents {
+      #expect(!agent.requests.isEmpty)
+      let strays = agent.requests.count { $0.headers["host"] != agent.address }
+      #expect(strays == 0)
+    }
+  }
+
   @Test("a server registers with one agent") func registration() async throws {
     let one = try await ScriptedConsulAgent.start(answering: [.json("{}", index: nil)])
     defer { one.stop() }

@@ -73,6 +73,14 @@ private func value(_ text: String?, problem: String? = nil) -> ConfigWatchState.
     }
   }
 
+  @Test("another agent may have lost its state: a key that it lacks is held") func moved() {
+    var rig = Rig()
+    _ = rig.begin()
+    _ = rig.answer("{}", "500")
+    _ = rig.state.moved(at: rig.now)
+    #expect(rig.answer(nil, "12").publish?.value == .some(Array("{}".utf8)))
+  }
+
   @Test("after an error a missing key keeps the value for the hold, then it is believed")
   func hold() {
     var rig = Rig()

@@ -74,6 +74,17 @@ extension BlockingQuery.Step {
     #expect(rig.answer("8", 1).ports == [1])
   }
 
+  @Test("another agent may have lost its state: an answer of it without instances is held")
+  func moved() {
+    var rig = Rig()
+    _ = rig.begin()
+    _ = rig.answer("500", 1, 2)
+    #expect(rig.query.moved(at: rig.now).index == .some(nil))
+    #expect(rig.answer("12").ports == [1, 2])
+    rig.now += .seconds(31)
+    #expect(rig.answer("12").ports == [])
+  }
+
   @Test("an index that goes back is reset to 0") func back() {
     var rig = Rig()
     _ = rig.begin()

@@ -32,7 +32,7 @@ import Testing
 
   @Test("every way a poll can end gives back what it took")
   func ends() async {
-    let counter = PollCounter(budgets: PollBudgets(), agent: "a", limit: 1, clock: .system)
+    let counter = PollCounter(budgets: PollBudgets(), agent: { "a" }, limit: 1, clock: .system)
     func poll(_ wait: Duration, _ error: (any Error)?) async -> Bool {
       do {
         return try await counter.poll(for: wait) { if let error { throw error } } != nil

@@ -48,6 +48,16 @@ extension BlockingQuery.Step {
 }
 
 @Suite("Old answers (Consul, Consistency Modes)") struct StaleAnswerTests {
+  @Test("an answer of the first agent, after another one was asked, is as old as any") func moved()
+  {
+    var rig = Rig()
+    #expect(rig.answer(1, contact: .seconds(60)).next == .queryLeader(timeout: .seconds(4)))
+    _ = rig.query.moved(at: rig.now)
+    let step = rig.answer(1, contact: .seconds(60))
+    #expect(step.publish == nil)
+    #expect(step.next == .queryLeader(timeout: .seconds(4)))
+  }
+
   @Test("the headers of an answer are read; what is missing or malformed is not known")
   func headers() {
     var headers = HTTPHeaders()
