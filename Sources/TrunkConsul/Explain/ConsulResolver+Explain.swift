@@ -8,7 +8,8 @@ extension ConsulResolver {
   /// target are read. Each request has 5 s; if the first is not answered, no other is sent.
   ///
   /// Consul's errors, an agent that cannot be reached among them, are part of the explanation.
-  /// - Throws: `TargetError` for a malformed target; ``ConsulError/badAddress(_:reason:)``.
+  /// - Throws: `TargetError` for a malformed target; ``ConsulError/badAddress(_:reason:)``;
+  ///   `CancellationError`.
   public func explain(_ target: String) async throws -> ConsulExplanation {
     try await explain(Target.parse(target))
   }
@@ -38,6 +39,7 @@ extension ConsulResolver {
     }
     if let config = consul.configQuery { await draft.explain(config) }
     let version = await draft.version()
+    try Task.checkCancellation()
     let statistics = statistics(of: consul, plan, agent: draft.client.name)
     return ConsulExplanation(
       target: target.description, agent: draft.client.name, agentVersion: version,

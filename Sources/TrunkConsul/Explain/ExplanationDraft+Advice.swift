@@ -20,8 +20,8 @@ extension ExplanationDraft {
     on error: ConsulError, _ purpose: ConsulRequestExplanation.Purpose, _ query: ConsulQuery?
   ) async {
     switch error {
-    case .unreachable, .timedOut:
-      advise("is an agent running at \(client.name)? CONSUL_HTTP_ADDR or the target names it")
+    case .unreachable(let agent, _), .timedOut(let agent, _):
+      advise("is an agent running at \(agent)? CONSUL_HTTP_ADDR or the target names it")
     case .tokenFile: advise("\(error)")
     case .refused(_, 403, _): adviseOnRights(purpose, query)
     case .refused(_, 404, _) where query?.kind == .prepared && purpose == .query:

@@ -17,9 +17,14 @@ struct ExplanationDraft {
   private(set) var problem: String?
   private var about: AgentAbout?
   private var latest: HTTPResponse?
+  /// How many agents may still be asked instead of one that gives no answer.
+  private var others: Int
   private static let timeout = Duration.seconds(5)
 
-  init(_ client: AgentClient) { self.client = client }
+  init(_ client: AgentClient) {
+    self.client = client
+    others = client.places.count - 1
+  }
 
   /// What may be used first; the parts of a plan stay in order. What one part uses is not shown as left
   /// out by another, and what several leave out is shown once.
@@ -220,7 +225,8 @@ struct ExplanationDraft {
     _ purpose: ConsulRequestExplanation.Purpose, _ request: HTTPRequest,
     _ query: ConsulQuery? = nil, missing: Int? = nil
   ) async -> HTTPResponse? {
-    guard isAnswered || problem == nil else { return nil }
+    guard isAnswered || problem == nil, !Task.isCancelled else { return nil }
+    let asked = client.current
     var shown = ConsulRequestExplanation(
       purpose: purpose, method: request.method.rawValue, path: request.requestTarget, outcome: "")
     do {
@@ -235,8 +241,13 @@ struct ExplanationDraft {
       latest = answer
       return answer
     } catch {
-      shown.outcome = (error as? ConsulError)?.reason ?? "\(error)"
+      let reason = client.places.count > 1 ? nil : (error as? ConsulError)?.reason
+      shown.outcome = reason ?? "\(error)"
       requests.append(shown)
+      if !isAnswered, client.current != asked, others > 0 {
+        others -= 1
+        return await send(purpose, request, query, missing: missing)
+      }
       if !isAnswered { problem = "\(error)" }
       if let error = error as? ConsulError { await advise(on: error, purpose, query) }
       return nil

@@ -206,4 +206,32 @@ struct ConsulExplanationTests {
       try await ConsulResolver(ConsulOptions(agent: ConsulAgent())).explain("dns:///hello")
     }
   }
+
+  @Test("with several agents the next is asked, as a watch does") func alternatives() async throws {
+    let one = try await ScriptedConsulAgent.start(answering: [.close])
+    let two = try await ScriptedConsulAgent.start(answering: [.json(instances(2), index: 5)])
+    defer {
+      one.stop()
+      two.stop()
+    }
+    let resolver = ConsulResolver(ConsulOptions(), watches: SharedWatches())
+    let explanation = try await resolver.explain("consul://\(one.address),\(two.address)/x")
+    #expect(explanation.problem == nil)
+    #expect(explanation.agent == two.address)
+    #expect(explanation.usable == 1)
+    let none = try await resolver.explain("consul://\(one.address)/x")
+    #expect(none.problem?.hasPrefix("consul \(one.address)") == true)
+    #expect(none.requests.count == 1)
+  }
+
+  @Test("one that is cancelled is no explanation") func cancelled() async throws {
+    let agent = try await ScriptedConsulAgent.start(answering: [.hang])
+    defer { agent.stop() }
+    let resolver = ConsulResolver(ConsulOptions(), watches: SharedWatches())
+    let task = Task { try await resolver.explain("consul://\(agent.address)/x?config=kv:a") }
+    #expect(try await eventually { !agent.requests.isEmpty })
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(agent.requests.count == 1)
+  }
 }
