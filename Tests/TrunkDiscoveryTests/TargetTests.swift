@@ -61,6 +61,7 @@ import TrunkDiscovery
     "passwords and tokens are never printed, columns stay",
     arguments: [
       ("consul://me:pw@h:1/x?token=abc&tag=a", "consul://me:**@h:1/x?token=***&tag=a"),
+      ("consul://me:pw%40h:1/x?tok%65n=abc&tag=a", "consul://me:**%40h:1/x?tok%65n=***&tag=a"),
       ("consul:///x?acl-token=s", "consul:///x?acl-token=*"),
       ("consul:///x?token-file=/f", "consul:///x?token-file=/f"),
       ("dns:///a:b@c", "dns:///a:b@c"),

@@ -91,7 +91,9 @@ extension Target: CustomStringConvertible {
       let end = characters[start...].firstIndex(of: "&") ?? characters.count
       if let equals = characters[start..<end].firstIndex(of: "=") {
         let name = String(characters[start..<equals]).lowercased()
-        let secret = ["token", "password", "secret"].contains { name.hasSuffix($0) }
+        // A name with an escape may be any.
+        let secret =
+          name.contains("%") || ["token", "password", "secret"].contains { name.hasSuffix($0) }
         if secret { for i in (equals + 1)..<end { characters[i] = "*" } }
       }
       start = end + 1
@@ -107,7 +109,8 @@ extension Target: CustomStringConvertible {
     let end = characters[(slash + 2)..<query].firstIndex(of: "/") ?? query
     let authority = (slash + 2)..<end
     guard
-      let at = characters[authority].lastIndex(of: "@"),
+      let at = characters[authority].lastIndex(of: "@")
+        ?? authority.last(where: { characters[$0...].starts(with: "%40") }),
       let colon = characters[authority.lowerBound..<at].firstIndex(of: ":")
     else { return }
     for i in (colon + 1)..<at { characters[i] = "*" }
