@@ -10,7 +10,8 @@ extension ConsulQuery {
   ///   - serviceConfigKey: of the service config in Consul's KV store; nil: that of the resolver's options.
   public func target(agents: [String] = [], serviceConfigKey: String? = nil) -> String {
     let parameters = parameters + (serviceConfigKey.map { [("config", "kv:\($0)")] } ?? [])
-    let authority = agents.map { URIEscape.encode($0) { "[]:".utf8.contains($0) } }
+    // The `@` behind a password, which is refused, stays: what is before it is not quoted.
+    let authority = agents.map { URIEscape.encode($0) { "[]:@".utf8.contains($0) } }
     let query = parameters.map { name, value in
       value.isEmpty ? name : "\(name)=\(URIEscape.encode(value))"
     }
@@ -29,14 +30,18 @@ extension ConsulQuery {
     if chain { add("chain", "") }
     if kind == .connect { add("connect", "") }
     if consistency == .consistent { add("consistent", "") }
-    if !datacenters.isEmpty { add("dc", datacenters.joined(separator: ",")) }
+    if !datacenters.isEmpty {
+      // A comma divides names: one that has it is refused, as a list that ends with one.
+      let cannotBe = datacenters.contains { $0.utf8.contains(UInt8(ascii: ",")) }
+      add("dc", datacenters.joined(separator: ",") + (cannotBe ? "," : ""))
+    }
     add("filter", filter)
     let defaults = ConsulQuery("")
     if kind == .prepared || interval != defaults.interval {
       add("interval", ConsulDuration.text(interval))
     }
     if consistency == .stale {
-      add("max-stale", maxStale.map(ConsulDuration.text) ?? "any")
+      add("max-stale", maxStale.map { $0 > .zero ? ConsulDuration.text($0) : "0s" } ?? "any")
       add("stale", "")
     }
     add("near", near)

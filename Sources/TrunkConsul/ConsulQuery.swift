@@ -10,7 +10,8 @@
 ///     query.datacenters = ["dc1", "dc2"]
 ///     let channel = try GRPCChannel(to: query.target(), resolvers: [.consul()])
 ///
-/// Nothing is checked here: the channel's initializer refuses a target that cannot be, and says why.
+/// Nothing is checked here: the channel's initializer refuses a target that cannot be, and says why. An
+/// empty text counts as none.
 public struct ConsulQuery: Sendable, Hashable {
   /// Which of Consul's endpoints is asked.
   public enum Kind: Sendable, Hashable {

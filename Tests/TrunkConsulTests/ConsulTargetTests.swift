@@ -118,6 +118,50 @@ import TrunkDiscovery
     #expect(ConsulQuery("orders").target() == "consul:///orders")
   }
 
+  @Test("a query that cannot be is refused with the name of its field") func impossible() throws {
+    func error(_ agents: [String] = [], _ change: (inout ConsulQuery) -> Void) -> String {
+      var query = ConsulQuery("x")
+      change(&query)
+      do {
+        let read = try ConsulTarget(
+          Target.parse(query.target(agents: agents)), agent: ConsulAgent("10.1.1.1:8500"))
+        return "\(read)"
+      } catch { return "\(error)" }
+    }
+    for wait in [
+      Duration.zero, .seconds(-1), .seconds(Int64.min), .seconds(Int64.max), .nanoseconds(1),
+    ] {
+      #expect(error { $0.wait = wait }.contains("parameter \"wait\""))
+      #expect(
+        error { ($0.kind, $0.health, $0.interval) = (.prepared, .any, wait) }.contains(
+          "parameter \"interval\""))
+      if wait != .zero, wait != .nanoseconds(1), wait > .zero {
+        #expect(
+          error { ($0.consistency, $0.maxStale) = (.stale, wait) }.contains(
+            "parameter \"max-stale\""))
+      }
+    }
+    #expect(error { $0.interval = .seconds(5) }.contains("parameter \"interval\""))
+    #expect(
+      error { ($0.consistency, $0.maxStale) = (.stale, .zero) }.contains("parameter \"max-stale\""))
+    #expect(
+      error { ($0.consistency, $0.maxStale) = (.stale, .seconds(-3)) }.contains(
+        "parameter \"max-stale\""))
+    for name in ["a,b", "a,", ","] {
+      #expect(error { $0.datacenters = [name] }.contains("\"dc\""), "\(name)")
+    }
+    #expect(error { $0.datacenters = ["a", "a"] }.contains("\"dc\""))
+    #expect(error { $0.nodeMeta = [""] }.contains("parameter \"node-meta\""))
+    #expect(error { ($0.kind, $0.tags) = (.prepared, ["a"]) }.contains("parameter \"tag\""))
+    #expect(error { ($0.kind, $0.chain) = (.prepared, true) }.contains("parameter \"prepared\""))
+    #expect(error { $0.service = "" }.contains("missing service"))
+    for agent in ["https://a", "unix:///a", "u:secret@a", "a/b", "a?b", "é:1", "[::1"] {
+      let text = error([agent]) { _ in }
+      #expect(text.contains("column"), "\(agent): \(text)")
+      #expect(!text.contains("secret"))
+    }
+  }
+
   @Test("several data centers are an order of preference, with a query for each") func datacenters()
     throws
   {
