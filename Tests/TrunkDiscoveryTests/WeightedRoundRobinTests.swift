@@ -268,6 +268,30 @@ private func report(
     #expect(abs(shares(&bench, 6_400)[2] - 2_400) <= 30)
   }
 
+  @Test("slowStart: no value of a config made in Swift stops the process")
+  func slowStartOfAnyNumber() {
+    let ids = [SubchannelID(1)]
+    let numbers = [
+      .nan, .infinity, -.infinity, 0, -0.0, -1, 1e308, -1e308, .leastNonzeroMagnitude, 1, 100, 101,
+    ]
+    for window in [Duration.zero, .seconds(-1), .nanoseconds(1), .seconds(60), .seconds(Int64.max)]
+    {
+      for aggression in numbers {
+        for least in numbers {
+          var slowStart = WeightedRoundRobin.SlowStart(window: window)
+          slowStart.aggression = aggression
+          slowStart.minWeightPercent = least
+          var starting = StartingEndpoints()
+          starting.handle(.subchannel(ids[0], .ready, error: nil), at: 5)
+          for now in [0, 5, 1_000_000_000, 30_000_000_000, .max] as [UInt64] {
+            let factor = starting.factor(of: ids[0], at: now, slowStart)
+            #expect((0...1).contains(factor), "\(window) \(aggression) \(least) \(now)")
+          }
+        }
+      }
+    }
+  }
+
   @Test(
     "slowStart: what cannot be is refused",
     arguments: [

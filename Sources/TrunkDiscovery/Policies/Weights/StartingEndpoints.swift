@@ -41,6 +41,8 @@ struct StartingEndpoints: Sendable {
     let part = min(1, max(age, 1e9) / window)
     // part to the power of 1 / aggression.
     let grown = Elementary.decay(-Elementary.logarithm(part) / config.aggression)
-    return max(config.minWeightPercent / 100, grown)
+    let least = config.minWeightPercent / 100
+    // Of a config made in Swift, which may hold any number: never more than 1, nor not a number.
+    return least > grown ? min(least, 1) : grown
   }
 }
