@@ -190,6 +190,10 @@ private struct Walk {
       guard let found = chain.targets[id] else { throw Refusal("it has no target \(quoted(id))") }
       guard !found.service.isEmpty else { throw Refusal("target \(quoted(id)) names no service") }
       let target = ChainRoutes.Target(found, in: chain)
+      // It becomes part of log lines and notes.
+      guard target.name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }) else {
+        throw Refusal("target \(quoted(id)) has control characters in its names")
+      }
       if !found.meshGateway.isEmpty, found.meshGateway != "none" {
         skip("the mesh gateway (\(shown(found.meshGateway))) of \(shown(target.name))")
       }

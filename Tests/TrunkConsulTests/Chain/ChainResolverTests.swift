@@ -254,6 +254,33 @@ struct ChainResolverTests {
     #expect(explanation.advice.contains { $0.contains("connect { enabled = true }") })
     #expect(!agent.requests.contains { $0.path.hasPrefix("/v1/health") })
   }
+
+  @Test("a chain that changes without end leaves no watch behind") func changing() async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      guard request.path == "/v1/discovery-chain/web" else {
+        return request["index"] == nil ? .json(instances(1), index: 5) : .hang
+      }
+      let index = request["index"].flatMap(UInt64.init) ?? 9
+      let names = (0..<4).map { "t\(index)-\($0)" } + ["kept"]
+      let chain = chainJSON(
+        #""s": {"Type": "splitter", "Name": "s", "Splits": ["#
+          + names.map { #"{"Weight": 20, "NextNode": "\#($0)"}"# }.joined(separator: ",") + "]}",
+        names.map {
+          #""\#($0)": {"Type": "resolver", "Name": "x", "Resolver": {"Target": "\#($0)"}}"#
+        }
+        .joined(separator: ","),
+        targets: names.map { #""\#($0)": {"Service": "\#($0)"}"# }.joined(separator: ","))
+      if index >= 24 { return .hang }
+      return .json(chain, index: index + 1)
+    }
+    defer { agent.stop() }
+    let watches = SharedWatches()
+    let watching = try watching(agent, watches, linger: .zero)
+    #expect(await watching.report { $0.note?.contains("20% t23-0") == true } != nil)
+    #expect(try await eventually { watches.count == 1 + 5 })
+    _ = await watching.stop()
+    #expect(try await eventually { watches.count == 0 })
+  }
 }
 
 private let plainDefault =
