@@ -60,8 +60,10 @@ public final class ManualClock: _Concurrency.Clock {
   /// How many tasks sleep.
   public var sleepers: Int { state.withLock { $0.sleepers.count } }
 
-  /// Moves the clock on, and ends the sleeps whose time has come. Does not wait for their tasks.
+  /// Moves the clock on, and ends the sleeps whose time has come. Does not wait for their tasks. It never
+  /// goes back.
   public func advance(by duration: Duration) {
+    let duration = max(.zero, duration)
     let due = state.withLock { state -> [Sleeper] in
       state.now = state.now.advanced(by: duration)
       let ids = state.sleepers.filter { $0.value.deadline <= state.now }.map(\.key)

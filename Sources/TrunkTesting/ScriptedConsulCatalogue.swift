@@ -82,7 +82,7 @@ public final class ScriptedConsulCatalogue: Sendable {
   public func set(_ instances: [Instance], of service: String) {
     wake { state in
       state.services[service] = instances
-      state.index += 1
+      state.index &+= 1
     }
   }
 
@@ -91,7 +91,7 @@ public final class ScriptedConsulCatalogue: Sendable {
 
   /// The next `count` queries, those that block included, are answered with this instead.
   public func answer(_ reaction: ScriptedConsulAgent.Reaction, next count: Int = 1) {
-    wake { $0.reactions += Array(repeating: reaction, count: count) }
+    wake { $0.reactions += Array(repeating: reaction, count: max(0, count)) }
   }
 
   private func wake(_ change: (inout State) -> Void) {

@@ -3,9 +3,9 @@
 import Testing
 import TrunkDiscovery
 import TrunkSockets
-import TrunkTesting
 
 @testable import TrunkConsul
+@testable import TrunkTesting
 
 @Suite("A scripted agent with a catalogue", .timeLimit(.minutes(1)))
 struct ScriptedCatalogueTests {
@@ -150,5 +150,58 @@ struct ScriptedCatalogueTests {
     await #expect(throws: CancellationError.self) { try await cancelled.value }
     #expect(clock.sleepers == 0 && clock.next == nil)
     try await clock.sleep(until: clock.now, tolerance: nil)
+  }
+
+  @Test("numbers that make no sense do nothing") func nonsense() async throws {
+    let catalogue = ScriptedConsulCatalogue()
+    catalogue.answer(.close, next: -1)
+    catalogue.answer(.close, next: 0)
+    catalogue.index = .max
+    catalogue.set([], of: "x")
+    let clock = ManualClock()
+    clock.advance(by: .seconds(-5))
+    #expect(clock.now.elapsed >= .zero)
+    clock.advance(by: .seconds(Int64.max))
+    clock.advance(by: .seconds(Int64.max))
+    clock.advance(by: .seconds(Int64.max))
+  }
+
+  @Test("sleeps that are cancelled and ended in the same moment all end, and none stays")
+  func storm()
+    async throws
+  {
+    let clock = ManualClock()
+    let catalogue = ScriptedConsulCatalogue(clock: clock)
+    await withTaskGroup(of: Void.self) { group in
+      for number in 0..<400 {
+        group.addTask { @concurrent in
+          let sleep = Task { try await clock.sleep(for: .milliseconds(number % 20)) }
+          let wait = Task {
+            await catalogue.react(
+              to: .init(
+                method: "GET", path: "/v1/health/service/x",
+                query: [.init(name: "index", value: "10"), .init(name: "wait", value: "9ms")],
+                headers: [:], body: [], number: 0, connection: 0))
+          }
+          if number % 2 == 0 {
+            sleep.cancel()
+            wait.cancel()
+          }
+          _ = await (sleep.result, wait.value)
+        }
+      }
+      group.addTask { @concurrent in
+        for _ in 0..<200 {
+          clock.advance(by: .milliseconds(1))
+          catalogue.wake()
+          await Task.yield()
+        }
+        while clock.sleepers > 0 {
+          clock.advance(by: .milliseconds(20))
+          await Task.yield()
+        }
+      }
+    }
+    #expect(clock.sleepers == 0)
   }
 }
