@@ -2,6 +2,7 @@
 // Copyright 2026 The Trunkcall Authors
 import Testing
 import TrunkSockets
+import TrunkTesting
 
 @testable import TrunkConsul
 
@@ -44,7 +45,14 @@ import TrunkSockets
   @Test("one that is cancelled while it waits, or fails, takes no permit with it")
   func cancelled() async throws {
     let (gate, held) = (RequestGate(most: 1, patience: .seconds(60)), Signal())
-    let holder = Task { try await gate.pass { _ = try await held.sleep(for: .seconds(60)) } }
+    let holding = Counted()
+    let holder = Task {
+      try await gate.pass {
+        holding.begin()
+        _ = try await held.sleep(for: .seconds(60))
+      }
+    }
+    #expect(try await eventually { holding.all == 1 })
     let (entered, waiter) = (
       Counted(), Task { try await gate.pass { Issue.record("it was cancelled") } }
     )
@@ -73,5 +81,40 @@ import TrunkSockets
     let one = gates.gate(to: "a:1")
     #expect(gates.gate(to: "a:1") === one)
     #expect(gates.gate(to: "b:1") !== one)
+  }
+
+  @Test("permits are neither lost nor made where many are cancelled at any moment") func storm()
+    async throws
+  {
+    let gate = RequestGate(most: 4, patience: .milliseconds(5))
+    await withTaskGroup(of: Void.self) { group in
+      for number in 0..<600 {
+        group.addTask { @concurrent in
+          let task = Task {
+            try await gate.pass { try await Task.sleep(for: .microseconds(50 * (number % 7))) }
+          }
+          if number % 3 == 0 {
+            try? await Task.sleep(for: .microseconds(100 * (number % 90)))
+            task.cancel()
+          }
+          _ = await task.result
+        }
+      }
+    }
+    // With a patience in which nobody goes on without a permit.
+    let counted = Counted()
+    let held = (0..<4).map { _ in Signal() }
+    let holders = held.map { held in
+      Task {
+        try await gate.pass {
+          counted.begin()
+          _ = try await held.sleep(for: .seconds(60))
+        }
+      }
+    }
+    #expect(try await eventually { counted.all == 4 })
+    #expect(!gate.isContended)
+    for held in held { held.signal() }
+    for holder in holders { try await holder.value }
   }
 }

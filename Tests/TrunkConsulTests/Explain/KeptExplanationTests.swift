@@ -40,7 +40,8 @@ struct KeptExplanationTests {
     #expect(explanation.usable == 4)
     let reason = explanation.instances[0].reasons.first
     #expect(reason?.hasPrefix("check \"service:kept-1\" is critical") == true)
-    #expect(explanation.watches.map(\.holds) == [[.allCriticalHold]])
+    // And the panic guard's where the watch saw most of them turn in one answer.
+    #expect(explanation.watches.first?.holds.contains(.allCriticalHold) == true)
     #expect((explanation.watches.first?.holdsEndIn ?? .zero) > .seconds(1))
     for port in UInt16(1)...4 { try await agent.turn("kept", port: port, to: "pass") }
     _ = await watching.report { $0.note?.hasSuffix("4 instances, 4 passing") == true }
@@ -130,8 +131,10 @@ struct KeptExplanationTests {
     let first = try Watching(
       resolver { $0.failStatic = ConsulFailStatic(directory: folder) }, target)
     _ = await first.report { $0.ports == [1] }
+    // Not `x.json.Ab12Cd`, which becomes it.
     let written = try await eventually(within: .seconds(10)) {
-      (try? FileManager.default.contentsOfDirectory(atPath: folder))?.isEmpty == false
+      (try? FileManager.default.contentsOfDirectory(atPath: folder))?
+        .contains { $0.hasSuffix(".json") } == true
     }
     #expect(written)
     _ = await first.stop()
