@@ -19,7 +19,7 @@ public struct ConsulAgent: Sendable, Hashable {
   public var address: String
   /// Further agents of the same cluster, in order of preference, in the forms of ``address``; at most 15.
   /// Default none. Targets only: the next one is asked when one cannot be reached, does not answer in time,
-  /// or answers with 429 or 5xx; the first one is tried again every minute, and used when it knows a
+  /// or answers with 429, 5xx or what is not Consul's; the first one is tried again every minute, and used when it knows a
   /// leader. Token, tenancy and TLS settings are those of this value.
   public var alternatives: [String] = []
   /// nil: no token is sent, and the agent's default policy holds.

@@ -78,6 +78,8 @@ struct QueryWatch: Sendable {
             step = rules.answered(answer, at: clock.now, using: &random)
           } catch let error as ConsulError {
             logger.debug("\(error)")
+            // An answer that is not Consul's; what had none has moved on already.
+            client.moveOn(from: place, after: error)
             polls.record.failed(error.reason)
             step = rules.failed(BlockingQuery.Failure(error), at: clock.now, using: &random)
           }

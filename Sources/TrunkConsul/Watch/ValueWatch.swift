@@ -84,6 +84,8 @@ struct ValueWatch<Value: Sendable & Hashable>: Sendable {
               knowsLeader: AnswerInfo(answer.headers).knowsLeader, at: clock.now, using: &random)
           } catch let error as ConsulError {
             logger.debug("\(error)")
+            // An answer that is not Consul's; what had none has moved on already.
+            client.moveOn(from: place, after: error)
             polls.record.failed(error.reason)
             step = rules.failed(source.failure(error), at: clock.now, using: &random)
           }

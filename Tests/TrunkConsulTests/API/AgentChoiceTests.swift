@@ -253,4 +253,28 @@ import Trunkcall
     #expect(error.map { "\($0)".contains("allowed: no alternatives") } == true)
     #expect(one.requests.isEmpty)
   }
+
+  @Test(
+    "an agent whose answers are not Consul's is left for the next one", arguments: ["x", "x?chain"])
+  func lying(target: String) async throws {
+    let one = try await ScriptedConsulAgent.start(answering: [.json("<html>", index: 5)])
+    let two = try await ScriptedConsulAgent.start { request in
+      if request["index"] != nil { return .hang }
+      guard request.path.hasPrefix("/v1/discovery-chain") else {
+        return .json(instances(2), index: 5)
+      }
+      return .json(
+        chainJSON(#""s": {"Type": "resolver", "Name": "r", "Resolver": {"Target": "t"}}"#),
+        index: 5)
+    }
+    defer {
+      one.stop()
+      two.stop()
+    }
+    let resolver = ConsulResolver(
+      ConsulOptions(agent: agent(one, two)), watches: SharedWatches())
+    let watching = try Watching(resolver, "consul:///\(target)")
+    #expect(await watching.report { $0.ports == [2] } != nil)
+    _ = await watching.stop()
+  }
 }
