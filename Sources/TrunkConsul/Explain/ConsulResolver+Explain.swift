@@ -5,7 +5,7 @@ public import TrunkDiscovery
 extension ConsulResolver {
   /// Asks Consul as the resolver does for this target, and says for each instance of the service why
   /// it is used or not. Nothing is cached and no watch is begun; those that the process has for the
-  /// target are read. Each request has 5 s; if the first is not answered, no other is sent.
+  /// target are read. Each request has 5 s, all together a minute; if the first is not answered, no other is sent.
   ///
   /// Consul's errors, an agent that cannot be reached among them, are part of the explanation.
   /// - Throws: `TargetError` for a malformed target; ``ConsulError/badAddress(_:reason:)``;

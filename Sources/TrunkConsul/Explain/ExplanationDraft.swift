@@ -20,8 +20,11 @@ struct ExplanationDraft {
   /// How many agents may still be asked instead of one that gives no answer.
   private var others: Int
   private static let timeout = Duration.seconds(5)
+  private let end: ContinuousClock.Instant
 
-  init(_ client: AgentClient) {
+  /// - Parameter limit: for all requests together; the rest is not asked.
+  init(_ client: AgentClient, within limit: Duration = .seconds(60)) {
+    end = .now + limit
     self.client = client
     others = client.places.count - 1
   }
@@ -226,12 +229,17 @@ struct ExplanationDraft {
     _ query: ConsulQuery? = nil, missing: Int? = nil
   ) async -> HTTPResponse? {
     guard isAnswered || problem == nil, !Task.isCancelled else { return nil }
+    let left = end - .now
+    guard left > .zero else {
+      advise("not everything was asked: Consul's answers took too long")
+      return nil
+    }
     let asked = client.current
     var shown = ConsulRequestExplanation(
       purpose: purpose, method: request.method.rawValue, path: request.requestTarget, outcome: "")
     do {
       let (answer, place) = try await client.exchange(
-        request, timeout: ExplanationDraft.timeout, mayRepeat: true)
+        request, timeout: min(left, ExplanationDraft.timeout), mayRepeat: true)
       isAnswered = true
       shown.take(answer)
       // Older agents do not say in which mode they answered.

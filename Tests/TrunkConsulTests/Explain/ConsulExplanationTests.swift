@@ -234,4 +234,20 @@ struct ConsulExplanationTests {
     await #expect(throws: CancellationError.self) { try await task.value }
     #expect(agent.requests.count == 1)
   }
+
+  @Test("an agent that hangs in the middle holds it up for a bounded time") func hanging()
+    async throws
+  {
+    let agent = try await ScriptedConsulAgent.start { request in
+      request.number == 0 ? .json(instances(1), index: 5) : .hang
+    }
+    defer { agent.stop() }
+    var draft = ExplanationDraft(
+      try AgentClient(ConsulAgent(agent.address)), within: .milliseconds(300))
+    let start = ContinuousClock.now
+    for number in 0..<20 { await draft.explain(ConsulQuery("x\(number)"), watch: nil) }
+    #expect(ContinuousClock.now - start < .seconds(4))
+    #expect(draft.requests.count == 2)
+    #expect(draft.advice.contains { $0.hasPrefix("not everything was asked") })
+  }
 }
