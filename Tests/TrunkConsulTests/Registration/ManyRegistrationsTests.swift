@@ -3,6 +3,7 @@
 import Testing
 import TrunkDiscovery
 import TrunkSockets
+import TrunkTesting
 
 @testable import TrunkConsul
 
@@ -66,5 +67,28 @@ struct ManyRegistrationsTests {
     private let snapshots = Locked<[BlockingQuery.Snapshot]>([])
     var all: [BlockingQuery.Snapshot] { snapshots.withLock { $0 } }
     func add(_ snapshot: BlockingQuery.Snapshot) { snapshots.withLock { $0.append(snapshot) } }
+  }
+
+  @Test("at a slow agent all of many registrations that leave in one moment are deregistered")
+  func slow() async throws {
+    let agent = try await ScriptedConsulAgent.start { request in
+      try? await Task.sleep(for: .milliseconds(400))
+      return .json(request.path.hasSuffix("/self") ? "{}" : "[]", index: 1)
+    }
+    defer { agent.stop() }
+    let registrations = (1...120).map { number in
+      ConsulRegistration(
+        ServiceTemplate("many", checks: []), of: TestServer(.host("127.0.0.1", UInt16(number))),
+        agent: ConsulAgent(agent.address), timing: RegistrationTiming(), logger: Log().logger)
+    }
+    let runs = registrations.map { registration in Task { try await registration.run() } }
+    func areRegistered() -> Bool {
+      registrations.allSatisfy { if case .registered = $0.state { true } else { false } }
+    }
+    #expect(try await eventually(within: .seconds(30)) { areRegistered() })
+    for registration in registrations { registration.shutDown() }
+    for run in runs { try await run.value }
+    let left = Set(agent.requests.map(\.path).filter { $0.contains("/deregister/") })
+    #expect(left.count == 120)
   }
 }
