@@ -84,13 +84,16 @@ package struct ConsulTarget: Sendable, Hashable {
     if let parameter = target.first("wait") {
       guard let wait = ConsulDuration.parse(parameter.value), wait >= .seconds(1),
         wait <= .seconds(600)
-      else { throw target.bad(parameter, "allowed: 1s to 10m") }
+      else { throw target.bad(parameter, "allowed: a duration of 1s to 10m, such as 90s") }
       query.wait = wait
     }
     if let parameter = target.first("interval") {
       guard let interval = ConsulDuration.parse(parameter.value), interval >= .seconds(1),
         interval <= .seconds(600), query.kind == .prepared
-      else { throw target.bad(parameter, "allowed: 1s to 10m, together with prepared") }
+      else {
+        throw target.bad(
+          parameter, "allowed: a duration of 1s to 10m, such as 90s, together with prepared")
+      }
       query.interval = interval
     }
     for parameter in target.parameters where parameter.name == "node-meta" {

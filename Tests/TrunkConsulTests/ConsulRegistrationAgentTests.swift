@@ -197,6 +197,9 @@ struct ConsulRegistrationAgentTests {
       } catch { return error.reason }
     }
     #expect(problem([.grpc(), .ttl(.seconds(5)), .alias(ofService: "x")]) == nil)
+    for weights in [ConsulWeights(passing: 0), ConsulWeights(passing: 1, warning: 0)] {
+      #expect(problem { $0.weights = weights }?.contains("1 to 65535") == true)
+    }
     #expect(problem { $0.meta = ["a b": ""] }?.contains("\"a b\"") == true)
     #expect(problem { $0.meta = ["consul-x": ""] }?.contains("reserved") == true)
     #expect(

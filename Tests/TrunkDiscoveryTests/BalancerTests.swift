@@ -297,14 +297,16 @@ let ended = CallOutcome(code: nil, began: 0, ended: 0)
     var bench = try PolicyBench("round_robin")
     bench.resolve(a, b)
     bench.turn(1, .ready)
-    bench.resolve(Endpoint(a.addresses, weight: 9, attributes: ["zone": "x"]), c)
+    let changed = Endpoint(a.addresses, weight: 9, attributes: ["zone": "x"])
+    bench.resolve(changed, c)
     #expect(
       bench.commands == [
-        .open(SubchannelID(3), c, SubchannelOptions()), .connect(SubchannelID(3)), .close(two),
+        .update(SubchannelID(1), changed), .open(SubchannelID(3), c, SubchannelOptions()),
+        .connect(SubchannelID(3)), .close(two),
         .changed(.ready),
       ])
     #expect(bench.pick().text == "use 1")
-    bench.resolve(Endpoint(a.addresses, weight: 9, attributes: ["zone": "x"]), c)
+    bench.resolve(changed, c)
     #expect(bench.commands.isEmpty, "an unchanged answer publishes nothing")
     bench.turn(2, .ready)
     #expect(bench.commands.isEmpty, "a closed subchannel is not heard")

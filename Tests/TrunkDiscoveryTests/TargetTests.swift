@@ -46,7 +46,7 @@ import TrunkDiscovery
     #expect(error?.kind == .unknownParameter)
     #expect(
       error?.description == "target \"consul:///x?tag=a&tags=b\": column 19: "
-        + "unknown parameter \"tags\"; allowed: tag, dc")
+        + "unknown parameter \"tags\", did you mean tag?; allowed: tag, dc")
   }
 
   @Test(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright 2026 The Trunkcall Authors
+import Glibc
 import Logging
 import Testing
 import TrunkDiscovery
@@ -117,6 +118,35 @@ struct ChannelMakingTests {
     #expect(said.first?.contains(what) == true, "\(lines.lines)")
     // One second at most has passed, or a slow machine is excused.
     #expect(said.count <= 2)
+  }
+
+  @Test("a connection that ends without a byte, as a TCP health check's, is counted, not announced")
+  func silentPeer() async throws {
+    let lines = LogDetails()
+    let server = GRPCServer(
+      on: .tcp("127.0.0.1", 0), services: [AdHocService()], logger: lines.logger)
+    let running = Task { try await server.run() }
+    defer { running.cancel() }
+    guard case .host(_, let port)? = try await server.listeningAddresses().first else { return }
+    let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = port.bigEndian
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    let connected = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        connect(client, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+    #expect(connected == 0)
+    #expect(try await holds { server.statistics.connections == 1 })
+    // Closed by a reset, as an agent's check does.
+    var linger = linger(l_onoff: 1, l_linger: 0)
+    setsockopt(
+      client, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
+    close(client)
+    #expect(try await holds { server.statistics.handshakesFailed == 1 })
+    #expect(!lines.lines.contains { $0.contains("handshake failed") }, "\(lines.lines)")
   }
 }
 

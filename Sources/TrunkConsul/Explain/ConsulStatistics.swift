@@ -164,8 +164,9 @@ extension ConsulWatchStatistics {
     _ kind: Kind, _ agent: ConsulAgent, _ name: String, _ facts: WatchRecord.Facts,
     subscribers: Int, at now: ContinuousClock.Instant
   ) {
+    let first = (try? agent.parsedAddress())?.description ?? agent.description
     self.init(
-      kind: kind, agent: (try? agent.parsedAddress())?.description ?? agent.description,
+      kind: kind, agent: facts.agent.isEmpty ? first : facts.agent,
       name: name, request: facts.request, subscribers: subscribers, queries: facts.queries,
       answers: facts.answers, updates: facts.updates, failures: facts.failures,
       answerAge: facts.answeredAt.map { max(.zero, now - $0) }, index: facts.index,

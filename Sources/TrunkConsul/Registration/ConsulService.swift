@@ -33,10 +33,9 @@ public struct ConsulWeights: Sendable, Hashable {
   public var passing: UInt16
   /// While a check is warning; 1 or more.
   public var warning: UInt16
-  /// 0 counts as 1.
+  /// A registration with 0 fails, as the agent would refuse it.
   public init(passing: UInt16, warning: UInt16 = 1) {
-    // Measured with 1.8.7: the agent refuses 0.
-    self.passing = max(1, passing)
-    self.warning = max(1, warning)
+    self.passing = passing
+    self.warning = warning
   }
 }

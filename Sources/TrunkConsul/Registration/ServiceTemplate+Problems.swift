@@ -8,6 +8,9 @@ extension ServiceTemplate {
   /// What is wrong, where, and what is allowed; nil: nothing.
   func problem(of content: ConsulService) -> String? {
     if name.isEmpty { return "its name is empty" }
+    if let weights = content.weights, weights.passing == 0 || weights.warning == 0 {
+      return "a weight is 0; 1 to 65535 are allowed"
+    }
     return ServiceTemplate.problem(ofMeta: content.meta)
       ?? ServiceTemplate.problem(ofTagged: content.taggedAddresses)
       ?? problemOfChecks

@@ -98,11 +98,11 @@ struct QueryWatch: Sendable {
       var query = query
       query.consistency = .default
       let request = query.request(index: nil, wait: nil)
-      polls.record.sent(request)
+      polls.record.sent(request, to: client.name)
       return try answer(await client.send(request, timeout: timeout))
     }
     let request = query.request(index: index, wait: wait)
-    polls.record.sent(request)
+    polls.record.sent(request, to: client.name)
     guard let wait else {
       return try await polls.short(by: client) {
         try answer(await client.send(request, timeout: timeout))

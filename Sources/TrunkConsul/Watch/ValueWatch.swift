@@ -102,7 +102,7 @@ struct ValueWatch<Value: Sendable & Hashable>: Sendable {
     _ index: UInt64?, _ wait: Duration?, _ timeout: Duration
   ) async throws -> HTTPResponse? {
     let request = source.request(index, wait)
-    polls.record.sent(request)
+    polls.record.sent(request, to: client.name)
     guard let wait else {
       return try await polls.short(by: client) {
         try await client.answer(request, timeout: timeout, missing: source.missing)

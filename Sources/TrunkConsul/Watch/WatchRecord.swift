@@ -6,6 +6,8 @@ internal import TrunkSockets
 /// What one watch has done so far: written by the watch, read for ``ConsulStatistics``.
 package final class WatchRecord: Sendable {
   package struct Facts: Sendable {
+    /// The address of the agent that was last asked; empty before the first time.
+    package var agent = ""
     /// Path and query as last sent.
     package var request = ""
     package var queries = 0
@@ -25,8 +27,9 @@ package final class WatchRecord: Sendable {
 
   package var facts: Facts { state.withLock { $0 } }
 
-  func sent(_ request: HTTPRequest) {
+  func sent(_ request: HTTPRequest, to agent: String) {
     state.withLock {
+      $0.agent = agent
       $0.request = request.requestTarget
       $0.queries &+= 1
     }

@@ -118,6 +118,7 @@ package struct ReadySet<Observer: CallObserver>: Sendable {
       var child: Child
       if let kept = old.removeValue(forKey: endpoint.identity) {
         child = kept
+        if child.endpoint != endpoint { actions.update(child.id, endpoint) }
         child.endpoint = endpoint
       } else {
         let observer = makeObserver?()

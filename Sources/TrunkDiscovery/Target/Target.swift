@@ -71,7 +71,8 @@ public struct Target: Sendable, Hashable {
       : "allowed: \(known.joined(separator: ", "))"
     throw error(
       .unknownParameter, column: unknown.column,
-      "unknown parameter \"\(unknown.name)\"; \(allowed)")
+      "unknown parameter \"\(unknown.name)\"\(NearestName.hint(unknown.name, among: known)); \(allowed)"
+    )
   }
 }
 

@@ -42,6 +42,8 @@ final class ServerConnection {
   @exclusivity(unchecked) private var handshake: Slot?
   /// Set if the client's first bytes are those of another protocol than HTTP/2; for the log.
   @exclusivity(unchecked) private var foreign: ForeignProtocol?
+  /// Something was received before the end of the handshake.
+  @exclusivity(unchecked) private var hasSpoken = false
 
   /// For the loop's ``CallScheduler``.
   @exclusivity(unchecked) var calls = ConnectionCalls()
@@ -154,8 +156,9 @@ final class ServerConnection {
 extension ServerConnection: ConnectionDriver {
   func received(_ bytes: UnsafeRawBufferPointer) {
     session.receive(bytes, now: loop.now)
-    if handshake != nil, session.isTerminated || session.offence != nil {
-      foreign = ForeignProtocol(bytes)
+    if handshake != nil {
+      hasSpoken = true
+      if session.isTerminated || session.offence != nil { foreign = ForeignProtocol(bytes) }
     }
     if session.offence != nil { punish() }
     if context.scheduler.hasDue { context.scheduler.run() }
@@ -196,7 +199,8 @@ extension ServerConnection: ConnectionDriver {
       if let foreign, context.filter == nil {
         context.handshakeFailed(peer, SocketError("handshake", errno: 0, detail: foreign.ofClient))
       } else if let error {
-        context.handshakeFailed(peer, error)
+        context.handshakeFailed(
+          peer, error, isSilent: !hasSpoken && context.filter == nil && error.errno != 0)
       }
     }
     phase = .closed

@@ -88,8 +88,13 @@ final class ServerLoop: @unchecked Sendable {
 
   /// A connection ended before the client's SETTINGS. Logged once a second at most, so that clients
   /// which fail again and again do not fill the log.
-  func handshakeFailed(_ peer: String, _ error: SocketError) {
+  /// - Parameter isSilent: nothing was received, as from a TCP health check: at debug level.
+  func handshakeFailed(_ peer: String, _ error: SocketError, isSilent: Bool = false) {
     counters.handshakeFailed()
+    if isSilent {
+      return server.logger.debug(
+        "a connection ended without a byte", metadata: ["peer": "\(peer)", "reason": "\(error)"])
+    }
     guard lastHandshakeLog.map({ loop.now &- $0 >= 1_000_000_000 }) ?? true else { return }
     lastHandshakeLog = loop.now
     server.logger.notice(

@@ -120,7 +120,8 @@ import Trunkcall
     var options = ConsulOptions(agent: agent(one, two))
     options.clock = clock
     options.logger = log.logger
-    let watching = try Watching(ConsulResolver(options, watches: SharedWatches()), "consul:///x")
+    let watches = SharedWatches()
+    let watching = try Watching(ConsulResolver(options, watches: watches), "consul:///x")
     #expect(await watching.next()?.ports == [1])
     // The poll of the first ends without an answer; the second is asked after a back-off.
     for _ in 0..<20 where two.requests.isEmpty {
@@ -129,6 +130,8 @@ import Trunkcall
     }
     let other = await watching.report { $0.ports == [2] }
     #expect(other?.note == "consul \(one.address): 1 instance, 1 passing; asked at \(two.address)")
+    let statistics = watches.statistics(options.watch)
+    #expect(statistics.watches.map(\.agent) == [two.address])
     // A minute later the first is there, but knows no leader.
     clock.advance(by: .seconds(75))
     step.withLock { $0 = 1 }

@@ -166,7 +166,7 @@ import TrunkTesting
     let full = try json(
       try define(
         advertise: .host("::1", 0), id: "me", meta: ["v": "1"],
-        weights: ConsulWeights(passing: 0, warning: 2), check: .ttl(.seconds(15)), after: nil))
+        weights: ConsulWeights(passing: 1, warning: 2), check: .ttl(.seconds(15)), after: nil))
     #expect(
       full == #"{"Address":"::1","Check":{"Status":"passing","TTL":"15s"},"ID":"me","#
         + #""Meta":{"v":"1"},"Name":"helloworld","Port":50051,"Weights":{"Passing":1,"Warning":2}}"#

@@ -118,6 +118,7 @@ package struct RingHash: Balancer {
       var child =
         old.removeValue(forKey: endpoint.identity)
         ?? RingMember(id: actions.open(endpoint), endpoint: endpoint, weight: weight)
+      if child.endpoint != endpoint { actions.update(child.id, endpoint) }
       child.endpoint = endpoint
       child.weight = weight
       index[endpoint.identity] = children.count
