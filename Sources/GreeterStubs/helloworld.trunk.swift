@@ -11,6 +11,8 @@ private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 /// The greeting service definition.
 public nonisolated enum Helloworld_Greeter {
   public static let name: Swift.String = "helloworld.Greeter"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let sayHello = _Trunkcall.MethodDescriptor<Helloworld_HelloRequest, Helloworld_HelloReply>(
@@ -54,6 +56,18 @@ public nonisolated enum Helloworld_Greeter {
 
 nonisolated extension Helloworld_Greeter.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Helloworld_Greeter.name, Helloworld_Greeter.descriptors)
     table.unary(Helloworld_Greeter.Methods.sayHello) { try await self.sayHello($0, $1) }
   }
 }
+
+// helloworld.proto and what it imports, for server reflection: FileDescriptorProto each.
+private nonisolated let _descriptors = _Trunkcall.ProtoDescriptors(
+  """
+  \n\u{10}helloworld.proto\u{12}\nhelloworld\"\"\n\u{c}HelloRequest\u{12}\u{12}\
+  \n\u{4}name\u{18}\u{1} \u{1}(\tR\u{4}name\"&\n\nHelloReply\u{12}\u{18}\
+  \n\u{7}message\u{18}\u{1} \u{1}(\tR\u{7}message2I\n\u{7}Greeter\u{12}>\
+  \n\u{8}SayHello\u{12}\u{18}.helloworld.HelloRequest\u{1a}\u{16}.helloworld.HelloReply\"\u{100}B6\
+  \n\u{1b}io.grpc.examples.helloworldB\u{f}HelloWorldProtoP\u{1}\u{a2}\u{2}\u{3}HLWb\u{6}proto3
+  """
+)

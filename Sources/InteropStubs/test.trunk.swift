@@ -12,6 +12,8 @@ private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 /// performance with various types of payload.
 public nonisolated enum Grpc_Testing_TestService {
   public static let name: Swift.String = "grpc.testing.TestService"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let emptyCall = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
@@ -232,6 +234,7 @@ public nonisolated enum Grpc_Testing_TestService {
 
 nonisolated extension Grpc_Testing_TestService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Grpc_Testing_TestService.name, Grpc_Testing_TestService.descriptors)
     table.unary(Grpc_Testing_TestService.Methods.emptyCall) { try await self.emptyCall($0, $1) }
     table.unary(Grpc_Testing_TestService.Methods.unaryCall) { try await self.unaryCall($0, $1) }
     table.unary(
@@ -329,6 +332,8 @@ nonisolated extension Grpc_Testing_TestService.Service {
 /// that case.
 public nonisolated enum Grpc_Testing_UnimplementedService {
   public static let name: Swift.String = "grpc.testing.UnimplementedService"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let unimplementedCall = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
@@ -378,6 +383,7 @@ public nonisolated enum Grpc_Testing_UnimplementedService {
 
 nonisolated extension Grpc_Testing_UnimplementedService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Grpc_Testing_UnimplementedService.name, Grpc_Testing_UnimplementedService.descriptors)
     table.unary(
       Grpc_Testing_UnimplementedService.Methods.unimplementedCall
     ) { try await self.unimplementedCall($0, $1) }
@@ -395,6 +401,8 @@ nonisolated extension Grpc_Testing_UnimplementedService.Service {
 /// A service used to control reconnect server.
 public nonisolated enum Grpc_Testing_ReconnectService {
   public static let name: Swift.String = "grpc.testing.ReconnectService"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let start = _Trunkcall.MethodDescriptor<Grpc_Testing_ReconnectParams, Grpc_Testing_Empty>(
@@ -462,6 +470,7 @@ public nonisolated enum Grpc_Testing_ReconnectService {
 
 nonisolated extension Grpc_Testing_ReconnectService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Grpc_Testing_ReconnectService.name, Grpc_Testing_ReconnectService.descriptors)
     table.unary(Grpc_Testing_ReconnectService.Methods.start) { try await self.start($0, $1) }
     table.unary(Grpc_Testing_ReconnectService.Methods.stop) { try await self.stop($0, $1) }
   }
@@ -486,6 +495,8 @@ nonisolated extension Grpc_Testing_ReconnectService.Service {
 /// A service used to obtain stats for verifying LB behavior.
 public nonisolated enum Grpc_Testing_LoadBalancerStatsService {
   public static let name: Swift.String = "grpc.testing.LoadBalancerStatsService"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let getClientStats = _Trunkcall.MethodDescriptor<Grpc_Testing_LoadBalancerStatsRequest, Grpc_Testing_LoadBalancerStatsResponse>(
@@ -563,6 +574,7 @@ public nonisolated enum Grpc_Testing_LoadBalancerStatsService {
 
 nonisolated extension Grpc_Testing_LoadBalancerStatsService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Grpc_Testing_LoadBalancerStatsService.name, Grpc_Testing_LoadBalancerStatsService.descriptors)
     table.unary(
       Grpc_Testing_LoadBalancerStatsService.Methods.getClientStats
     ) { try await self.getClientStats($0, $1) }
@@ -592,6 +604,8 @@ nonisolated extension Grpc_Testing_LoadBalancerStatsService.Service {
 /// A service to remotely control health status of an xDS test server.
 public nonisolated enum Grpc_Testing_XdsUpdateHealthService {
   public static let name: Swift.String = "grpc.testing.XdsUpdateHealthService"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let setServing = _Trunkcall.MethodDescriptor<Grpc_Testing_Empty, Grpc_Testing_Empty>(
@@ -659,6 +673,7 @@ public nonisolated enum Grpc_Testing_XdsUpdateHealthService {
 
 nonisolated extension Grpc_Testing_XdsUpdateHealthService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Grpc_Testing_XdsUpdateHealthService.name, Grpc_Testing_XdsUpdateHealthService.descriptors)
     table.unary(
       Grpc_Testing_XdsUpdateHealthService.Methods.setServing
     ) { try await self.setServing($0, $1) }
@@ -687,6 +702,8 @@ nonisolated extension Grpc_Testing_XdsUpdateHealthService.Service {
 /// A service to dynamically update the configuration of an xDS test client.
 public nonisolated enum Grpc_Testing_XdsUpdateClientConfigureService {
   public static let name: Swift.String = "grpc.testing.XdsUpdateClientConfigureService"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let configure = _Trunkcall.MethodDescriptor<Grpc_Testing_ClientConfigureRequest, Grpc_Testing_ClientConfigureResponse>(
@@ -734,6 +751,7 @@ public nonisolated enum Grpc_Testing_XdsUpdateClientConfigureService {
 
 nonisolated extension Grpc_Testing_XdsUpdateClientConfigureService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Grpc_Testing_XdsUpdateClientConfigureService.name, Grpc_Testing_XdsUpdateClientConfigureService.descriptors)
     table.unary(
       Grpc_Testing_XdsUpdateClientConfigureService.Methods.configure
     ) { try await self.configure($0, $1) }
@@ -747,3 +765,142 @@ nonisolated extension Grpc_Testing_XdsUpdateClientConfigureService.Service {
     )
   }
 }
+
+// grpc/testing/test.proto and what it imports, for server reflection: FileDescriptorProto each.
+private nonisolated let _descriptors = _Trunkcall.ProtoDescriptors(
+  """
+  \n\u{18}grpc/testing/empty.proto\u{12}\u{c}grpc.testing\"\u{7}\
+  \n\u{5}EmptyB*\n\u{1b}io.grpc.testing.integrationB\u{b}EmptyProtosb\u{6}proto3
+  """,
+  """
+  \n\u{1b}grpc/testing/messages.proto\u{12}\u{c}grpc.testing\"!\
+  \n\tBoolValue\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\u{8}R\u{5}value\"L\
+  \n\u{7}Payload\u{12}-\n\u{4}type\u{18}\u{1} \u{1}(\u{e}2\u{19}.grpc.testing.PayloadTypeR\u{4}type\
+  \u{12}\u{12}\n\u{4}body\u{18}\u{2} \u{1}(\u{c}R\u{4}body\":\n\
+  \nEchoStatus\u{12}\u{12}\n\u{4}code\u{18}\u{1} \u{1}(\u{5}R\u{4}code\u{12}\u{18}\
+  \n\u{7}message\u{18}\u{2} \u{1}(\tR\u{7}message\"\u{b9}\u{5}\n\rSimpleRequest\u{12}>\
+  \n\rresponse_type\u{18}\u{1} \u{1}(\u{e}2\u{19}.grpc.testing.PayloadTypeR\u{c}responseType\u{12}#\
+  \n\rresponse_size\u{18}\u{2} \u{1}(\u{5}R\u{c}responseSize\u{12}/\
+  \n\u{7}payload\u{18}\u{3} \u{1}(\u{b}2\u{15}.grpc.testing.PayloadR\u{7}payload\u{12}#\
+  \n\rfill_username\u{18}\u{4} \u{1}(\u{8}R\u{c}fillUsername\u{12}(\
+  \n\u{10}fill_oauth_scope\u{18}\u{5} \u{1}(\u{8}R\u{e}fillOauthScope\u{12}H\
+  \n\u{13}response_compressed\u{18}\u{6} \u{1}(\u{b}2\u{17}.grpc.testing.BoolValueR\u{12}responseCo\
+  mpressed\u{12}A\n\u{f}response_status\u{18}\u{7} \u{1}(\u{b}2\u{18}.grpc.testing.EchoStatusR\u{e}\
+  responseStatus\u{12}D\n\u{11}expect_compressed\u{18}\u{8} \u{1}(\u{b}2\u{17}.grpc.testing.BoolVal\
+  ueR\u{10}expectCompressed\u{12}$\n\u{e}fill_server_id\u{18}\t \u{1}(\u{8}R\u{c}fillServerId\u{12}\
+  3\n\u{16}fill_grpclb_route_type\u{18}\n \u{1}(\u{8}R\u{13}fillGrpclbRouteType\u{12}O\
+  \n\u{15}orca_per_query_report\u{18}\u{b} \u{1}(\u{b}2\u{1c}.grpc.testing.TestOrcaReportR\u{12}orc\
+  aPerQueryReport\u{12}D\n\u{f}orca_oob_report\u{18}\u{c} \u{1}(\u{b}2\u{1c}.grpc.testing.TestOrcaR\
+  eportR\rorcaOobReport\"\u{82}\u{2}\n\u{e}SimpleResponse\u{12}/\
+  \n\u{7}payload\u{18}\u{1} \u{1}(\u{b}2\u{15}.grpc.testing.PayloadR\u{7}payload\u{12}\u{1a}\
+  \n\u{8}username\u{18}\u{2} \u{1}(\tR\u{8}username\u{12}\u{1f}\
+  \n\u{b}oauth_scope\u{18}\u{3} \u{1}(\tR\noauthScope\u{12}\u{1b}\
+  \n\tserver_id\u{18}\u{4} \u{1}(\tR\u{8}serverId\u{12}I\n\u{11}grpclb_route_type\u{18}\u{5} \u{1}(\
+  \u{e}2\u{1d}.grpc.testing.GrpclbRouteTypeR\u{f}grpclbRouteType\u{12}\u{1a}\
+  \n\u{8}hostname\u{18}\u{6} \u{1}(\tR\u{8}hostname\"\u{92}\u{1}\
+  \n\u{19}StreamingInputCallRequest\u{12}/\n\u{7}payload\u{18}\u{1} \u{1}(\u{b}2\u{15}.grpc.testing\
+  .PayloadR\u{7}payload\u{12}D\n\u{11}expect_compressed\u{18}\u{2} \u{1}(\u{b}2\u{17}.grpc.testing.\
+  BoolValueR\u{10}expectCompressed\"T\n\u{1a}StreamingInputCallResponse\u{12}6\
+  \n\u{17}aggregated_payload_size\u{18}\u{1} \u{1}(\u{5}R\u{15}aggregatedPayloadSize\"\u{d4}\u{1}\
+  \n\u{12}ResponseParameters\u{12}\u{12}\n\u{4}size\u{18}\u{1} \u{1}(\u{5}R\u{4}size\u{12}\u{1f}\
+  \n\u{b}interval_us\u{18}\u{2} \u{1}(\u{5}R\nintervalUs\u{12}7\
+  \n\ncompressed\u{18}\u{3} \u{1}(\u{b}2\u{17}.grpc.testing.BoolValueR\
+  \ncompressed\u{12}P\n\u{18}fill_peer_socket_address\u{18}\u{4} \u{1}(\u{b}2\u{17}.grpc.testing.Bo\
+  olValueR\u{15}fillPeerSocketAddress\"\u{e9}\u{2}\n\u{1a}StreamingOutputCallRequest\u{12}>\
+  \n\rresponse_type\u{18}\u{1} \u{1}(\u{e}2\u{19}.grpc.testing.PayloadTypeR\u{c}responseType\u{12}Q\
+  \n\u{13}response_parameters\u{18}\u{2} \u{3}(\u{b}2 .grpc.testing.ResponseParametersR\u{12}respon\
+  seParameters\u{12}/\n\u{7}payload\u{18}\u{3} \u{1}(\u{b}2\u{15}.grpc.testing.PayloadR\u{7}payload\
+  \u{12}A\n\u{f}response_status\u{18}\u{7} \u{1}(\u{b}2\u{18}.grpc.testing.EchoStatusR\u{e}response\
+  Status\u{12}D\n\u{f}orca_oob_report\u{18}\u{8} \u{1}(\u{b}2\u{1c}.grpc.testing.TestOrcaReportR\ro\
+  rcaOobReport\"~\n\u{1b}StreamingOutputCallResponse\u{12}/\n\u{7}payload\u{18}\u{1} \u{1}(\u{b}2\
+  \u{15}.grpc.testing.PayloadR\u{7}payload\u{12}.\n\u{13}peer_socket_address\u{18}\u{2} \u{1}(\tR\
+  \u{11}peerSocketAddress\"J\n\u{f}ReconnectParams\u{12}7\n\u{18}max_reconnect_backoff_ms\u{18}\
+  \u{1} \u{1}(\u{5}R\u{15}maxReconnectBackoffMs\"F\n\rReconnectInfo\u{12}\u{16}\
+  \n\u{6}passed\u{18}\u{1} \u{1}(\u{8}R\u{6}passed\u{12}\u{1d}\n\
+  \nbackoff_ms\u{18}\u{2} \u{3}(\u{5}R\tbackoffMs\"V\n\u{18}LoadBalancerStatsRequest\u{12}\u{19}\
+  \n\u{8}num_rpcs\u{18}\u{1} \u{1}(\u{5}R\u{7}numRpcs\u{12}\u{1f}\
+  \n\u{b}timeout_sec\u{18}\u{2} \u{1}(\u{5}R\ntimeoutSec\"\u{e2}\u{4}\
+  \n\u{19}LoadBalancerStatsResponse\u{12}Y\n\u{c}rpcs_by_peer\u{18}\u{1} \u{3}(\u{b}27.grpc.testing\
+  .LoadBalancerStatsResponse.RpcsByPeerEntryR\nrpcsByPeer\u{12}!\
+  \n\u{c}num_failures\u{18}\u{2} \u{1}(\u{5}R\u{b}numFailures\u{12}_\
+  \n\u{e}rpcs_by_method\u{18}\u{3} \u{3}(\u{b}29.grpc.testing.LoadBalancerStatsResponse.RpcsByMetho\
+  dEntryR\u{c}rpcsByMethod\u{1a}\u{b1}\u{1}\n\nRpcsByPeer\u{12}d\
+  \n\u{c}rpcs_by_peer\u{18}\u{1} \u{3}(\u{b}2B.grpc.testing.LoadBalancerStatsResponse.RpcsByPeer.Rp\
+  csByPeerEntryR\nrpcsByPeer\u{1a}=\n\u{f}RpcsByPeerEntry\u{12}\u{10}\
+  \n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}\u{14}\n\u{5}value\u{18}\u{2} \u{1}(\u{5}R\u{5}value\
+  :\u{2}8\u{1}\u{1a}=\n\u{f}RpcsByPeerEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\
+  \u{12}\u{14}\n\u{5}value\u{18}\u{2} \u{1}(\u{5}R\u{5}value:\u{2}8\u{1}\u{1a}s\
+  \n\u{11}RpcsByMethodEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}H\
+  \n\u{5}value\u{18}\u{2} \u{1}(\u{b}22.grpc.testing.LoadBalancerStatsResponse.RpcsByPeerR\u{5}valu\
+  e:\u{2}8\u{1}\"%\n#LoadBalancerAccumulatedStatsRequest\"\u{86}\t\
+  \n$LoadBalancerAccumulatedStatsResponse\u{12}\u{8e}\u{1}\n\u{1a}num_rpcs_started_by_method\u{18}\
+  \u{1} \u{3}(\u{b}2N.grpc.testing.LoadBalancerAccumulatedStatsResponse.NumRpcsStartedByMethodEntry\
+  B\u{2}\u{18}\u{1}R\u{16}numRpcsStartedByMethod\u{12}\u{94}\u{1}\
+  \n\u{1c}num_rpcs_succeeded_by_method\u{18}\u{2} \u{3}(\u{b}2P.grpc.testing.LoadBalancerAccumulate\
+  dStatsResponse.NumRpcsSucceededByMethodEntryB\u{2}\u{18}\u{1}R\u{18}numRpcsSucceededByMethod\
+  \u{12}\u{8b}\u{1}\n\u{19}num_rpcs_failed_by_method\u{18}\u{3} \u{3}(\u{b}2M.grpc.testing.LoadBala\
+  ncerAccumulatedStatsResponse.NumRpcsFailedByMethodEntryB\u{2}\u{18}\u{1}R\u{15}numRpcsFailedByMet\
+  hod\u{12}p\n\u{10}stats_per_method\u{18}\u{4} \u{3}(\u{b}2F.grpc.testing.LoadBalancerAccumulatedS\
+  tatsResponse.StatsPerMethodEntryR\u{e}statsPerMethod\u{1a}I\n\u{1b}NumRpcsStartedByMethodEntry\
+  \u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}\u{14}\
+  \n\u{5}value\u{18}\u{2} \u{1}(\u{5}R\u{5}value:\u{2}8\u{1}\u{1a}K\
+  \n\u{1d}NumRpcsSucceededByMethodEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}\
+  \u{14}\n\u{5}value\u{18}\u{2} \u{1}(\u{5}R\u{5}value:\u{2}8\u{1}\u{1a}H\
+  \n\u{1a}NumRpcsFailedByMethodEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}\u{14}\
+  \n\u{5}value\u{18}\u{2} \u{1}(\u{5}R\u{5}value:\u{2}8\u{1}\u{1a}\u{cf}\u{1}\
+  \n\u{b}MethodStats\u{12}!\n\u{c}rpcs_started\u{18}\u{1} \u{1}(\u{5}R\u{b}rpcsStarted\u{12}b\
+  \n\u{6}result\u{18}\u{2} \u{3}(\u{b}2J.grpc.testing.LoadBalancerAccumulatedStatsResponse.MethodSt\
+  ats.ResultEntryR\u{6}result\u{1a}9\n\u{b}ResultEntry\u{12}\u{10}\
+  \n\u{3}key\u{18}\u{1} \u{1}(\u{5}R\u{3}key\u{12}\u{14}\n\u{5}value\u{18}\u{2} \u{1}(\u{5}R\u{5}va\
+  lue:\u{2}8\u{1}\u{1a}\u{81}\u{1}\n\u{13}StatsPerMethodEntry\u{12}\u{10}\
+  \n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}T\n\u{5}value\u{18}\u{2} \u{1}(\u{b}2>.grpc.testing.\
+  LoadBalancerAccumulatedStatsResponse.MethodStatsR\u{5}value:\u{2}8\u{1}\"\u{e9}\u{2}\
+  \n\u{16}ClientConfigureRequest\u{12}B\n\u{5}types\u{18}\u{1} \u{3}(\u{e}2,.grpc.testing.ClientCon\
+  figureRequest.RpcTypeR\u{5}types\u{12}I\n\u{8}metadata\u{18}\u{2} \u{3}(\u{b}2-.grpc.testing.Clie\
+  ntConfigureRequest.MetadataR\u{8}metadata\u{12}\u{1f}\n\u{b}timeout_sec\u{18}\u{3} \u{1}(\u{5}R\
+  \ntimeoutSec\u{1a}t\n\u{8}Metadata\u{12}@\n\u{4}type\u{18}\u{1} \u{1}(\u{e}2,.grpc.testing.Client\
+  ConfigureRequest.RpcTypeR\u{4}type\u{12}\u{10}\n\u{3}key\u{18}\u{2} \u{1}(\tR\u{3}key\u{12}\u{14}\
+  \n\u{5}value\u{18}\u{3} \u{1}(\tR\u{5}value\")\n\u{7}RpcType\u{12}\u{e}\
+  \n\nEMPTY_CALL\u{10}\u{100}\u{12}\u{e}\n\nUNARY_CALL\u{10}\u{1}\"\u{19}\
+  \n\u{17}ClientConfigureResponse\"\u{8b}\u{3}\n\u{e}TestOrcaReport\u{12}'\
+  \n\u{f}cpu_utilization\u{18}\u{1} \u{1}(\u{1}R\u{e}cpuUtilization\u{12}-\
+  \n\u{12}memory_utilization\u{18}\u{2} \u{1}(\u{1}R\u{11}memoryUtilization\u{12}P\
+  \n\u{c}request_cost\u{18}\u{3} \u{3}(\u{b}2-.grpc.testing.TestOrcaReport.RequestCostEntryR\u{b}re\
+  questCost\u{12}O\n\u{b}utilization\u{18}\u{4} \u{3}(\u{b}2-.grpc.testing.TestOrcaReport.Utilizati\
+  onEntryR\u{b}utilization\u{1a}>\n\u{10}RequestCostEntry\u{12}\u{10}\
+  \n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}\u{14}\n\u{5}value\u{18}\u{2} \u{1}(\u{1}R\u{5}value\
+  :\u{2}8\u{1}\u{1a}>\n\u{10}UtilizationEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\
+  \u{12}\u{14}\n\u{5}value\u{18}\u{2} \u{1}(\u{1}R\u{5}value:\u{2}8\u{1}*\u{1f}\
+  \n\u{b}PayloadType\u{12}\u{10}\n\u{c}COMPRESSABLE\u{10}\u{100}*o\
+  \n\u{f}GrpclbRouteType\u{12}\u{1d}\n\u{19}GRPCLB_ROUTE_TYPE_UNKNOWN\u{10}\u{100}\u{12}\u{1e}\
+  \n\u{1a}GRPCLB_ROUTE_TYPE_FALLBACK\u{10}\u{1}\u{12}\u{1d}\n\u{19}GRPCLB_ROUTE_TYPE_BACKEND\u{10}\
+  \u{2}B\u{1d}\n\u{1b}io.grpc.testing.integrationb\u{6}proto3
+  """,
+  """
+  \n\u{17}grpc/testing/test.proto\u{12}\u{c}grpc.testing\u{1a}\u{18}grpc/testing/empty.proto\u{1a}\
+  \u{1b}grpc/testing/messages.proto2\u{cb}\u{5}\n\u{b}TestService\u{12}5\
+  \n\tEmptyCall\u{12}\u{13}.grpc.testing.Empty\u{1a}\u{13}.grpc.testing.Empty\u{12}F\
+  \n\tUnaryCall\u{12}\u{1b}.grpc.testing.SimpleRequest\u{1a}\u{1c}.grpc.testing.SimpleResponse\
+  \u{12}O\n\u{12}CacheableUnaryCall\u{12}\u{1b}.grpc.testing.SimpleRequest\u{1a}\u{1c}.grpc.testing\
+  .SimpleResponse\u{12}l\n\u{13}StreamingOutputCall\u{12}(.grpc.testing.StreamingOutputCallRequest\
+  \u{1a}).grpc.testing.StreamingOutputCallResponse0\u{1}\u{12}i\
+  \n\u{12}StreamingInputCall\u{12}'.grpc.testing.StreamingInputCallRequest\u{1a}(.grpc.testing.Stre\
+  amingInputCallResponse(\u{1}\u{12}i\n\u{e}FullDuplexCall\u{12}(.grpc.testing.StreamingOutputCallR\
+  equest\u{1a}).grpc.testing.StreamingOutputCallResponse(\u{1}0\u{1}\u{12}i\
+  \n\u{e}HalfDuplexCall\u{12}(.grpc.testing.StreamingOutputCallRequest\u{1a}).grpc.testing.Streamin\
+  gOutputCallResponse(\u{1}0\u{1}\u{12}=\n\u{11}UnimplementedCall\u{12}\u{13}.grpc.testing.Empty\
+  \u{1a}\u{13}.grpc.testing.Empty2U\n\u{14}UnimplementedService\u{12}=\
+  \n\u{11}UnimplementedCall\u{12}\u{13}.grpc.testing.Empty\u{1a}\u{13}.grpc.testing.Empty2\u{89}\
+  \u{1}\n\u{10}ReconnectService\u{12};\n\u{5}Start\u{12}\u{1d}.grpc.testing.ReconnectParams\u{1a}\
+  \u{13}.grpc.testing.Empty\u{12}8\n\u{4}Stop\u{12}\u{13}.grpc.testing.Empty\u{1a}\u{1b}.grpc.testi\
+  ng.ReconnectInfo2\u{86}\u{2}\n\u{18}LoadBalancerStatsService\u{12}c\
+  \n\u{e}GetClientStats\u{12}&.grpc.testing.LoadBalancerStatsRequest\u{1a}'.grpc.testing.LoadBalanc\
+  erStatsResponse\"\u{100}\u{12}\u{84}\u{1}\n\u{19}GetClientAccumulatedStats\u{12}1.grpc.testing.Lo\
+  adBalancerAccumulatedStatsRequest\u{1a}2.grpc.testing.LoadBalancerAccumulatedStatsResponse\"\
+  \u{100}2\u{8b}\u{1}\n\u{16}XdsUpdateHealthService\u{12}6\n\nSetServing\u{12}\u{13}.grpc.testing.E\
+  mpty\u{1a}\u{13}.grpc.testing.Empty\u{12}9\n\rSetNotServing\u{12}\u{13}.grpc.testing.Empty\u{1a}\
+  \u{13}.grpc.testing.Empty2{\n\u{1f}XdsUpdateClientConfigureService\u{12}X\
+  \n\tConfigure\u{12}$.grpc.testing.ClientConfigureRequest\u{1a}%.grpc.testing.ClientConfigureRespo\
+  nseB\u{1d}\n\u{1b}io.grpc.testing.integrationb\u{6}proto3
+  """
+)

@@ -29,7 +29,7 @@ struct Generator: CodeGenerator {
     for file in files {
       try generatorOutputs.add(
         fileName: options.fileName(for: file.name),
-        contents: StubFile(file, options).text)
+        contents: StubFile(file, options).text())
     }
   }
 

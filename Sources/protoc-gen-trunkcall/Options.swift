@@ -12,6 +12,8 @@ struct Options {
     Client=true|false                           the client to call (default true)
     UnimplementedDefaults=true|false            methods left out answer UNIMPLEMENTED, instead of
                                                 failing to compile (default false)
+    Descriptors=true|false|only                 what server reflection tells of the services, in
+                                                the program (default true); only: and nothing else
     UseAccessLevelOnImports=true|false          `public import` and the like, for modules that are
                                                 built with InternalImportsByDefault (default false)
     ProtoPathModuleMappings=FILE                which .proto is in which Swift module
@@ -26,11 +28,18 @@ struct Options {
     case dropPath = "droppath"
   }
 
+  enum Descriptors: String {
+    case included = "true"
+    case left = "false"
+    case only
+  }
+
   var visibility = Visibility.internal
   var naming = FileNaming.fullPath
   var server = true
   var client = true
   var unimplementedDefaults = false
+  var descriptors = Descriptors.included
   var accessLevelOnImports = false
   var modules = ProtoFileToModuleMappings()
 
@@ -46,6 +55,8 @@ struct Options {
       case "Client": client = try Options.choice(Bool(value.lowercased()), key, value)
       case "UnimplementedDefaults":
         unimplementedDefaults = try Options.choice(Bool(value.lowercased()), key, value)
+      case "Descriptors":
+        descriptors = try Options.choice(Descriptors(rawValue: value.lowercased()), key, value)
       case "UseAccessLevelOnImports":
         accessLevelOnImports = try Options.choice(Bool(value.lowercased()), key, value)
       case "ProtoPathModuleMappings":

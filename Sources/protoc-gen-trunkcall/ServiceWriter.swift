@@ -46,13 +46,22 @@ struct ServiceWriter {
 
   var text: String {
     var out = Lines()
-    for (alias, name) in names.aliases(in: service) {
+    for (alias, name) in options.descriptors == .only ? [] : names.aliases(in: service) {
       out.add("\(access)typealias \(alias) = \(name)", "")
     }
     out.comment(service.protoSourceCommentsWithDeprecation())
     // `nonisolated`, since the module may be isolated to the main actor by default.
     out.add("\(access)nonisolated enum \(type) {")
     out.add("  \(access)static let name: Swift.String = \"\(service.fullName)\"")
+    if options.descriptors != .left {
+      out.add(
+        "  /// What the .proto says, for server reflection.",
+        "  \(access)static var descriptors: \(names.runtime("ProtoDescriptors")) { _descriptors }")
+    }
+    if options.descriptors == .only {
+      out.add("}")
+      return out.text
+    }
     writeMethods(&out)
     if options.server { writeProtocol(&out) }
     if options.client { writeClient(&out) }
@@ -105,6 +114,9 @@ struct ServiceWriter {
     out.add("", "nonisolated extension \(type).Service {")
     out.add(
       "  \(access)func register(in table: inout \(names.runtime("MethodTable"))) {")
+    if options.descriptors != .left {
+      out.add("    table.describe(\(type).name, \(type).descriptors)")
+    }
     for method in methods {
       let count = handlerParameters(method, named: false).count
       let arguments = (0..<count).map { "$\($0)" }.joined(separator: ", ")

@@ -15,7 +15,7 @@ struct StubFile {
     self.names = try Names(file, options)
   }
 
-  var text: String {
+  func text() throws -> String {
     var out = """
       // DO NOT EDIT.
       // swift-format-ignore-file
@@ -34,6 +34,11 @@ struct StubFile {
     for service in file.services {
       out += "\n" + ServiceWriter(service, names, options).text
     }
+    if options.descriptors != .left {
+      var lines = Lines()
+      try DescriptorWriter(file: file, names: names).write(&lines)
+      out += lines.text
+    }
     return out
   }
 
@@ -42,6 +47,7 @@ struct StubFile {
       options.accessLevelOnImports ? "\(access) import \(module)" : "import \(module)"
     }
     let access = options.visibility.rawValue
+    guard options.descriptors != .only else { return line(access, "Trunkcall") + "\n" }
     // Methods' descriptors are not inlinable, so the codecs stay out of the interface.
     let lines =
       [line("internal", "TrunkProtobuf"), line(access, "Trunkcall")]

@@ -15,6 +15,8 @@ private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 /// `x-echo-trailing` and `x-echo-trailing-bin` as trailing metadata, with OK as with an error.
 public nonisolated enum Trunkcall_Test_Echo {
   public static let name: Swift.String = "trunkcall.test.Echo"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let unary = _Trunkcall.MethodDescriptor<Trunkcall_Test_EchoRequest, Trunkcall_Test_EchoReply>(
@@ -114,6 +116,7 @@ public nonisolated enum Trunkcall_Test_Echo {
 
 nonisolated extension Trunkcall_Test_Echo.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Trunkcall_Test_Echo.name, Trunkcall_Test_Echo.descriptors)
     table.unary(Trunkcall_Test_Echo.Methods.unary) { try await self.unary($0, $1) }
     table.clientStreaming(Trunkcall_Test_Echo.Methods.collect) { try await self.collect($0, $1) }
     table.serverStreaming(Trunkcall_Test_Echo.Methods.expand) { try await self.expand($0, $1, $2) }
@@ -148,3 +151,26 @@ nonisolated extension Trunkcall_Test_Echo.Service {
     throw _Trunkcall.RPCError(.unimplemented, "trunkcall.test.Echo/Chat is not implemented")
   }
 }
+
+// trunkcall/echo.proto and what it imports, for server reflection: FileDescriptorProto each.
+private nonisolated let _descriptors = _Trunkcall.ProtoDescriptors(
+  """
+  \n\u{14}trunkcall/echo.proto\u{12}\u{e}trunkcall.test\"\u{8d}\u{2}\
+  \n\u{b}EchoRequest\u{12}\u{12}\n\u{4}text\u{18}\u{1} \u{1}(\tR\u{4}text\u{12}\u{18}\
+  \n\u{7}payload\u{18}\u{2} \u{1}(\u{c}R\u{7}payload\u{12}\u{14}\
+  \n\u{5}count\u{18}\u{3} \u{1}(\u{5}R\u{5}count\u{12}\u{1f}\n\u{b}status_code\u{18}\u{4} \u{1}(\
+  \u{5}R\nstatusCode\u{12}%\n\u{e}status_message\u{18}\u{5} \u{1}(\tR\rstatusMessage\u{12}\u{19}\
+  \n\u{8}sleep_ms\u{18}\u{6} \u{1}(\u{5}R\u{7}sleepMs\u{12}\u{17}\
+  \n\u{7}burn_ms\u{18}\u{7} \u{1}(\u{5}R\u{6}burnMs\u{12}\u{19}\
+  \n\u{8}block_ms\u{18}\u{8} \u{1}(\u{5}R\u{7}blockMs\u{12}#\n\rreply_padding\u{18}\t \u{1}(\u{5}R\
+  \u{c}replyPadding\"i\n\tEchoReply\u{12}\u{12}\n\u{4}text\u{18}\u{1} \u{1}(\tR\u{4}text\u{12}\
+  \u{18}\n\u{7}payload\u{18}\u{2} \u{1}(\u{c}R\u{7}payload\u{12}\u{16}\
+  \n\u{6}number\u{18}\u{3} \u{1}(\u{5}R\u{6}number\u{12}\u{16}\n\u{6}server\u{18}\u{4} \u{1}(\tR\
+  \u{6}server2\u{99}\u{2}\n\u{4}Echo\u{12}D\n\u{5}Unary\u{12}\u{1b}.trunkcall.test.EchoRequest\
+  \u{1a}\u{19}.trunkcall.test.EchoReply\"\u{3}\u{90}\u{2}\u{1}\u{12}C\
+  \n\u{7}Collect\u{12}\u{1b}.trunkcall.test.EchoRequest\u{1a}\u{19}.trunkcall.test.EchoReply(\u{1}\
+  \u{12}B\n\u{6}Expand\u{12}\u{1b}.trunkcall.test.EchoRequest\u{1a}\u{19}.trunkcall.test.EchoReply0\
+  \u{1}\u{12}B\n\u{4}Chat\u{12}\u{1b}.trunkcall.test.EchoRequest\u{1a}\u{19}.trunkcall.test.EchoRep\
+  ly(\u{1}0\u{1}b\u{6}proto3
+  """
+)

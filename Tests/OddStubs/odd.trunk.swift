@@ -17,6 +17,8 @@ public typealias TypeService_Methods = Methods
 /// with a comment of two lines and "quotes" and a \ backslash.
 public nonisolated enum TypeService {
   public static let name: Swift.String = "Type"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let init_ = _Trunkcall.MethodDescriptor<TypeService_Client, TypeService_Client.Service>(
@@ -297,6 +299,7 @@ public nonisolated enum TypeService {
 
 nonisolated extension TypeService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(TypeService.name, TypeService.descriptors)
     table.unary(TypeService.Methods.init_) { try await self.init_($0, $1) }
     table.unary(TypeService.Methods.self_) { try await self.self_($0, $1) }
     table.unary(TypeService.Methods.`import`) { try await self.`import`($0, $1) }
@@ -405,6 +408,8 @@ nonisolated extension TypeService.Service {
 /// Nothing to call.
 public nonisolated enum Client2 {
   public static let name: Swift.String = "Client2"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {}
 
@@ -426,6 +431,7 @@ public nonisolated enum Client2 {
 
 nonisolated extension Client2.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Client2.name, Client2.descriptors)
   }
 }
 
@@ -434,6 +440,8 @@ public typealias AnyService_Client = Client
 /// Each would be a word of Swift or a type that others refer to. In Tests/Consumer there are more.
 public nonisolated enum AnyService {
   public static let name: Swift.String = "any"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let `any` = _Trunkcall.MethodDescriptor<AnyService_Client, AnyService_Client>(
@@ -476,6 +484,7 @@ public nonisolated enum AnyService {
 
 nonisolated extension AnyService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(AnyService.name, AnyService.descriptors)
     table.unary(AnyService.Methods.`any`) { try await self.`any`($0, $1) }
   }
 
@@ -490,6 +499,8 @@ public typealias Class_Client = Client
 
 public nonisolated enum Class {
   public static let name: Swift.String = "class"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let `class` = _Trunkcall.MethodDescriptor<Class_Client, Class_Client>(
@@ -532,6 +543,7 @@ public nonisolated enum Class {
 
 nonisolated extension Class.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Class.name, Class.descriptors)
     table.unary(Class.Methods.`class`) { try await self.`class`($0, $1) }
   }
 
@@ -546,6 +558,8 @@ public typealias DoubleService_Client = Client
 
 public nonisolated enum DoubleService {
   public static let name: Swift.String = "Double"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let double = _Trunkcall.MethodDescriptor<DoubleService_Client, DoubleService_Client>(
@@ -588,6 +602,7 @@ public nonisolated enum DoubleService {
 
 nonisolated extension DoubleService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(DoubleService.name, DoubleService.descriptors)
     table.unary(DoubleService.Methods.double) { try await self.double($0, $1) }
   }
 
@@ -602,6 +617,8 @@ public typealias SwiftProtobufService_Client = Client
 
 public nonisolated enum SwiftProtobufService {
   public static let name: Swift.String = "SwiftProtobuf"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let swiftProtobuf = _Trunkcall.MethodDescriptor<SwiftProtobufService_Client, SwiftProtobufService_Client>(
@@ -644,6 +661,7 @@ public nonisolated enum SwiftProtobufService {
 
 nonisolated extension SwiftProtobufService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(SwiftProtobufService.name, SwiftProtobufService.descriptors)
     table.unary(SwiftProtobufService.Methods.swiftProtobuf) { try await self.swiftProtobuf($0, $1) }
   }
 
@@ -653,3 +671,38 @@ nonisolated extension SwiftProtobufService.Service {
     throw _Trunkcall.RPCError(.unimplemented, "SwiftProtobuf/SwiftProtobuf is not implemented")
   }
 }
+
+// trunkcall/odd.proto and what it imports, for server reflection: FileDescriptorProto each.
+private nonisolated let _descriptors = _Trunkcall.ProtoDescriptors(
+  """
+  \n\u{1b}google/protobuf/empty.proto\u{12}\u{f}google.protobuf\"\u{7}\
+  \n\u{5}EmptyB}\n\u{13}com.google.protobufB\nEmptyProtoP\u{1}Z.google.golang.org/protobuf/types/kn\
+  own/emptypb\u{f8}\u{1}\u{1}\u{a2}\u{2}\u{3}GPB\u{aa}\u{2}\u{1e}Google.Protobuf.WellKnownTypesb\
+  \u{6}proto3
+  """,
+  """
+  \n\u{19}trunkcall/odd_types.proto\u{12}\rodd.deep.down\"$\n\u{5}Outer\u{1a}\u{1b}\
+  \n\u{5}Inner\u{12}\u{12}\n\u{4}text\u{18}\u{1} \u{1}(\tR\u{4}textb\u{6}proto3
+  """,
+  """
+  \n\u{13}trunkcall/odd.proto\u{1a}\u{1b}google/protobuf/empty.proto\u{1a}\u{19}trunkcall/odd_types\
+  .proto\"\u{13}\n\u{6}Client\u{1a}\t\n\u{7}Service\"\t\n\u{7}Methods\"\u{c}\
+  \n\nServerCall\"\u{b}\n\tTrunkcall2\u{a5}\u{4}\n\u{4}Type\u{12} \
+  \n\u{4}Init\u{12}\u{7}.Client\u{1a}\u{f}.Client.Service\u{12}\u{1d}\
+  \n\u{4}Self\u{12}\u{8}.Methods\u{1a}\u{b}.ServerCall\u{12}8\n\u{6}Import\u{12}\u{16}.google.proto\
+  buf.Empty\u{1a}\u{16}.google.protobuf.Empty\u{12}\u{1e}\n\u{7}Options\u{12}\u{7}.Client\u{1a}\
+  \u{8}.Methods(\u{1}\u{12}\u{1e}\n\u{7}Invoker\u{12}\u{7}.Client\u{1a}\u{8}.Methods0\u{1}\u{12}3\
+  \n\u{8}Register\u{12}\u{7}.Client\u{1a}\u{1a}.odd.deep.down.Outer.Inner(\u{1}0\u{1}\u{12}7\
+  \n\u{3}Get\u{12}\u{14}.odd.deep.down.Outer\u{1a}\u{1a}.odd.deep.down.Outer.Inner\u{12}7\
+  \n\u{3}get\u{12}\u{14}.odd.deep.down.Outer\u{1a}\u{1a}.odd.deep.down.Outer.Inner\u{12}\u{1e}\
+  \n\u{4}Name\u{12}\n.Trunkcall\u{1a}\n.Trunkcall\u{12}\u{16}\n\u{2}_1\u{12}\u{7}.Client\u{1a}\u{7}\
+  .Client\u{12} \n\u{c}FindResponse\u{12}\u{7}.Client\u{1a}\u{7}.Client\u{12}\u{18}\
+  \n\u{4}Find\u{12}\u{7}.Client\u{1a}\u{7}.Client\u{12}\u{1b}\n\u{7}HTTPGet\u{12}\u{7}.Client\u{1a}\
+  \u{7}.Client\u{12}*\n\u{e}get_all_things\u{12}\u{7}.Client\u{1a}\u{7}.Client\"\u{6}\u{88}\u{2}\
+  \u{1}\u{90}\u{2}\u{2}2\t\n\u{7}Client22\u{1e}\n\u{3}any\u{12}\u{17}\
+  \n\u{3}any\u{12}\u{7}.Client\u{1a}\u{7}.Client2\"\n\u{5}class\u{12}\u{19}\
+  \n\u{5}class\u{12}\u{7}.Client\u{1a}\u{7}.Client2$\n\u{6}Double\u{12}\u{1a}\
+  \n\u{6}Double\u{12}\u{7}.Client\u{1a}\u{7}.Client22\n\rSwiftProtobuf\u{12}!\
+  \n\rSwiftProtobuf\u{12}\u{7}.Client\u{1a}\u{7}.Clientb\u{6}proto3
+  """
+)

@@ -11,6 +11,8 @@ private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 nonisolated enum StrictOne {
   static let name: Swift.String = "a_b.c1.One"
+  /// What the .proto says, for server reflection.
+  static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   nonisolated enum Methods {
     static let aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns = _Trunkcall.MethodDescriptor<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_Int64Value>(
@@ -55,6 +57,7 @@ nonisolated enum StrictOne {
 
 nonisolated extension StrictOne.Service {
   func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(StrictOne.name, StrictOne.descriptors)
     table.bidirectional(
       StrictOne.Methods.aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns
     ) { try await self.aMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHundredColumns($0, $1, $2) }
@@ -63,6 +66,8 @@ nonisolated extension StrictOne.Service {
 
 nonisolated enum StrictTwo {
   static let name: Swift.String = "a_b.c1.Two"
+  /// What the .proto says, for server reflection.
+  static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   nonisolated enum Methods {
     static let call = _Trunkcall.MethodDescriptor<SwiftProtobuf.Google_Protobuf_StringValue, SwiftProtobuf.Google_Protobuf_StringValue>(
@@ -104,6 +109,32 @@ nonisolated enum StrictTwo {
 
 nonisolated extension StrictTwo.Service {
   func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(StrictTwo.name, StrictTwo.descriptors)
     table.unary(StrictTwo.Methods.call) { try await self.call($0, $1) }
   }
 }
+
+// trunkcall/strict.proto and what it imports, for server reflection: FileDescriptorProto each.
+private nonisolated let _descriptors = _Trunkcall.ProtoDescriptors(
+  """
+  \n\u{1e}google/protobuf/wrappers.proto\u{12}\u{f}google.protobuf\"#\
+  \n\u{b}DoubleValue\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\u{1}R\u{5}value\"\"\
+  \n\nFloatValue\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\u{2}R\u{5}value\"\"\
+  \n\nInt64Value\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\u{3}R\u{5}value\"#\
+  \n\u{b}UInt64Value\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\u{4}R\u{5}value\"\"\
+  \n\nInt32Value\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\u{5}R\u{5}value\"#\
+  \n\u{b}UInt32Value\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\rR\u{5}value\"!\
+  \n\tBoolValue\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\u{8}R\u{5}value\"#\
+  \n\u{b}StringValue\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\tR\u{5}value\"\"\
+  \n\nBytesValue\u{12}\u{14}\n\u{5}value\u{18}\u{1} \u{1}(\u{c}R\u{5}valueB\u{83}\u{1}\
+  \n\u{13}com.google.protobufB\rWrappersProtoP\u{1}Z1google.golang.org/protobuf/types/known/wrapper\
+  spb\u{f8}\u{1}\u{1}\u{a2}\u{2}\u{3}GPB\u{aa}\u{2}\u{1e}Google.Protobuf.WellKnownTypesb\u{6}proto3
+  """,
+  """
+  \n\u{16}trunkcall/strict.proto\u{12}\u{6}a_b.c1\u{1a}\u{1e}google/protobuf/wrappers.proto2\u{93}\
+  \u{1}\n\u{3}One\u{12}\u{8b}\u{1}\nJAMethodWithANameSoLongThatItsSignatureCannotPossiblyFitIntoAHu\
+  ndredColumns\u{12}\u{1c}.google.protobuf.StringValue\u{1a}\u{1b}.google.protobuf.Int64Value(\u{1}\
+  0\u{1}2I\n\u{3}Two\u{12}B\n\u{4}Call\u{12}\u{1c}.google.protobuf.StringValue\u{1a}\u{1c}.google.p\
+  rotobuf.StringValueB\t\u{ba}\u{2}\u{6}Strictb\u{6}proto3
+  """
+)

@@ -147,10 +147,10 @@ struct StubTests {
 
 // MARK: - Running protoc
 
-private let root = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
+let root = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
 
 /// Where this build has put its programs: beside the tests.
-private let products: String = {
+let products: String = {
   var buffer = [CChar](repeating: 0, count: 4096)
   let count = max(0, readlink("/proc/self/exe", &buffer, buffer.count))
   let path = String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
@@ -158,7 +158,7 @@ private let products: String = {
 }()
 
 /// What the plug-in makes of `proto`: names of files, then their text; or protoc's complaint.
-private func protoc(_ options: String, _ proto: String) -> (status: Int32, output: String) {
+func protoc(_ options: String, _ proto: String) -> (status: Int32, output: String) {
   shell(
     """
     out=$(mktemp -d) && trap 'rm -rf "$out"' EXIT && \
@@ -169,7 +169,7 @@ private func protoc(_ options: String, _ proto: String) -> (status: Int32, outpu
 }
 
 /// The same for a .proto that has this text after its syntax.
-private func protoc(_ options: String, text: String) -> (status: Int32, output: String) {
+func protoc(_ options: String, text: String) -> (status: Int32, output: String) {
   shell(
     """
     out=$(mktemp -d) && trap 'rm -rf "$out"' EXIT && \
@@ -182,7 +182,7 @@ private func protoc(_ options: String, text: String) -> (status: Int32, output: 
     """)
 }
 
-private func shell(_ command: String) -> (status: Int32, output: String) {
+func shell(_ command: String) -> (status: Int32, output: String) {
   guard let pipe = popen("{ \(command)\n} 2>&1", "r") else { return (-1, "popen failed") }
   var output: [UInt8] = []
   var buffer = [UInt8](repeating: 0, count: 4096)

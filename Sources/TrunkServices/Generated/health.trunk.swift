@@ -10,6 +10,8 @@ private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 public nonisolated enum Grpc_Health_V1_Health {
   public static let name: Swift.String = "grpc.health.v1.Health"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let check = _Trunkcall.MethodDescriptor<Grpc_Health_V1_HealthCheckRequest, Grpc_Health_V1_HealthCheckResponse>(
@@ -128,8 +130,30 @@ public nonisolated enum Grpc_Health_V1_Health {
 
 nonisolated extension Grpc_Health_V1_Health.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Grpc_Health_V1_Health.name, Grpc_Health_V1_Health.descriptors)
     table.unary(Grpc_Health_V1_Health.Methods.check) { try await self.check($0, $1) }
     table.serverStreaming(Grpc_Health_V1_Health.Methods.watch) { try await self.watch($0, $1, $2) }
     table.unary(Grpc_Health_V1_Health.Methods.list) { try await self.list($0, $1) }
   }
 }
+
+// grpc/health/v1/health.proto and what it imports, for server reflection: FileDescriptorProto each.
+private nonisolated let _descriptors = _Trunkcall.ProtoDescriptors(
+  """
+  \n\u{1b}grpc/health/v1/health.proto\u{12}\u{e}grpc.health.v1\".\
+  \n\u{12}HealthCheckRequest\u{12}\u{18}\n\u{7}service\u{18}\u{1} \u{1}(\tR\u{7}service\"\u{b1}\
+  \u{1}\n\u{13}HealthCheckResponse\u{12}I\n\u{6}status\u{18}\u{1} \u{1}(\u{e}21.grpc.health.v1.Heal\
+  thCheckResponse.ServingStatusR\u{6}status\"O\n\rServingStatus\u{12}\u{b}\
+  \n\u{7}UNKNOWN\u{10}\u{100}\u{12}\u{b}\n\u{7}SERVING\u{10}\u{1}\u{12}\u{f}\
+  \n\u{b}NOT_SERVING\u{10}\u{2}\u{12}\u{13}\n\u{f}SERVICE_UNKNOWN\u{10}\u{3}\"\u{13}\
+  \n\u{11}HealthListRequest\"\u{c4}\u{1}\n\u{12}HealthListResponse\u{12}L\
+  \n\u{8}statuses\u{18}\u{1} \u{3}(\u{b}20.grpc.health.v1.HealthListResponse.StatusesEntryR\u{8}sta\
+  tuses\u{1a}`\n\rStatusesEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}9\
+  \n\u{5}value\u{18}\u{2} \u{1}(\u{b}2#.grpc.health.v1.HealthCheckResponseR\u{5}value:\u{2}8\u{1}2\
+  \u{fd}\u{1}\n\u{6}Health\u{12}P\n\u{5}Check\u{12}\".grpc.health.v1.HealthCheckRequest\u{1a}#.grpc\
+  .health.v1.HealthCheckResponse\u{12}R\n\u{5}Watch\u{12}\".grpc.health.v1.HealthCheckRequest\u{1a}\
+  #.grpc.health.v1.HealthCheckResponse0\u{1}\u{12}M\n\u{4}List\u{12}!.grpc.health.v1.HealthListRequ\
+  est\u{1a}\".grpc.health.v1.HealthListResponseBa\n\u{11}io.grpc.health.v1B\u{b}HealthProtoP\u{1}Z,\
+  google.golang.org/grpc/health/grpc_health_v1\u{aa}\u{2}\u{e}Grpc.Health.V1b\u{6}proto3
+  """
+)

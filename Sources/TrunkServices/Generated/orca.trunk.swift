@@ -11,6 +11,8 @@ private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 /// Reports of the server's load on a stream, at intervals.
 public nonisolated enum Xds_Service_Orca_V3_OpenRcaService {
   public static let name: Swift.String = "xds.service.orca.v3.OpenRcaService"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let streamCoreMetrics = _Trunkcall.MethodDescriptor<Xds_Service_Orca_V3_OrcaLoadReportRequest, Xds_Data_Orca_V3_OrcaLoadReport>(
@@ -54,8 +56,46 @@ public nonisolated enum Xds_Service_Orca_V3_OpenRcaService {
 
 nonisolated extension Xds_Service_Orca_V3_OpenRcaService.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Xds_Service_Orca_V3_OpenRcaService.name, Xds_Service_Orca_V3_OpenRcaService.descriptors)
     table.serverStreaming(
       Xds_Service_Orca_V3_OpenRcaService.Methods.streamCoreMetrics
     ) { try await self.streamCoreMetrics($0, $1, $2) }
   }
 }
+
+// xds/service/orca/v3/orca.proto and what it imports, for server reflection: FileDescriptorProto each.
+private nonisolated let _descriptors = _Trunkcall.ProtoDescriptors(
+  """
+  \n\u{1e}google/protobuf/duration.proto\u{12}\u{f}google.protobuf\":\
+  \n\u{8}Duration\u{12}\u{18}\n\u{7}seconds\u{18}\u{1} \u{1}(\u{3}R\u{7}seconds\u{12}\u{14}\
+  \n\u{5}nanos\u{18}\u{2} \u{1}(\u{5}R\u{5}nanosB\u{83}\u{1}\n\u{13}com.google.protobufB\rDurationP\
+  rotoP\u{1}Z1google.golang.org/protobuf/types/known/durationpb\u{f8}\u{1}\u{1}\u{a2}\u{2}\u{3}GPB\
+  \u{aa}\u{2}\u{1e}Google.Protobuf.WellKnownTypesb\u{6}proto3
+  """,
+  """
+  \n'xds/data/orca/v3/orca_load_report.proto\u{12}\u{10}xds.data.orca.v3\"\u{af}\u{5}\
+  \n\u{e}OrcaLoadReport\u{12}'\n\u{f}cpu_utilization\u{18}\u{1} \u{1}(\u{1}R\u{e}cpuUtilization\
+  \u{12}'\n\u{f}mem_utilization\u{18}\u{2} \u{1}(\u{1}R\u{e}memUtilization\u{12}\u{14}\
+  \n\u{3}rps\u{18}\u{3} \u{1}(\u{4}B\u{2}\u{18}\u{1}R\u{3}rps\u{12}T\
+  \n\u{c}request_cost\u{18}\u{4} \u{3}(\u{b}21.xds.data.orca.v3.OrcaLoadReport.RequestCostEntryR\
+  \u{b}requestCost\u{12}S\n\u{b}utilization\u{18}\u{5} \u{3}(\u{b}21.xds.data.orca.v3.OrcaLoadRepor\
+  t.UtilizationEntryR\u{b}utilization\u{12}%\n\u{e}rps_fractional\u{18}\u{6} \u{1}(\u{1}R\rrpsFract\
+  ional\u{12}\u{10}\n\u{3}eps\u{18}\u{7} \u{1}(\u{1}R\u{3}eps\u{12}W\
+  \n\rnamed_metrics\u{18}\u{8} \u{3}(\u{b}22.xds.data.orca.v3.OrcaLoadReport.NamedMetricsEntryR\
+  \u{c}namedMetrics\u{12}7\n\u{17}application_utilization\u{18}\t \u{1}(\u{1}R\u{16}applicationUtil\
+  ization\u{1a}>\n\u{10}RequestCostEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}\
+  \u{14}\n\u{5}value\u{18}\u{2} \u{1}(\u{1}R\u{5}value:\u{2}8\u{1}\u{1a}>\
+  \n\u{10}UtilizationEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}\u{14}\
+  \n\u{5}value\u{18}\u{2} \u{1}(\u{1}R\u{5}value:\u{2}8\u{1}\u{1a}?\
+  \n\u{11}NamedMetricsEntry\u{12}\u{10}\n\u{3}key\u{18}\u{1} \u{1}(\tR\u{3}key\u{12}\u{14}\
+  \n\u{5}value\u{18}\u{2} \u{1}(\u{1}R\u{5}value:\u{2}8\u{1}b\u{6}proto3
+  """,
+  """
+  \n\u{1e}xds/service/orca/v3/orca.proto\u{12}\u{13}xds.service.orca.v3\u{1a}\u{1e}google/protobuf/\
+  duration.proto\u{1a}'xds/data/orca/v3/orca_load_report.proto\"\u{89}\u{1}\
+  \n\u{15}OrcaLoadReportRequest\u{12}B\n\u{f}report_interval\u{18}\u{1} \u{1}(\u{b}2\u{19}.google.p\
+  rotobuf.DurationR\u{e}reportInterval\u{12},\n\u{12}request_cost_names\u{18}\u{2} \u{3}(\tR\u{10}r\
+  equestCostNames2u\n\u{e}OpenRcaService\u{12}c\n\u{11}StreamCoreMetrics\u{12}*.xds.service.orca.v3\
+  .OrcaLoadReportRequest\u{1a} .xds.data.orca.v3.OrcaLoadReport0\u{1}b\u{6}proto3
+  """
+)

@@ -25,6 +25,8 @@ public enum _Trunkcall {
     Trunkcall.MethodDescriptor<Request, Response>
   /// See ``Trunkcall/MethodTable``.
   public typealias MethodTable = Trunkcall.MethodTable
+  /// See ``Trunkcall/ProtoDescriptors``.
+  public typealias ProtoDescriptors = Trunkcall.ProtoDescriptors
   /// See ``Trunkcall/RequestStream``.
   public typealias RequestStream<Message: Sendable> = Trunkcall.RequestStream<Message>
   /// See ``Trunkcall/ResponseStream``.

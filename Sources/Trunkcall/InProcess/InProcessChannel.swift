@@ -58,6 +58,7 @@ public struct InProcessChannel: CallInvoker {
     self.authority = authority
     log = CallLog(logger)
     methods.warnOfIdle(serverInterceptors, logger)
+    methods.describe(to: services, logger)
     let names = methods.services
     for case let health as any HealthReporting in services { health.serves(names) }
   }

@@ -7,12 +7,14 @@ internal import Logging
 /// collisions in it.
 final class MethodIndex: Sendable {
   let methods: [ServedMethod]
+  private let served: ServedServices
   /// Positions in ``methods``; -1 is free. A power of two, at least four for each method.
   private let slots: [Int32]
   private let mask: UInt64
 
-  init(_ methods: [ServedMethod]) {
+  init(_ methods: [ServedMethod], describedBy descriptors: [String: ProtoDescriptors] = [:]) {
     self.methods = methods
+    served = ServedServices(methods: methods.lazy.map(\.name), descriptors)
     var size = 16
     while size < methods.count * 4 { size *= 2 }
     mask = UInt64(size - 1)
@@ -38,7 +40,7 @@ final class MethodIndex: Sendable {
         ServedMethod(
           entry.key, entry.value, index: index, dispatch: dispatch(entry.key),
           interceptors: interceptors.applying(to: entry.key))
-      })
+      }, describedBy: table.descriptors)
   }
 
   /// - Returns: its position in ``methods``; -1 for none.
@@ -60,6 +62,16 @@ final class MethodIndex: Sendable {
     RPCError(
       .unimplemented,
       hasService(of: path) ? "unknown method \(path)" : "unknown service of \(path)")
+  }
+
+  /// Informs those of `services` that answer about the others.
+  func describe(to services: [any RPCService], _ logger: Logger) {
+    for case let reflection as any ServiceReflecting in services {
+      for problem in reflection.serves(served) {
+        logger.error(
+          "descriptors of services do not fit together", metadata: ["descriptors": "\(problem)"])
+      }
+    }
   }
 
   /// Logs each interceptor that applies to none of the methods at error level: without that, a

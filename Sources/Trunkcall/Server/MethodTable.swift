@@ -17,6 +17,8 @@ public struct MethodTable: Sendable {
   /// By method. Each value makes a handler: every loop has one of its own, see
   /// ``LoopMethod/handler``.
   private(set) var handlers: [MethodName: @Sendable () -> Handler] = [:]
+  /// By service, `package.Service`.
+  private(set) var descriptors: [String: ProtoDescriptors] = [:]
 
   /// Empty; a server makes one and passes it to each ``RPCService/register(in:)``.
   public init() {}
@@ -25,6 +27,12 @@ public struct MethodTable: Sendable {
     _ name: MethodName, _ handler: @escaping @Sendable () -> Handler
   ) {
     handlers[name] = handler
+  }
+
+  /// Registers the descriptors of a service, for server reflection; generated stubs do.
+  /// - Parameter service: `package.Service`.
+  public mutating func describe(_ service: String, _ descriptors: ProtoDescriptors) {
+    self.descriptors[service] = descriptors
   }
 
   /// Registers a handler for one request and one response. An ``RPCError`` that it throws is the

@@ -38,5 +38,6 @@ final class ServerCore: Sendable {
     self.logger = logger
     log = CallLog(logger)
     methods.warnOfIdle(interceptors, logger)
+    methods.describe(to: services, logger)
   }
 }

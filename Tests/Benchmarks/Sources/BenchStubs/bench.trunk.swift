@@ -10,6 +10,8 @@ private nonisolated let _stubFormat: () = _Trunkcall.StubFormat.v2
 
 public nonisolated enum Bench_Bench {
   public static let name: Swift.String = "bench.Bench"
+  /// What the .proto says, for server reflection.
+  public static var descriptors: _Trunkcall.ProtoDescriptors { _descriptors }
 
   public nonisolated enum Methods {
     public static let echo = _Trunkcall.MethodDescriptor<Bench_Payload, Bench_Payload>(
@@ -85,8 +87,21 @@ public nonisolated enum Bench_Bench {
 
 nonisolated extension Bench_Bench.Service {
   public func register(in table: inout _Trunkcall.MethodTable) {
+    table.describe(Bench_Bench.name, Bench_Bench.descriptors)
     table.unary(Bench_Bench.Methods.echo) { try await self.echo($0, $1) }
     table.serverStreaming(Bench_Bench.Methods.down) { try await self.down($0, $1, $2) }
     table.bidirectional(Bench_Bench.Methods.pingPong) { try await self.pingPong($0, $1, $2) }
   }
 }
+
+// bench/bench.proto and what it imports, for server reflection: FileDescriptorProto each.
+private nonisolated let _descriptors = _Trunkcall.ProtoDescriptors(
+  """
+  \n\u{11}bench/bench.proto\u{12}\u{5}bench\"\u{1d}\n\u{7}Payload\u{12}\u{12}\
+  \n\u{4}body\u{18}\u{1} \u{1}(\u{c}R\u{4}body\"7\n\u{b}DownRequest\u{12}\u{14}\
+  \n\u{5}count\u{18}\u{1} \u{1}(\u{5}R\u{5}count\u{12}\u{12}\n\u{4}size\u{18}\u{2} \u{1}(\u{5}R\
+  \u{4}size2\u{8d}\u{1}\n\u{5}Bench\u{12}&\n\u{4}Echo\u{12}\u{e}.bench.Payload\u{1a}\u{e}.bench.Pay\
+  load\u{12},\n\u{4}Down\u{12}\u{12}.bench.DownRequest\u{1a}\u{e}.bench.Payload0\u{1}\u{12}.\
+  \n\u{8}PingPong\u{12}\u{e}.bench.Payload\u{1a}\u{e}.bench.Payload(\u{1}0\u{1}b\u{6}proto3
+  """
+)
