@@ -243,9 +243,9 @@ let package = Package(
     .testTarget(
       name: "InteropTests",
       dependencies: [
-        "EchoService", "EchoStubs", "InteropStubs", "InteropSupport", "ProcessSupport",
-        "TestCertificates",
-        "TrunkServices", "TrunkWire", "Trunkcall", "interop-client", "interop-server", protobuf,
+        "EchoService", "EchoStubs", "GreeterStubs", "InteropStubs", "InteropSupport", "OddStubs",
+        "ProcessSupport", "TestCertificates", "TrunkServices", "TrunkWire", "Trunkcall",
+        "interop-client", "interop-server", protobuf,
       ],
       exclude: ["Python"], swiftSettings: strict),
     .target(

@@ -54,6 +54,8 @@ struct GreeterServer: AsyncParsableCommand {
   var loops: Int?
   @Option(help: "How long calls may go on after a graceful stop began.")
   var drain: Duration = .seconds(10)
+  @Flag(help: "Serve reflection too: clients such as grpcurl and buf curl need no .proto then.")
+  var reflection = false
   @OptionGroup var security: ServerSecurityOptions
   @Option(help: "What to log to stderr.")
   var logLevel: Logger.Level = .info
@@ -73,8 +75,10 @@ struct GreeterServer: AsyncParsableCommand {
     var options = ServerOptions()
     options.drain = drain
     options.loops = loops
+    var services: [any RPCService] = [Greeter(logger: logger), HealthService()]
+    if reflection { services.append(ReflectionService()) }
     let server = GRPCServer(
-      on: .tcp(host, port), services: [Greeter(logger: logger), HealthService()],
+      on: .tcp(host, port), services: services,
       security: security.value, options: options, logger: logger)
     do {
       async let announced: Void = announce(server)

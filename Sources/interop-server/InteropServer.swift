@@ -11,7 +11,8 @@ internal import Trunkcall
 struct InteropServer: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "interop-server",
-    abstract: "The server of gRPC's interop tests: grpc.testing.TestService, health, load reports.",
+    abstract: "The server of gRPC's interop tests: grpc.testing.TestService, health, load reports, "
+      + "reflection.",
     discussion: """
       Flags are gRPC's (doc/interop-test-descriptions.md). SIGINT and SIGTERM stop it gracefully: \
       it lets calls finish, and exits with 0.
@@ -39,6 +40,7 @@ struct InteropServer: AsyncParsableCommand {
         InteropTestService(load: load), HealthService(),
         // interop-test-descriptions.md, Backend Metrics Report.
         LoadReportService(load, minimumInterval: .seconds(1)),
+        ReflectionService(),
       ],
       security: security.value,
       logger: logger)
