@@ -82,6 +82,36 @@ struct ReflectionInteropTests {
     var why: String
   }
 
+  /// Calls Greeter by 16 callers until `body` is done. None may fail.
+  private func underLoad(_ address: String, _ body: () async throws -> Void) async throws {
+    try await withChannel(to: "ipv4:\(address)") { channel in
+      let load = Task {
+        try await withThrowingTaskGroup(of: Int.self) { group in
+          for _ in 0..<16 {
+            group.addTask {
+              let greeter = Helloworld_Greeter.Client(channel)
+              var count = 0
+              while !Task.isCancelled {
+                let options = CallOptions(timeout: .seconds(20))
+                do {
+                  let reply = try await greeter.sayHello(.with { $0.name = "x" }, options: options)
+                  guard reply.message == "Hello x" else { throw RPCError(.dataLoss, reply.message) }
+                  count += 1
+                } catch where Task.isCancelled { break }
+              }
+              return count
+            }
+          }
+          return try await group.reduce(0, +)
+        }
+      }
+      defer { load.cancel() }
+      try await body()
+      load.cancel()
+      #expect(try await load.value > 0)
+    }
+  }
+
   @Test("grpcio lists and describes every service, with protoc's descriptors, and calls by them")
   func grpcio() async throws {
     let set = "/tmp/trunkcall-set-\(getpid())-\(UUID().uuidString)"
@@ -89,7 +119,9 @@ struct ReflectionInteropTests {
     try await descriptorSet(set)
     try await withServer { address in
       let client = try Grpcio.start("describe", address, set, script: "reflection.py")
-      #expect(try await client.exit(within: .seconds(120)) == 0, "\(client.text)")
+      try await underLoad(address) {
+        #expect(try await client.exit(within: .seconds(120)) == 0, "\(client.text)")
+      }
       var seen: Set<String> = []
       for line in client.lines where line.hasPrefix("{") {
         let result = try JSONDecoder().decode(Result.self, from: Data(line.utf8))

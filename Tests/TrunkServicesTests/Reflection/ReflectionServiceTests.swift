@@ -207,7 +207,10 @@ struct ReflectionServiceTests {
 
   @Test("streams end when the server's stop begins")
   func stop() async throws {
-    let server = GRPCServer(on: .tcp("127.0.0.1", 0), services: [ReflectionService()])
+    var options = ServerOptions()
+    options.drain = .seconds(600)
+    let server = GRPCServer(
+      on: .tcp("127.0.0.1", 0), services: [ReflectionService()], options: options)
     async let running: Void = server.run()
     let address = try #require(try await server.listeningAddresses().first)
     try await withChannel(to: "ipv4:\(address)") { channel in
@@ -222,8 +225,8 @@ struct ReflectionServiceTests {
 
   @Test("with of: it answers about services that are served elsewhere, beside its own server's")
   func elsewhere() async throws {
-    let public_: [any RPCService] = [HealthService(), Undescribed()]
-    let reflection = ReflectionService(of: public_)
+    let served: [any RPCService] = [HealthService(), Undescribed()]
+    let reflection = ReflectionService(of: served)
     _ = GRPCServer(on: .tcp("127.0.0.1", 0), services: [reflection])
     var sent: Set<String> = []
     let reply = try reflection.answer(.with { $0.listServices = "" }, except: &sent)
