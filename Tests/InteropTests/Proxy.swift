@@ -11,13 +11,13 @@ final class Proxy {
   private let folder: String
   private let process: ChildProcess
 
-  /// nginx with its defaults: it ends a connection after 1,000 requests (`keepalive_requests`).
+  /// nginx with its defaults, in one process, so that its end leaves no worker: it ends a connection after 1,000 requests (`keepalive_requests`).
   static func nginx(to upstream: UInt16) async throws -> Proxy {
     try await Proxy("nginx") { folder, port in
       let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map { "\($0)_temp_path \(folder)/\($0);" }.joined(separator: " ")
       return """
-        daemon off; worker_processes 1; pid \(folder)/pid; error_log \(folder)/error.log;
+        daemon off; master_process off; pid \(folder)/pid; error_log \(folder)/error.log;
         events { worker_connections 512; }
         http {
           access_log off; \(paths)

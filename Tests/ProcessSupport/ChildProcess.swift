@@ -11,6 +11,15 @@ package final class ChildProcess: Sendable {
   private let output: String
   private let reaped = Locked<Int32?>(nil)
 
+  /// Descriptors that the tests have inherited go to no child: what a child leaves behind would hold the
+  /// pipe that the tests' output is read from, and its reader would wait for ever.
+  private static let inheritsNothing: Void = {
+    for descriptor in (STDERR_FILENO + 1)..<1_024 {
+      let flags = fcntl(descriptor, F_GETFD)
+      if flags >= 0 { _ = fcntl(descriptor, F_SETFD, flags | FD_CLOEXEC) }
+    }
+  }()
+
   package init(_ program: String, _ arguments: [String], environment: [String: String] = [:]) throws
   {
     output = "/tmp/trunkcall-\(getpid())-\(UUID().uuidString)"
@@ -21,6 +30,7 @@ package final class ChildProcess: Sendable {
     posix_spawn_file_actions_addopen(
       &actions, STDOUT_FILENO, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO)
+    _ = ChildProcess.inheritsNothing
     let merged = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
     var variables: [UnsafeMutablePointer<CChar>?] = merged.map { strdup("\($0)=\($1)") } + [nil]
