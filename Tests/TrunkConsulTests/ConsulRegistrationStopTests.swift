@@ -252,7 +252,11 @@ struct ConsulRegistrationStopTests {
     registration.setMaintenance(true, reason: "upgrade")
     #expect(
       try await eventually { registration.state == .trouble(reason: "\(status) refused") })
-    #expect(log.lines.count { $0.contains("\(status) refused; hello-127.0.0.1-5 is still") } == 1)
+    // Said right after the state.
+    #expect(
+      try await eventually {
+        log.lines.count { $0.contains("\(status) refused; hello-127.0.0.1-5 is still") } == 1
+      })
     func asked() -> Int { agent.requests.count { $0.path.contains("/maintenance/") } }
     if !isSoon { #expect(asked() == 1, "a refusal of the token lasts: 10 s") }
     refuses.withLock { $0 = false }
