@@ -123,8 +123,11 @@ private struct Flow {
       setting.report.figure("\(name), bare query's worst ms", bare.worst)
       setting.report.figure("\(name), behind it, median ms", behind.median)
       setting.report.figure("\(name), behind it, worst ms", behind.worst)
-      setting.report.expect(behind.median <= 5, "\(name): \(behind.median) ms behind in the median")
-      setting.report.expect(behind.worst <= 30, "\(name): \(behind.worst) ms behind at worst")
+      // The short form runs what is built without optimisation, where one call takes as long as both.
+      let (median, worst) = setting.isFull ? (5.0, 30.0) : (20.0, 90.0)
+      setting.report.expect(
+        behind.median <= median, "\(name): \(behind.median) ms behind in the median")
+      setting.report.expect(behind.worst <= worst, "\(name): \(behind.worst) ms behind at worst")
     }
   }
 
