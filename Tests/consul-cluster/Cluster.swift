@@ -172,17 +172,23 @@ final class Cluster: Sendable {
     return text.split(separator: "\"").count { $0.contains(":8300") }
   }
 
+  private func voters() async throws -> Int {
+    guard let text = try? await get("operator", "raft", "configuration") else { return 0 }
+    return text.split(separator: "\"Voter\":").dropFirst().count { $0.hasPrefix("true") }
+  }
+
   /// Those that are alive.
   private func members() async throws -> Int {
     guard let text = try? await get("agent", "members") else { return 0 }
     return text.split(separator: "\"Status\":").dropFirst().count { $0.hasPrefix("1,") }
   }
 
-  /// Nine members that are alive, and a leader: as before a disaster.
+  /// Nine members that are alive, a leader, and three servers that vote: as before a disaster. A server that
+  /// has just come back has no vote yet, and two votes are no majority of three once one is gone.
   func settled() async throws {
     try await until(within: .seconds(60), "the cluster is whole again") {
-      guard await self.leader() != nil else { return false }
-      return try await self.members() == 9
+      guard await self.leader() != nil, try await self.members() == 9 else { return false }
+      return try await self.voters() == 3
     }
   }
 

@@ -36,8 +36,9 @@ struct PlanWatches: Sendable {
     switch source {
     case .fixed(let plan): sink.yield(.plan(plan))
     case .chain(let query, _):
-      chainKey = SharedWatches.ChainKey(agent: agent, query: query)
-      chain = try watches.subscribe(chainKey!, options)
+      let key = SharedWatches.ChainKey(agent: agent, query: query)
+      chain = try watches.subscribe(key, options)
+      chainKey = key
     }
     try await withThrowingTaskGroup(of: Void.self) { group in
       var subscriptions: [WatchPlan.Part: Task<Void, Never>] = [:]

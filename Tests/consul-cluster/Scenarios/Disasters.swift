@@ -81,7 +81,10 @@ private struct Stage {
         else { return nil }
         return (bare, view)
       }
-      try await until(within: limit, what) { times() != nil }
+      do { try await until(within: limit, what) { times() != nil } } catch {
+        let seen = bare.sightings.first(address, isThere: isThere, since: start) != nil
+        throw Broken("\(error), by the bare query \(seen ? "it is" : "neither")")
+      }
       let (bare, view) = times()!
       report("\(what): bare query, s", Double(bare - start) / 1e9)
       report("\(what): channel's view, s", Double(view - start) / 1e9)
@@ -165,6 +168,7 @@ private struct Stage {
     try await cluster.partition(leader)
     do { try await probeComes(scene, since: start) } catch {
       try await cluster.heal(leader)
+      try? await probeGoes()
       throw error
     }
     try await cluster.heal(leader)
